@@ -1,0 +1,1 @@
+//! The tasks: sources, pod workers and executor, observer, status, node

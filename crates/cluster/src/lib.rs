@@ -1,0 +1,1 @@
+//! The Kubernetes API: transport, watches, patches, node, lease, tokens, events

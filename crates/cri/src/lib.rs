@@ -1,0 +1,1 @@
+//! The container runtime: calls, events, image pulls, log files

@@ -1,0 +1,1 @@
+//! Fault-injecting fakes of the runtime and the API server, for tests

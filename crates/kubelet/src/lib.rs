@@ -1,0 +1,1 @@
+//! The kubelet binary: flags, configuration, wiring

@@ -1,0 +1,1 @@
+//! The node lab: a real runtime and a real control plane on one machine

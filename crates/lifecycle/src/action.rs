@@ -1,0 +1,217 @@
+//! What may be asked of the executor, and what comes back.
+
+use std::time::Duration;
+
+use crate::ids::{ContainerId, ContainerName, SandboxId, Tick};
+
+/// One thing to do. The executor runs actions of one pod side by side, never decides, and answers each with
+/// exactly one [`Outcome`] of the same [`ActionKey`]. Every action is idempotent: after a SIGKILL it may be asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the pod's directories under the root dir (contract §30).
+    PrepareDirs,
+    /// Make or update the pod's cgroup.
+    EnsureCgroup,
+    /// Mount, or bring up to date, every volume of the pod.
+    MountVolumes,
+    /// Run a new sandbox. Needs directories and cgroup; not volumes, not images.
+    CreateSandbox {
+        /// CRI `metadata.attempt`.
+        attempt: u32,
+    },
+    /// Stop a sandbox (idempotent in CRI): frees its network.
+    StopSandbox {
+        /// Which one.
+        id: SandboxId,
+    },
+    /// Have an image present according to the container's pull policy, within the node's pull limits.
+    EnsureImage {
+        /// For which container.
+        container: ContainerName,
+    },
+    /// Resolve the container's environment and mounts, create it; not yet started.
+    CreateContainer {
+        /// Name in the spec.
+        container: ContainerName,
+        /// Restart count it will carry.
+        attempt: u32,
+        /// Sandbox to create it in.
+        sandbox: SandboxId,
+        /// Image reference returned by [`Done::Image`].
+        image_ref: String,
+    },
+    /// Start a created container.
+    StartContainer {
+        /// Name in the spec.
+        container: ContainerName,
+        /// Which one.
+        id: ContainerId,
+    },
+    /// Run the preStop hook if there is one, then stop the container within the grace period.
+    StopContainer {
+        /// Name, for events.
+        container: ContainerName,
+        /// Which one.
+        id: ContainerId,
+        /// Time for hook and process together, before SIGKILL. CRI is never given less than 2 s (contract §9).
+        grace: Duration,
+        /// False where the hook must not run (grace 0, container of a lost pod).
+        run_pre_stop: bool,
+    },
+    /// Remove a stopped container and its log.
+    RemoveContainer {
+        /// Which one.
+        id: ContainerId,
+    },
+    /// Remove a stopped sandbox.
+    RemoveSandbox {
+        /// Which one.
+        id: SandboxId,
+    },
+    /// Unmount every volume of the pod and remove its volume directories.
+    UnmountVolumes,
+    /// Remove the pod's cgroup with everything below it.
+    RemoveCgroup,
+    /// Remove the pod's directory; refuses while anything is mounted below it.
+    RemoveDirs,
+}
+
+/// Names an action for de-duplication: two actions with one key are never in flight together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ActionKey {
+    /// [`Action::PrepareDirs`].
+    PrepareDirs,
+    /// [`Action::EnsureCgroup`].
+    EnsureCgroup,
+    /// [`Action::MountVolumes`].
+    MountVolumes,
+    /// [`Action::CreateSandbox`]: one at a time, whatever the attempt.
+    CreateSandbox,
+    /// [`Action::StopSandbox`].
+    StopSandbox(SandboxId),
+    /// [`Action::EnsureImage`].
+    EnsureImage(ContainerName),
+    /// [`Action::CreateContainer`]: one at a time for a name.
+    CreateContainer(ContainerName),
+    /// [`Action::StartContainer`].
+    StartContainer(ContainerId),
+    /// [`Action::StopContainer`].
+    StopContainer(ContainerId),
+    /// [`Action::RemoveContainer`].
+    RemoveContainer(ContainerId),
+    /// [`Action::RemoveSandbox`].
+    RemoveSandbox(SandboxId),
+    /// [`Action::UnmountVolumes`].
+    UnmountVolumes,
+    /// [`Action::RemoveCgroup`].
+    RemoveCgroup,
+    /// [`Action::RemoveDirs`].
+    RemoveDirs,
+}
+
+impl Action {
+    /// The key under which this action is in flight.
+    #[must_use]
+    pub fn key(&self) -> ActionKey {
+        match self {
+            Self::PrepareDirs => ActionKey::PrepareDirs,
+            Self::EnsureCgroup => ActionKey::EnsureCgroup,
+            Self::MountVolumes => ActionKey::MountVolumes,
+            Self::CreateSandbox { .. } => ActionKey::CreateSandbox,
+            Self::StopSandbox { id } => ActionKey::StopSandbox(id.clone()),
+            Self::EnsureImage { container } => ActionKey::EnsureImage(container.clone()),
+            Self::CreateContainer { container, .. } => ActionKey::CreateContainer(container.clone()),
+            Self::StartContainer { id, .. } => ActionKey::StartContainer(id.clone()),
+            Self::StopContainer { id, .. } => ActionKey::StopContainer(id.clone()),
+            Self::RemoveContainer { id } => ActionKey::RemoveContainer(id.clone()),
+            Self::RemoveSandbox { id } => ActionKey::RemoveSandbox(id.clone()),
+            Self::UnmountVolumes => ActionKey::UnmountVolumes,
+            Self::RemoveCgroup => ActionKey::RemoveCgroup,
+            Self::RemoveDirs => ActionKey::RemoveDirs,
+        }
+    }
+}
+
+/// The result of one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of which action.
+    pub key: ActionKey,
+    /// When it ended.
+    pub at: Tick,
+    /// How.
+    pub result: Result<Done, Failure>,
+}
+
+/// What a successful action found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Nothing beyond success.
+    Plain,
+    /// A sandbox runs.
+    Sandbox(SandboxId),
+    /// A container was created.
+    Container(ContainerId),
+    /// The image is present.
+    Image {
+        /// Runtime reference to create the container from.
+        image_ref: String,
+        /// `None`: it was present already. `Some`: it was pulled.
+        pulled: Option<Pulled>,
+    },
+}
+
+/// Figures of a pull, for the `Pulled` event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// Time of the pull itself.
+    pub took: Duration,
+    /// Time including the wait for a place in the queue.
+    pub including_wait: Duration,
+    /// Size in bytes as the runtime reports it.
+    pub size: u64,
+}
+
+/// Why an action failed. `message` is what an operator reads in `waiting.message` and events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which step.
+    pub step: FailureStep,
+    /// Cause, in upstream's words where upstream has words.
+    pub message: String,
+    /// True when the container that was to be stopped, or the thing to be removed, is simply not there.
+    pub not_found: bool,
+}
+
+/// Failed steps that upstream reports under different names (contract §7 "Waiting reasons", §28).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureStep {
+    /// Pod directories: event `Failed` "error making pod data directories: …".
+    Dirs,
+    /// Pod cgroup: event `FailedCreatePodContainer`.
+    Cgroup,
+    /// Volumes: event `FailedMount`.
+    Volumes,
+    /// Sandbox configuration or creation: event `FailedCreatePodSandBox`.
+    Sandbox,
+    /// Image name does not parse: `InvalidImageName`.
+    ImageName,
+    /// Image status could not be read: `ImageInspectError`.
+    ImageInspect,
+    /// Absent with policy `Never`: `ErrImageNeverPull`.
+    ImageNeverPull,
+    /// Pull failed: `ErrImagePull`.
+    ImagePull,
+    /// Runtime's error began with `RegistryUnavailable`.
+    RegistryUnavailable,
+    /// Runtime's error began with `SignatureValidationFailed`.
+    SignatureValidation,
+    /// Environment, user, mounts: `CreateContainerConfigError`.
+    ContainerConfig,
+    /// CRI create failed: `CreateContainerError`.
+    ContainerCreate,
+    /// CRI start failed: `RunContainerError`.
+    ContainerStart,
+    /// Stop, remove, unmount: `KillContainerError`, `FailedKillPod`, or a log line.
+    Teardown,
+}

@@ -1,0 +1,32 @@
+//! What should happen to one pod.
+//!
+//! The room is pure: no clock, no IO, no randomness, no task. [`decide`] takes what is wanted and what was seen,
+//! and returns what to do, what to report, when to look again, and why. Everything that acts lives elsewhere.
+//!
+//! ```text
+//!   Observation ──► decide ──► Decision { next, actions, status, wake_at, why }
+//!        ▲                          │
+//!        └── outcomes ◄── executor ◄┘
+//! ```
+//!
+//! Invariants:
+//! * an [`Action`] that is in flight (its [`ActionKey`] is in [`PodState::in_flight`]) is never emitted again;
+//! * a container is identified by (pod uid, name, attempt); `decide` never asks for an identity that the
+//!   observation already holds;
+//! * a pod never leaves `Terminating` for `Syncing`, nor `Terminated` for anything.
+
+pub mod action;
+pub mod decide;
+pub mod ids;
+pub mod observation;
+pub mod reason;
+pub mod spec;
+pub mod state;
+pub mod status;
+
+pub use action::{Action, ActionKey, Done, Failure, FailureStep, Outcome};
+pub use decide::{Decision, decide};
+pub use ids::{ContainerId, ContainerName, PodKey, PodUid, SandboxId, Tick};
+pub use observation::{Admission, Intent, NodeFacts, Observation, PodSource};
+pub use reason::Reason;
+pub use state::PodState;

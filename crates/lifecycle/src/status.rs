@@ -1,0 +1,1 @@
+//! Pod status computation (contract §10).

@@ -1,0 +1,1 @@
+//! The kernel: cgroups, mounts, safe paths, usage, machine facts

@@ -1,0 +1,1 @@
+//! gRPC contracts: only .proto files and generated code

@@ -1,0 +1,16 @@
+//! The interfaces between the agent and the world, and their errors.
+//!
+//! The agent holds each as `Arc<dyn …>`; the edges (`cri`, `cluster`, `linux`, `volumes`) implement them, and so do
+//! the fakes. Requests are made of plain pod terms: rendering them into CRI messages or API calls is the edge's work.
+
+pub mod clock;
+pub mod cluster;
+pub mod host;
+pub mod runtime;
+pub mod volumes;
+
+pub use clock::{Clock, SystemClock};
+pub use cluster::{ApiError, Cluster, ObjectError, Objects};
+pub use host::{Host, HostError};
+pub use runtime::{Runtime, RuntimeError};
+pub use volumes::{VolumeError, Volumes};

@@ -1,0 +1,362 @@
+//! The container runtime, in the agent's terms.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::{ContainerId, ContainerName, PodUid, SandboxId, observation::RuntimePod};
+use tokio::sync::mpsc;
+
+/// A failed call to the runtime. `call` is the CRI method; `message` is the runtime's own text.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RuntimeError {
+    /// The object of the call does not exist.
+    #[error("{call}: {message}")]
+    NotFound {
+        /// CRI method.
+        call: &'static str,
+        /// Runtime's text.
+        message: String,
+    },
+    /// The runtime does not know this call.
+    #[error("{call} is not implemented by this runtime")]
+    Unimplemented {
+        /// CRI method.
+        call: &'static str,
+    },
+    /// No answer within the deadline: the call may still take effect.
+    #[error("{call} did not answer within {after:?}")]
+    Deadline {
+        /// CRI method.
+        call: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The socket is gone, refuses, or broke in the middle of the call.
+    #[error("cannot reach the container runtime at {endpoint}: {message}")]
+    Unreachable {
+        /// Socket.
+        endpoint: String,
+        /// Transport's text.
+        message: String,
+    },
+    /// The runtime answered with an error. Displays as upstream's gRPC rendering: `rpc error: code = C desc = M`.
+    #[error("rpc error: code = {code} desc = {message}")]
+    Failed {
+        /// CRI method.
+        call: &'static str,
+        /// gRPC code name as Go prints it (`Unknown`, `AlreadyExists`, …).
+        code: &'static str,
+        /// Runtime's text.
+        message: String,
+    },
+    /// The request cannot be expressed for this runtime, or the answer cannot be understood.
+    #[error("{call}: {message}")]
+    Invalid {
+        /// CRI method.
+        call: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// CRI `Version`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeVersion {
+    /// `containerd`, `cri-o`.
+    pub name: String,
+    /// Version of the runtime.
+    pub version: String,
+    /// CRI API version.
+    pub api_version: String,
+}
+
+/// CRI `Status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeStatus {
+    /// `RuntimeReady`; the error text is `reason: message` as upstream renders it.
+    pub runtime_ready: Option<Result<(), String>>,
+    /// `NetworkReady`, likewise.
+    pub network_ready: Option<Result<(), String>>,
+    /// Runtime handlers, in the runtime's order.
+    pub handlers: Vec<HandlerInfo>,
+    /// `features.supplemental_groups_policy`.
+    pub supplemental_groups_policy: bool,
+}
+
+/// A runtime handler and what it can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandlerInfo {
+    /// Name; empty is the default handler.
+    pub name: String,
+    /// `recursive_read_only_mounts`.
+    pub recursive_read_only_mounts: bool,
+    /// `user_namespaces`.
+    pub user_namespaces: bool,
+}
+
+/// Cgroup driver that the runtime reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// Plain files.
+    Cgroupfs,
+    /// Slices and scopes.
+    Systemd,
+}
+
+/// Everything that a sandbox is made from.
+#[derive(Clone, Debug)]
+pub struct SandboxRequest {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// CRI `metadata.attempt`.
+    pub attempt: u32,
+    /// CRI handler of the pod's runtime class; empty for the default.
+    pub runtime_handler: String,
+    /// Hostname, empty with host network (contract §12).
+    pub hostname: String,
+    /// Resolved DNS.
+    pub dns: lifecycle::spec::dns::DnsConfig,
+    /// `<podLogsDir>/<ns>_<name>_<uid>`.
+    pub log_directory: String,
+    /// Cgroup of the pod as the runtime wants it (path, or slice name with systemd).
+    pub cgroup_parent: String,
+    /// Pod overhead.
+    pub overhead: Option<LinuxResources>,
+    /// Sum of container resources of the pod (CRI `linux.resources`).
+    pub resources: Option<LinuxResources>,
+    /// `seccompDefault`.
+    pub seccomp_default: bool,
+    /// `<root-dir>/seccomp`: base of `Localhost` profiles.
+    pub seccomp_root: String,
+}
+
+/// CRI `LinuxContainerResources`. Zero means unset, as on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinuxResources {
+    /// Microseconds.
+    pub cpu_period: i64,
+    /// Microseconds; -1 unlimited.
+    pub cpu_quota: i64,
+    /// Shares, 2 to 262144.
+    pub cpu_shares: i64,
+    /// Bytes.
+    pub memory_limit: i64,
+    /// -1000 to 1000.
+    pub oom_score_adj: i64,
+    /// Bytes; swap included.
+    pub memory_swap_limit: i64,
+    /// (page size such as `2MB`, limit in bytes).
+    pub hugepage_limits: Vec<(String, u64)>,
+    /// cgroup v2 files to set.
+    pub unified: Vec<(String, String)>,
+}
+
+/// One mount of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerMount {
+    /// Name of the volume; empty for the kubelet's own mounts (hosts file, termination log).
+    pub volume: String,
+    /// Where in the container.
+    pub container_path: String,
+    /// Where on the host.
+    pub host_path: String,
+    /// Read only.
+    pub read_only: bool,
+    /// Recursively read only (CRI).
+    pub recursive_read_only: bool,
+    /// Ask the runtime to relabel for SELinux.
+    pub selinux_relabel: bool,
+    /// Propagation.
+    pub propagation: Propagation,
+}
+
+/// CRI mount propagation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// `None` of the API.
+    #[default]
+    Private,
+    /// `HostToContainer`.
+    HostToContainer,
+    /// `Bidirectional`.
+    Bidirectional,
+}
+
+/// Everything that a container is made from.
+#[derive(Clone, Debug)]
+pub struct ContainerRequest {
+    /// How its sandbox was made (CRI wants the configuration again).
+    pub sandbox: SandboxRequest,
+    /// The sandbox.
+    pub sandbox_id: SandboxId,
+    /// Name in the spec.
+    pub name: ContainerName,
+    /// CRI `metadata.attempt` and restart count.
+    pub attempt: u32,
+    /// What the runtime resolved the image to.
+    pub image_ref: String,
+    /// The image's user, for `runAsNonRoot` (contract §15).
+    pub image: ImageInfo,
+    /// Expanded `command`.
+    pub command: Vec<String>,
+    /// Expanded `args`.
+    pub args: Vec<String>,
+    /// Environment, in order; values are bytes.
+    pub env: Vec<(String, Vec<u8>)>,
+    /// Mounts, in order.
+    pub mounts: Vec<ContainerMount>,
+    /// Cgroup values.
+    pub resources: LinuxResources,
+    /// Path of the log below the sandbox's log directory: `<name>/<attempt>.log`.
+    pub log_path: String,
+}
+
+/// An image in the runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Runtime's id, for example `sha256:…`.
+    pub id: String,
+    /// Tags.
+    pub repo_tags: Vec<String>,
+    /// Digests.
+    pub repo_digests: Vec<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Numeric user of the image, if it has one.
+    pub uid: Option<i64>,
+    /// User name of the image, if it is not numeric.
+    pub username: String,
+    /// Must not be collected.
+    pub pinned: bool,
+}
+
+/// Registry credentials. No Debug, no Display: they cannot reach a log.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// User.
+    pub username: String,
+    /// Password.
+    pub password: String,
+    /// Base64 of `user:password`.
+    pub auth: String,
+    /// Registry host, as CRI `server_address`.
+    pub server_address: String,
+    /// OAuth identity token.
+    pub identity_token: String,
+    /// Bearer token.
+    pub registry_token: String,
+}
+
+/// Result of a command run in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecResult {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// Exit code.
+    pub exit_code: i32,
+}
+
+/// Use of one image filesystem.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFs {
+    /// Mount point.
+    pub mountpoint: String,
+    /// Bytes used by images or containers.
+    pub used_bytes: u64,
+    /// Inodes used.
+    pub inodes_used: u64,
+}
+
+/// Something happened to a pod in the runtime; only a hint to look (design §1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeHint {
+    /// Look at this pod.
+    Pod(PodUid),
+    /// Events may have been lost: look at everything.
+    Everything,
+}
+
+/// One pod in the slow full relist: enough to see that it changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedPod {
+    /// Uid label.
+    pub uid: PodUid,
+    /// Namespace label.
+    pub namespace: String,
+    /// Name label.
+    pub name: String,
+    /// (sandbox id, ready).
+    pub sandboxes: Vec<(SandboxId, bool)>,
+    /// (container id, state).
+    pub containers: Vec<(ContainerId, lifecycle::observation::RuntimeState)>,
+}
+
+/// The container runtime. Every method has a deadline of its own inside (contract §26) and may be cancelled by
+/// dropping its future; the runtime may then still finish the work.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// CRI `Version`.
+    async fn version(&self) -> Result<RuntimeVersion, RuntimeError>;
+    /// CRI `Status`.
+    async fn status(&self) -> Result<RuntimeStatus, RuntimeError>;
+    /// CRI `RuntimeConfig`; `Ok(None)` when the runtime does not know the call.
+    async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError>;
+    /// CRI `UpdateRuntimeConfig` with the node's pod CIDR.
+    async fn set_pod_cidr(&self, cidr: &str) -> Result<(), RuntimeError>;
+
+    /// Every pod that carries our labels, cheaply.
+    async fn list_pods(&self) -> Result<Vec<ListedPod>, RuntimeError>;
+    /// Sandboxes and containers of one pod with their statuses; empty when there are none.
+    async fn inspect_pod(&self, uid: &PodUid) -> Result<RuntimePod, RuntimeError>;
+    /// Names (namespace, name) and annotated grace of a pod known only to the runtime, rebuilt from labels as a
+    /// skeleton `Pod`; `None` when nothing carries the uid.
+    async fn skeleton(&self, uid: &PodUid) -> Result<Option<Pod>, RuntimeError>;
+
+    /// Renders and runs a sandbox.
+    async fn run_sandbox(&self, request: &SandboxRequest) -> Result<SandboxId, RuntimeError>;
+    /// Idempotent.
+    async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError>;
+    /// Idempotent; removes its containers too.
+    async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError>;
+
+    /// Renders and creates a container. [`RuntimeError::Invalid`] means its configuration cannot be
+    /// (`CreateContainerConfigError`).
+    async fn create_container(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
+    /// Starts it and links its log under `/var/log/containers`.
+    async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Stops it; grace is what CRI gets. Deadline: grace + the request timeout.
+    async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
+    /// Removes it, with its log and its link.
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// CRI `ExecSync`.
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecResult, RuntimeError>;
+
+    /// CRI `ImageStatus`; `None` when absent.
+    async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError>;
+    /// CRI `PullImage`: no deadline, dropping the future cancels it. Returns the image reference.
+    async fn pull_image(
+        &self,
+        image: &str,
+        auth: Option<&RegistryAuth>,
+        sandbox: &SandboxRequest,
+    ) -> Result<String, RuntimeError>;
+    /// All images.
+    async fn list_images(&self) -> Result<Vec<ImageInfo>, RuntimeError>;
+    /// Removes one.
+    async fn remove_image(&self, image: &str) -> Result<(), RuntimeError>;
+    /// Image and container filesystems.
+    async fn image_fs(&self) -> Result<(Vec<ImageFs>, Vec<ImageFs>), RuntimeError>;
+
+    /// Hints from the runtime's event stream. The edge reconnects by itself and sends
+    /// [`RuntimeHint::Everything`] after every gap; where the runtime has no stream it sends that hint about every
+    /// second instead, so that the caller needs no second way.
+    fn hints(&self) -> mpsc::Receiver<RuntimeHint>;
+}

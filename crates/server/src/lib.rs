@@ -1,0 +1,1 @@
+//! The HTTPS API on 10250 and the local socket

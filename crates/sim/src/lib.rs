@@ -1,0 +1,1 @@
+//! Deterministic simulation of pod lives under faults

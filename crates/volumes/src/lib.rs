@@ -1,0 +1,1 @@
+//! One file per volume plugin over linux and cluster
