@@ -1,1 +1,39 @@
-//! The tasks: sources, pod workers and executor, observer, status, node
+//! The agent: few long-lived tasks, each the only owner of what it holds.
+//!
+//! | task | owns | is told by | tells |
+//! |---|---|---|---|
+//! | `sources::api`, `file`, `url` | what a source last delivered | watch, inotify, timer | dispatcher |
+//! | `pods` (dispatcher) | which pods have a worker | sources, observer, object changes | mailboxes |
+//! | `worker`, one a pod | the pod's state | mailbox, bell, outcomes, timer | executor, status queue, events |
+//! | `observer::watch_pods` | what the runtime listed last | runtime hints, timer | bells |
+//! | `observer::watch_status` | runtime and network health | timer | workers, node |
+//! | `prober` | every probe's schedule and tally | workers, timer | bells |
+//! | `status` | unsent statuses | workers, API source | API server |
+//! | `mirror` | which mirrors exist | dispatcher, API source | API server |
+//! | `node_status` | the Node object as last reported | timer, runtime health | API server |
+//! | `lease` | the node's lease | timer | API server |
+//! | `events` | unsent events | everyone | API server |
+//!
+//! [`start`] is the one place that makes them.
+
+pub mod admission;
+pub mod config;
+pub mod edges;
+pub mod events;
+pub mod executor;
+pub mod images;
+pub mod lease;
+pub mod mirror;
+pub mod node_status;
+pub mod observer;
+pub mod pods;
+pub mod prober;
+pub mod sources;
+pub mod status;
+pub mod worker;
+
+mod start;
+
+pub use config::AgentConfig;
+pub use edges::Edges;
+pub use start::{Agent, Outside, start};

@@ -58,6 +58,16 @@ pub enum Action {
         /// False where the hook must not run (grace 0, container of a lost pod).
         run_pre_stop: bool,
     },
+    /// The grace period was shortened while a [`Action::StopContainer`] of the same container is in flight: ask the
+    /// runtime once more, side by side with the first call, with what is left. Runs no hook.
+    HurryContainer {
+        /// Name, for events.
+        container: ContainerName,
+        /// Which one.
+        id: ContainerId,
+        /// What is left. CRI is never given less than 2 s (contract §9).
+        grace: Duration,
+    },
     /// Remove a stopped container and its log.
     RemoveContainer {
         /// Which one.
@@ -97,6 +107,8 @@ pub enum ActionKey {
     StartContainer(ContainerId),
     /// [`Action::StopContainer`].
     StopContainer(ContainerId),
+    /// [`Action::HurryContainer`], with the new grace in whole seconds: each is shorter than the one before.
+    HurryContainer(ContainerId, u64),
     /// [`Action::RemoveContainer`].
     RemoveContainer(ContainerId),
     /// [`Action::RemoveSandbox`].
@@ -123,6 +135,7 @@ impl Action {
             Self::CreateContainer { container, .. } => ActionKey::CreateContainer(container.clone()),
             Self::StartContainer { id, .. } => ActionKey::StartContainer(id.clone()),
             Self::StopContainer { id, .. } => ActionKey::StopContainer(id.clone()),
+            Self::HurryContainer { id, grace, .. } => ActionKey::HurryContainer(id.clone(), grace.as_secs()),
             Self::RemoveContainer { id } => ActionKey::RemoveContainer(id.clone()),
             Self::RemoveSandbox { id } => ActionKey::RemoveSandbox(id.clone()),
             Self::UnmountVolumes => ActionKey::UnmountVolumes,
@@ -148,6 +161,8 @@ pub struct Outcome {
 pub enum Done {
     /// Nothing beyond success.
     Plain,
+    /// The container was stopped, though its preStop hook failed: event `FailedPreStopHook`.
+    StoppedWithoutHook,
     /// A sandbox runs.
     Sandbox(SandboxId),
     /// A container was created.
@@ -212,6 +227,8 @@ pub enum FailureStep {
     ContainerCreate,
     /// CRI start failed: `RunContainerError`.
     ContainerStart,
+    /// The container runs, its postStart hook failed: `PostStartHookError`; it will be killed.
+    PostStartHook,
     /// Stop, remove, unmount: `KillContainerError`, `FailedKillPod`, or a log line.
     Teardown,
 }

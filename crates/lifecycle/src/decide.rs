@@ -1,8 +1,34 @@
 //! The decision.
+//!
+//! ```text
+//!   outcomes ─► absorb ─► triggers ─► stage: sync / terminate / cleanup ─► status ─► tidy ─► Decision
+//! ```
+//! One file per concern below; this one only strings them together.
+
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::PodStatus;
 
-use crate::{Action, Observation, PodState, Reason, Tick};
+use crate::{Action, Observation, PodState, Reason, Tick, action::ActionKey, ids::ContainerId, state::Stage};
+
+mod absorb;
+mod backoff;
+mod cleanup;
+mod containers;
+mod images;
+mod init;
+mod plan;
+pub(crate) mod restart;
+mod sandbox;
+mod stop;
+mod sync;
+mod terminate;
+mod tidy;
+mod triggers;
+pub(crate) mod view;
+mod work;
+
+use work::Work;
 
 /// The result of one look at a pod.
 #[derive(Clone, Debug)]
@@ -22,16 +48,88 @@ pub struct Decision {
     pub finished: bool,
 }
 
+/// How a stage ended its look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It goes on at the next look.
+    Continue,
+    /// It is over: the next stage takes up at once.
+    Over,
+}
+
 /// Decides. Pure: same arguments, same result.
 #[must_use]
 pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
-    let _ = (seen, now);
+    let stopped = confirmed_stops(state, seen);
+    let mut work = Work::new(state, seen, &stopped, now);
+    absorb::outcomes(&mut work);
+    triggers::look(&mut work);
+    let mut finished = false;
+    if runtime_answers(&mut work) {
+        if matches!(work.state.stage, Stage::Syncing(_)) && sync::advance(&mut work) == Progress::Over {
+            terminate::completed(&mut work);
+        }
+        if matches!(work.state.stage, Stage::Terminating(_))
+            && terminate::advance(&mut work) == Progress::Over
+        {
+            cleanup::enter(&mut work);
+        }
+        if matches!(work.state.stage, Stage::Terminated(_)) {
+            finished = cleanup::advance(&mut work) == Progress::Over;
+        }
+    }
+    let status = crate::status::report(&mut work.state, seen, work.view.as_ref(), now);
+    tidy::forget(&mut work);
     Decision {
-        next: state.clone(),
-        actions: Vec::new(),
-        status: PodStatus::default(),
-        wake_at: None,
-        why: Vec::new(),
-        finished: false,
+        wake_at: work.wake(),
+        actions: work.actions,
+        why: work.why,
+        next: work.state,
+        status,
+        finished,
     }
 }
+
+/// Stops known to have succeeded, those of this look included.
+fn confirmed_stops(state: &PodState, seen: &Observation) -> BTreeSet<ContainerId> {
+    let mut stopped = state.stopped.clone();
+    for outcome in &seen.outcomes {
+        let ended = outcome.result.as_ref().map_or_else(|failure| failure.not_found, |_| true);
+        if let (ActionKey::StopContainer(id), true) = (&outcome.key, ended) {
+            stopped.insert(id.clone());
+        }
+    }
+    stopped
+}
+
+/// Nothing is concluded about containers while the runtime gives an error for this pod; prerequisites that need no
+/// runtime go on.
+fn runtime_answers(work: &mut Work<'_>) -> bool {
+    let Err(message) = &work.seen.runtime else {
+        work.state.runtime_trouble = None;
+        return true;
+    };
+    let known = work.state.runtime_trouble.clone();
+    let due = known.as_ref().is_none_or(|trouble| trouble.retry_at <= work.now.mono);
+    let retry_at = match known {
+        Some(trouble) if !due => trouble.retry_at,
+        known => {
+            let tries = known.as_ref().map_or(0, |trouble| trouble.tries).saturating_add(1);
+            if known.is_none_or(|trouble| trouble.message != *message) {
+                work.because(Reason::StatusUnknown { message: message.clone() });
+            }
+            let retry_at = work.now.mono.saturating_add(backoff::runtime_delay(tries));
+            let message = message.clone();
+            work.state.runtime_trouble = Some(crate::state::Setback { tries, retry_at, message });
+            retry_at
+        }
+    };
+    work.wake_at(retry_at);
+    if matches!(work.state.stage, Stage::Syncing(_)) {
+        sync::prerequisites(work);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Everything that `decide` may know about a pod at one instant.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
@@ -30,6 +30,54 @@ pub struct Observation {
     pub outcomes: Vec<Outcome>,
     /// Facts about the node that a status carries.
     pub node: NodeFacts,
+    /// Something that the pod's volumes show has changed, or is due for a refresh: mounted volumes are brought up
+    /// to date. True once per change.
+    pub volumes_stale: bool,
+    /// What the probes found out.
+    pub probes: ProbeResults,
+}
+
+/// What the pod's probes found out so far.
+///
+/// Results carry the container's id, so that those of a container that is gone are never applied to its successor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeResults {
+    /// Newest result by container name. A container that declares a probe and has no result is not ready, unless
+    /// its last reported status, for the same container id, says otherwise (contract §31).
+    pub containers: BTreeMap<ContainerName, ProbeResult>,
+    /// Containers to kill: their liveness or startup probe failed for good.
+    pub failures: Vec<ProbeFailure>,
+}
+
+/// Results for one running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// Which instance was probed.
+    pub id: ContainerId,
+    /// Whether the startup probe succeeded; `None`: it has not yet run.
+    pub started: Option<bool>,
+    /// Whether the readiness probe succeeds; `None`: it has not yet run.
+    pub ready: Option<bool>,
+}
+
+/// A probe that reached its failure threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeFailure {
+    /// Which container.
+    pub container: ContainerName,
+    /// Which instance; the failure is void for any other.
+    pub id: ContainerId,
+    /// Which probe.
+    pub kind: FatalProbe,
+}
+
+/// The probes whose failure kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FatalProbe {
+    /// `livenessProbe`.
+    Liveness,
+    /// `startupProbe`.
+    Startup,
 }
 
 /// Which source a pod came from (contract §4, annotation `kubernetes.io/config.source`).

@@ -1,3 +1,21 @@
-//! Pure renderings of a pod spec: hostname, hosts file, DNS, environment, field references, expansion.
+//! Pure renderings of a pod spec: hostname, hosts file, DNS, environment, mounts, field references, expansion, and
+//! static pods from their manifests.
+//!
+//! Everything takes objects of the Kubernetes API and returns values; errors carry upstream's words, because users
+//! see them in events and statuses.
 
+pub mod command;
 pub mod dns;
+pub mod env;
+pub mod env_file;
+pub mod expansion;
+pub mod field_ref;
+pub mod hash;
+pub mod hostname;
+pub mod hosts;
+pub mod mounts;
+pub mod names;
+pub mod quote;
+pub mod resource_ref;
+pub mod service_env;
+pub mod static_pod;

@@ -1,24 +1,251 @@
 //! What a pod's worker remembers between decisions.
 //!
 //! ```text
-//!            Intent::Delete / Removed / Kill, deadline, terminal phase, rejection
-//!   Syncing ─────────────────────────────────────────────► Terminating ──► Terminated
+//!            Intent::Delete / Removed / Kill, deadline, terminal phase, rejection, all work done
+//!   Syncing ────────────────────────────────────────────────────────────────────► Terminating ──► Terminated
 //! ```
-//! Never back. The owner of this file fills the variants; the agent only carries the value from call to call.
+//! Never back. Each stage carries how far it got; a step that failed is named in `setbacks` with its cause, and is
+//! taken up again from there when its delay is over.
+//!
+//! Invariants:
+//! * a key is in flight or set back, never both;
+//! * everything kept per container, sandbox or step is dropped with its subject, so the size of the state is bounded
+//!   by the size of the pod's spec and of its account in the runtime.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::action::ActionKey;
+use k8s_openapi::api::core::v1::PodStatus;
+
+use crate::{
+    action::ActionKey,
+    ids::{ContainerId, ContainerName, SandboxId},
+    reason::Cause,
+};
 
 /// Memory of one pod's worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodState {
-    in_flight: BTreeSet<ActionKey>,
+    pub(crate) stage: Stage,
+    pub(crate) in_flight: BTreeSet<ActionKey>,
+    /// Steps that failed and are due again later.
+    pub(crate) setbacks: BTreeMap<ActionKey, Setback>,
+    pub(crate) containers: BTreeMap<ContainerName, ContainerMemo>,
+    /// Stops asked for, with their deadline on the monotonic clock.
+    pub(crate) stopping: BTreeMap<ContainerId, Duration>,
+    /// Containers whose stop was confirmed; matters for those whose state the runtime does not know.
+    pub(crate) stopped: BTreeSet<ContainerId>,
+    /// Sandboxes whose stop was confirmed.
+    pub(crate) stopped_sandboxes: BTreeSet<SandboxId>,
+    /// The runtime does not answer for this pod: text last reported, tries, next try.
+    pub(crate) runtime_trouble: Option<Setback>,
+    /// Last status decided.
+    pub(crate) reported: Option<Arc<PodStatus>>,
+}
+
+/// How far the pod is in its life.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stage {
+    /// It is to run.
+    Syncing(Syncing),
+    /// It is to stop.
+    Terminating(Terminating),
+    /// Nothing of it runs; leftovers are cleared away.
+    Terminated(Terminated),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Syncing(Syncing::default())
+    }
+}
+
+/// A pod that is to run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Syncing {
+    /// Prerequisites in place: directories, cgroup.
+    pub(crate) in_place: BTreeSet<ActionKey>,
+    pub(crate) volumes: Volumes,
+    /// Fingerprint of what volumes may show of the pod itself.
+    pub(crate) shown: u64,
+    /// The network was found not ready: when to look again.
+    pub(crate) network_retry: Option<Duration>,
+    /// Newest sandbox that was found unusable, so that its replacement is announced once.
+    pub(crate) unusable_sandbox: Option<SandboxId>,
+}
+
+/// The pod's volumes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Volumes {
+    /// Not all mounted yet.
+    #[default]
+    Missing,
+    /// As `Missing`, and what the mount under way shows is out of date already.
+    MissingStale,
+    /// Mounted and up to date.
+    Fresh,
+    /// Mounted; contents are due for an update.
+    Stale,
+}
+
+/// A pod that is to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Terminating {
+    pub(crate) cause: Cause,
+    /// Grace period in force.
+    pub(crate) grace: Duration,
+    /// When it ends, on the monotonic clock.
+    pub(crate) deadline: Duration,
+}
+
+/// A pod of which nothing runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Terminated {
+    pub(crate) cause: Cause,
+    /// Clean-up steps done.
+    pub(crate) done: BTreeSet<ActionKey>,
+    pub(crate) end: End,
+}
+
+/// Whether the end was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Something may be left.
+    Clearing,
+    /// Nothing is left, and that was said.
+    Gone,
+}
+
+/// A failed step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setback {
+    /// Failures in a row.
+    pub(crate) tries: u32,
+    /// When the step is due again, on the monotonic clock.
+    pub(crate) retry_at: Duration,
+    /// What went wrong last.
+    pub(crate) message: String,
+}
+
+/// What is remembered of one container of the spec.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ContainerMemo {
+    /// Fingerprint of image and resources: a change of either starts all back-offs afresh.
+    pub(crate) fingerprint: u64,
+    pub(crate) image: ImageMemo,
+    pub(crate) crash: CrashMemo,
+    /// Why it could not be started: becomes `state.waiting`.
+    pub(crate) trouble: Option<Trouble>,
+    /// This instance was killed with the promise of a restart, whatever the policy says of its exit code.
+    pub(crate) owed: Option<Owed>,
+    /// This instance is to be killed because its postStart hook failed.
+    pub(crate) condemned: Option<ContainerId>,
+    /// Attempt asked for last.
+    pub(crate) asked: Option<u32>,
+    /// Highest attempt that was created by this process.
+    pub(crate) created: Option<u32>,
+}
+
+/// A restart that was promised when an instance was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// The killed instance; the promise is kept when a newer one appears.
+    pub(crate) after: ContainerId,
+}
+
+/// What is known of a container's image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum ImageMemo {
+    /// Nothing: has to be ensured before a container is made from it.
+    #[default]
+    Unknown,
+    /// Present; used up by the next creation.
+    Ready {
+        /// Reference to create from.
+        image_ref: String,
+    },
+    /// The pull failed; `setbacks` says when it is due again.
+    Failed {
+        /// Waiting reason of the failure.
+        reason: &'static str,
+        /// Its message.
+        message: String,
+        /// When the failure turns into a reported back-off.
+        back_off_from: Duration,
+        /// Whether that was reported.
+        shown: Shown,
+    },
+}
+
+/// Which face of a failed pull was reported last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// `ErrImagePull`.
+    Failure,
+    /// `ImagePullBackOff`.
+    BackOff,
+}
+
+/// Crash-loop back-off of one container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CrashMemo {
+    /// Delay in force between the end of a run and the next start; zero before the first restart.
+    pub(crate) delay: Duration,
+    /// When the last restart was let through, on the monotonic clock.
+    pub(crate) restarted_at: Option<Duration>,
+    /// The ended instance that waits, and until when.
+    pub(crate) waiting: Option<(ContainerId, Duration)>,
+    /// The ended instance after which a restart was let through: its retries do not count as crashes.
+    pub(crate) passed: Option<ContainerId>,
+}
+
+/// A start that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// `state.waiting.reason`.
+    pub(crate) reason: &'static str,
+    /// `state.waiting.message`.
+    pub(crate) message: String,
 }
 
 impl PodState {
     /// Actions emitted whose outcome has not been seen.
     pub fn in_flight(&self) -> impl Iterator<Item = &ActionKey> {
         self.in_flight.iter()
+    }
+
+    /// Steps that failed and will be tried again, with their last error: for explanations.
+    pub fn setbacks(&self) -> impl Iterator<Item = (&ActionKey, &str)> {
+        self.setbacks.iter().map(|(key, setback)| (key, setback.message.as_str()))
+    }
+
+    /// Name of the stage: `syncing`, `terminating`, `terminated`.
+    #[must_use]
+    pub fn stage(&self) -> &'static str {
+        match self.stage {
+            Stage::Syncing(_) => "syncing",
+            Stage::Terminating(_) => "terminating",
+            Stage::Terminated(_) => "terminated",
+        }
+    }
+
+    /// Number of things remembered: a measure of its memory, bounded by spec and runtime account.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let stage = match &self.stage {
+            Stage::Syncing(syncing) => syncing.in_place.len(),
+            Stage::Terminating(_) => 1,
+            Stage::Terminated(terminated) => terminated.done.len(),
+        };
+        stage
+            + self.in_flight.len()
+            + self.setbacks.len()
+            + self.containers.len()
+            + self.stopping.len()
+            + self.stopped.len()
+            + self.stopped_sandboxes.len()
     }
 }

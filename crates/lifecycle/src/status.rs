@@ -1,1 +1,206 @@
-//! Pod status computation (contract §10).
+//! Pod status (contract §10).
+//!
+//! Computed afresh at every look from the runtime's account and the last status: the own one, or, for the first look
+//! of this process, what the API holds. Invariants:
+//! * a terminal phase is never left, and is reported only when nothing of the pod can run any more;
+//! * a container that ended for good never becomes anything else;
+//! * without an account of the runtime the last status stands.
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+
+use crate::{
+    Observation, PodState, Tick,
+    action::ActionKey,
+    decide::view::View,
+    observation::ContainerRecord,
+    reason::{Cause, DEADLINE_MESSAGE},
+    state::Stage,
+};
+
+mod addresses;
+mod conditions;
+mod containers;
+mod last;
+mod phase;
+mod ready;
+mod resources;
+mod transitions;
+
+/// Everything a status is made of.
+pub(crate) struct Input<'a> {
+    pub(crate) pod: &'a Pod,
+    pub(crate) spec: &'a PodSpec,
+    pub(crate) seen: &'a Observation,
+    pub(crate) view: &'a View<'a>,
+    pub(crate) old: &'a PodStatus,
+    pub(crate) state: &'a PodState,
+    pub(crate) now: Tick,
+}
+
+impl Input<'_> {
+    fn ended(&self) -> bool {
+        matches!(self.state.stage, Stage::Terminated(_))
+    }
+
+    fn cause(&self) -> Option<&Cause> {
+        match &self.state.stage {
+            Stage::Syncing(_) => None,
+            Stage::Terminating(terminating) => Some(&terminating.cause),
+            Stage::Terminated(terminated) => Some(&terminated.cause),
+        }
+    }
+
+    fn starting(&self, record: &ContainerRecord) -> bool {
+        self.state.in_flight.contains(&ActionKey::StartContainer(record.id.clone()))
+    }
+}
+
+/// Whole seconds, as the API keeps times.
+pub(crate) fn seconds(at: jiff::Timestamp) -> Time {
+    Time(jiff::Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// Decides the status and remembers it.
+pub(crate) fn report(
+    state: &mut PodState,
+    seen: &Observation,
+    view: Option<&View<'_>>,
+    now: Tick,
+) -> PodStatus {
+    let old = match &state.reported {
+        Some(own) => Arc::clone(own),
+        None => Arc::new(seen.pod.status.clone().unwrap_or_default()),
+    };
+    let (Some(view), Some(spec)) = (view, seen.pod.spec.as_ref()) else { return (*old).clone() };
+    let input = Input { pod: &seen.pod, spec, seen, view, old: &old, state, now };
+    let status = compute(&input);
+    if *old == status {
+        state.reported = Some(old);
+    } else {
+        state.reported = Some(Arc::new(status.clone()));
+    }
+    status
+}
+
+fn compute(input: &Input<'_>) -> PodStatus {
+    if input.view.containers().is_empty() && input.old.container_statuses.is_none() {
+        match input.cause() {
+            Some(Cause::Rejected { reason, message }) => return rejected(input, reason, message),
+            // Rejected before this process looked: that is all there is to say.
+            Some(Cause::AlreadyTerminal) => return input.old.clone(),
+            _ => {}
+        }
+    }
+    let api = input.pod.status.as_ref();
+    let mut status = PodStatus {
+        qos_class: Some(crate::qos::qos_class(input.pod)),
+        container_statuses: some(containers::regular(input)),
+        init_container_statuses: some(containers::init(input)),
+        ephemeral_container_statuses: some(containers::ephemeral(input)),
+        start_time: start_time(input),
+        observed_generation: observed_generation(input),
+        // Others' business, handed through untouched.
+        resource_claim_statuses: api.and_then(|s| s.resource_claim_statuses.clone()),
+        extended_resource_claim_status: api.and_then(|s| s.extended_resource_claim_status.clone()),
+        node_allocatable_resource_claim_statuses: api
+            .and_then(|s| s.node_allocatable_resource_claim_statuses.clone()),
+        volume_health: input.old.volume_health.clone(),
+        ..PodStatus::default()
+    };
+    ready::fill(input, &mut status);
+    transitions::hold(input, &mut status);
+    let mut phase = phase::compute(input, &status);
+    if input.ended() {
+        last::finish(input, &mut status, &mut phase);
+    }
+    set_phase(input, &mut status, &phase);
+    addresses::fill(input, &mut status);
+    resources::fill_pod(input, &mut status);
+    status.conditions = Some(conditions::generate(input, &status, &phase));
+    hold_back_terminal(input, &mut status);
+    status
+}
+
+fn set_phase(input: &Input<'_>, status: &mut PodStatus, phase: &str) {
+    let old = input.old;
+    status.phase = Some(phase.to_owned());
+    if old.phase.as_deref() == Some(phase) {
+        let api = input.pod.status.as_ref();
+        status.reason = old.reason.clone().or_else(|| api.and_then(|s| s.reason.clone()));
+        status.message = old.message.clone().or_else(|| api.and_then(|s| s.message.clone()));
+    }
+    if is_terminal(old.phase.as_deref()) {
+        return;
+    }
+    let (reason, message) = match input.cause() {
+        Some(Cause::DeadlineExceeded) => ("DeadlineExceeded".to_owned(), DEADLINE_MESSAGE.to_owned()),
+        Some(Cause::Killed { reason, message }) => (reason.clone(), message.clone()),
+        Some(Cause::Rejected { reason, message }) => (reason.clone(), format!("Pod was rejected: {message}")),
+        _ => return,
+    };
+    status.reason = Some(reason);
+    status.message = Some(message);
+}
+
+/// While something of the pod may run, the phase stays what it was.
+fn hold_back_terminal(input: &Input<'_>, status: &mut PodStatus) {
+    let old = input.old.phase.as_deref();
+    if !is_terminal(status.phase.as_deref()) || is_terminal(old) || input.ended() {
+        return;
+    }
+    status.phase = Some(old.unwrap_or("Pending").to_owned());
+    status.reason.clone_from(&input.old.reason);
+    status.message.clone_from(&input.old.message);
+}
+
+fn rejected(input: &Input<'_>, reason: &str, message: &str) -> PodStatus {
+    PodStatus {
+        phase: Some("Failed".to_owned()),
+        reason: Some(reason.to_owned()),
+        message: Some(format!("Pod was rejected: {message}")),
+        qos_class: Some(crate::qos::qos_class(input.pod)),
+        start_time: start_time(input),
+        observed_generation: observed_generation(input),
+        conditions: some(conditions::foreign(input)),
+        ..PodStatus::default()
+    }
+}
+
+fn start_time(input: &Input<'_>) -> Option<Time> {
+    Some(input.old.start_time.clone().unwrap_or_else(|| seconds(input.now.wall)))
+}
+
+/// Never goes back.
+fn observed_generation(input: &Input<'_>) -> Option<i64> {
+    input.pod.metadata.generation.max(input.old.observed_generation)
+}
+
+pub(crate) fn is_terminal(phase: Option<&str>) -> bool {
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    if list.is_empty() { None } else { Some(list) }
+}
+
+fn find<'s>(list: Option<&'s Vec<ContainerStatus>>, name: &str) -> Option<&'s ContainerStatus> {
+    list.into_iter().flatten().find(|status| status.name == name)
+}
+
+/// Whether a running container counts as started: its startup probe succeeded, or it has none.
+pub(crate) fn started(
+    container: &Container,
+    record: &ContainerRecord,
+    seen: &Observation,
+    last: Option<&PodStatus>,
+) -> bool {
+    ready::started(container, record, seen, last)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,25 @@
 //! What should happen to the node: pure plans and their reasons. No clock, no IO.
+//!
+//! ```text
+//! quantity ─▶ resources ─▶ qos, cgroup            what pods ask for, and the kernel's numbers for it
+//!         └─▶ capacity ─▶ status ─▶ heartbeat     what the node says about itself, and when
+//!             conditions ─┘   └─▶ registration
+//! addresses ──────────────┘
+//! admission                                       whether a pod may run here
+//! ```
 
+pub mod addresses;
+pub mod admission;
+pub mod capacity;
+pub mod cgroup;
+pub mod conditions;
+pub mod heartbeat;
+pub mod priority;
 pub mod qos;
+pub mod quantity;
+pub mod registration;
+pub mod resources;
+pub mod status;
+
+#[cfg(test)]
+mod testing;

@@ -1,14 +1,15 @@
 //! The Kubernetes API, in the agent's terms.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::{
     authentication::v1::TokenRequest,
     coordination::v1::Lease,
-    core::v1::{ConfigMap, Event, Node, Pod, Secret, Service},
+    core::v1::{ConfigMap, Event, Node, Pod, Secret},
     node::v1::RuntimeClass,
 };
+use lifecycle::spec::service_env::ServiceMap;
 use tokio::sync::{mpsc, watch};
 
 /// A failed call to the API server.
@@ -154,7 +155,7 @@ pub trait Objects: Send + Sync + 'static {
         request: &TokenRequest,
     ) -> Result<TokenRequest, ObjectError>;
     /// Services of all namespaces by (namespace, name); `None` until first listed.
-    fn services(&self) -> watch::Receiver<Option<Arc<BTreeMap<(String, String), Arc<Service>>>>>;
+    fn services(&self) -> watch::Receiver<Option<Arc<ServiceMap>>>;
     /// Uids of pods one of whose objects changed since registration: their volumes want another look.
     fn changes(&self) -> mpsc::Receiver<String>;
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use lifecycle::PodUid;
+pub use node::cgroup::CgroupValues;
 
 /// A failed operation on the machine.
 #[derive(Debug, thiserror::Error)]
@@ -21,21 +22,6 @@ pub enum HostError {
     /// Something on the machine is not as it has to be.
     #[error("{0}")]
     Unsupported(String),
-}
-
-/// What a pod's cgroup is to hold. `None` leaves a value as the kernel made it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CgroupValues {
-    /// cgroup v1 shares, 2 to 262144 (converted for v2, contract §18).
-    pub cpu_shares: Option<u64>,
-    /// (quota in µs or -1, period in µs).
-    pub cpu_quota: Option<(i64, u64)>,
-    /// Bytes.
-    pub memory_limit: Option<i64>,
-    /// Processes; -1 is `max`.
-    pub pids_limit: Option<i64>,
-    /// (page size as in the file names, such as `2MB`; bytes).
-    pub hugepage_limits: Vec<(String, u64)>,
 }
 
 /// Facts that do not change while the machine runs.

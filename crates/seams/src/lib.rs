@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod host;
+pub mod patch;
 pub mod runtime;
 pub mod volumes;
 

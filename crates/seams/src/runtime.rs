@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{ContainerId, ContainerName, PodUid, SandboxId, observation::RuntimePod};
+pub use node::cgroup::LinuxResources;
+pub use node::conditions::RuntimeCondition;
 use tokio::sync::mpsc;
 
 /// A failed call to the runtime. `call` is the CRI method; `message` is the runtime's own text.
@@ -74,10 +76,10 @@ pub struct RuntimeVersion {
 /// CRI `Status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeStatus {
-    /// `RuntimeReady`; the error text is `reason: message` as upstream renders it.
-    pub runtime_ready: Option<Result<(), String>>,
-    /// `NetworkReady`, likewise.
-    pub network_ready: Option<Result<(), String>>,
+    /// Condition `RuntimeReady`; `None` when the runtime does not report it.
+    pub runtime_ready: Option<RuntimeCondition>,
+    /// Condition `NetworkReady`, likewise.
+    pub network_ready: Option<RuntimeCondition>,
     /// Runtime handlers, in the runtime's order.
     pub handlers: Vec<HandlerInfo>,
     /// `features.supplemental_groups_policy`.
@@ -129,27 +131,6 @@ pub struct SandboxRequest {
     pub seccomp_default: bool,
     /// `<root-dir>/seccomp`: base of `Localhost` profiles.
     pub seccomp_root: String,
-}
-
-/// CRI `LinuxContainerResources`. Zero means unset, as on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinuxResources {
-    /// Microseconds.
-    pub cpu_period: i64,
-    /// Microseconds; -1 unlimited.
-    pub cpu_quota: i64,
-    /// Shares, 2 to 262144.
-    pub cpu_shares: i64,
-    /// Bytes.
-    pub memory_limit: i64,
-    /// -1000 to 1000.
-    pub oom_score_adj: i64,
-    /// Bytes; swap included.
-    pub memory_swap_limit: i64,
-    /// (page size such as `2MB`, limit in bytes).
-    pub hugepage_limits: Vec<(String, u64)>,
-    /// cgroup v2 files to set.
-    pub unified: Vec<(String, String)>,
 }
 
 /// One mount of a container.

@@ -1,1 +1,106 @@
-//! Deterministic simulation of pod lives under faults
+//! Deterministic simulation of pod lives under faults.
+//!
+//! One seed is one life of one pod: drawn, run by `lifecycle::decide` in a world of virtual time where calls hang, lie,
+//! get lost or take effect too late, events are dropped or doubled, the kubelet is killed between any two effects, clocks
+//! jump, and containers, sandboxes or the machine die behind its back; while users change, debug and delete the pod.
+//! Then the weather calms, and everything has to come right:
+//!
+//! * it converges: what the spec wants runs, what is over is cleared away, and the status says what is;
+//! * no container identity is ever made twice, no two containers of one name ever run together;
+//! * no action is in flight twice, nothing loops hot, the state stays small;
+//! * a restart of the kubelet alone changes nothing in the status;
+//! * volumes and cgroups are never taken from under a running container;
+//! * a deleted pod leaves nothing.
+//!
+//! A life that breaks one of them prints the command that replays it.
+
+use std::{fmt, thread};
+
+mod checks;
+mod disturb;
+mod jobs;
+mod kubelet;
+pub mod life;
+pub mod pods;
+pub mod rng;
+pub mod runtime;
+mod world;
+
+pub use life::live;
+pub use world::Counts;
+
+/// How lives are lived.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// No faults: only what users do.
+    pub fault_free: bool,
+    /// Print every event.
+    pub trace: bool,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    text: String,
+    replay: String,
+}
+
+impl Violation {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), replay: String::new() }
+    }
+
+    pub(crate) fn of(self, seed: u64, options: Options) -> Self {
+        let fault_free = if options.fault_free { " --fault-free" } else { "" };
+        Self { replay: format!("cargo run -p sim -- --lives 1 --seed {seed}{fault_free} --trace"), ..self }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  replay: {}", self.text, self.replay)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Lives many lives, with seeds from `seed` on, on all cores. Returns the sum of their figures.
+///
+/// # Errors
+/// The violation with the lowest seed.
+pub fn live_many(seed: u64, lives: u64, options: Options) -> Result<Counts, Violation> {
+    let threads =
+        if options.trace { 1 } else { thread::available_parallelism().map_or(1, |n| n.get() as u64) };
+    let results: Vec<_> = thread::scope(|scope| {
+        let share = |first: u64| (first..lives).step_by(usize::try_from(threads).unwrap_or(1));
+        let workers: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || live_some(share(first).map(|i| seed.wrapping_add(i)), options)))
+            .collect();
+        workers.into_iter().map(|worker| worker.join()).collect()
+    });
+    let mut sum = Counts::default();
+    let mut first: Option<(u64, Violation)> = None;
+    for result in results {
+        match result {
+            Ok(Ok(counts)) => sum.add(&counts),
+            Ok(Err(failed)) => {
+                if first.as_ref().is_none_or(|known| failed.0 < known.0) {
+                    first = Some(failed);
+                }
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    match first {
+        None => Ok(sum),
+        Some((_, violation)) => Err(violation),
+    }
+}
+
+fn live_some(seeds: impl Iterator<Item = u64>, options: Options) -> Result<Counts, (u64, Violation)> {
+    let mut sum = Counts::default();
+    for seed in seeds {
+        sum.add(&live(seed, options).map_err(|violation| (seed, violation))?);
+    }
+    Ok(sum)
+}

@@ -1,0 +1,54 @@
+//! What the agent has been told: validated values, resolved once from flags and configuration.
+
+use std::{path::PathBuf, time::Duration};
+
+use lifecycle::spec::dns::ClusterDns;
+use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
+
+/// Settings of the pod side of the agent. Defaults in the docs are upstream's (contract §1.5).
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Node name.
+    pub node_name: String,
+    /// `--root-dir`, default `/var/lib/kubelet`.
+    pub root_dir: PathBuf,
+    /// `podLogsDir`, default `/var/log/pods`.
+    pub pod_logs_dir: PathBuf,
+    /// `staticPodPath`: a directory or one file; `None` when unset.
+    pub static_pod_path: Option<PathBuf>,
+    /// `fileCheckFrequency`, default 20 s: re-read of the static pod path besides inotify.
+    pub file_check_frequency: Duration,
+    /// `staticPodURL` and the headers to send.
+    pub static_pod_url: Option<ManifestUrl>,
+    /// `syncFrequency`, default 1 m: how often a pod is looked at when nothing happens.
+    pub sync_frequency: Duration,
+    /// `clusterDNS` and `clusterDomain`.
+    pub cluster_dns: ClusterDns,
+    /// `resolvConf`; `None` for the empty string.
+    pub resolv_conf: Option<PathBuf>,
+    /// Most pulls at once; `None` is unlimited. 1 is upstream's `serializeImagePulls`.
+    pub max_parallel_pulls: Option<usize>,
+    /// `registryPullQPS` (0: unlimited) and `registryBurst`.
+    pub registry_rate: (u32, u32),
+    /// `seccompDefault`.
+    pub seccomp_default: bool,
+    /// How cgroup values are computed: quota period, pid limit, swap, cgroup version.
+    pub rules: CgroupRules,
+    /// `crashLoopBackOff.maxContainerRestartPeriod`, default 300 s.
+    pub max_restart_backoff: Duration,
+    /// Safe sysctls and `allowedUnsafeSysctls`.
+    pub sysctls: SysctlAllowlist,
+    /// `runtimeRequestTimeout`, default 2 m.
+    pub runtime_request_timeout: Duration,
+}
+
+/// `staticPodURL` with its headers.
+#[derive(Clone, Debug)]
+pub struct ManifestUrl {
+    /// URL.
+    pub url: String,
+    /// `staticPodURLHeader`: name, value.
+    pub headers: Vec<(String, String)>,
+    /// `httpCheckFrequency`, default 20 s.
+    pub frequency: Duration,
+}

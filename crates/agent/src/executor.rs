@@ -1,0 +1,156 @@
+//! Runs actions. Decides nothing: every choice was made by `decide`, every value comes from the pod, the settings or
+//! the world.
+//!
+//! Each action is idempotent and may be cancelled by dropping its future; what it did by then is found by the next
+//! inspection.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+};
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use lifecycle::{
+    Action, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
+    observation::{NodeFacts, RuntimePod},
+};
+use parking_lot::Mutex;
+use seams::{
+    runtime::{ImageInfo, RuntimeStatus},
+    volumes::MountedVolume,
+};
+use tokio::sync::watch;
+
+use crate::{config::AgentConfig, edges::Edges, events::EventSink, images::Images};
+
+mod container;
+mod directories;
+mod environment;
+mod hooks;
+mod mounts;
+mod resources;
+mod sandbox;
+mod teardown;
+
+/// Runs actions of all pods.
+#[derive(Debug)]
+pub struct Executor {
+    /// Settings.
+    pub config: AgentConfig,
+    /// The world.
+    pub edges: Edges,
+    /// Image pulls.
+    pub images: Images,
+    /// Takes events.
+    pub events: EventSink,
+    /// The node's allocatable by resource name, for the downward API and memory volumes.
+    pub allocatable: watch::Receiver<BTreeMap<String, String>>,
+    /// The runtime's newest status: what its handlers can do.
+    pub runtime_status: watch::Receiver<Option<Result<RuntimeStatus, String>>>,
+}
+
+/// What the executor has learnt about one pod while its worker lives. A cache: all of it can be had again.
+#[derive(Debug)]
+pub struct PodSession {
+    /// Whose.
+    pub key: PodKey,
+    mounted: Mutex<BTreeMap<String, MountedVolume>>,
+    images: Mutex<HashMap<ContainerName, ImageInfo>>,
+}
+
+impl PodSession {
+    /// Nothing learnt yet.
+    #[must_use]
+    pub fn new(key: PodKey) -> Self {
+        Self { key, mounted: Mutex::default(), images: Mutex::default() }
+    }
+}
+
+/// The pod at the moment an action was decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    session: Arc<PodSession>,
+    pod: Arc<Pod>,
+    source: PodSource,
+    node: NodeFacts,
+    /// Addresses of the newest ready sandbox.
+    pod_ips: Vec<String>,
+    runtime: Option<RuntimePod>,
+}
+
+impl Scene {
+    fn new(session: Arc<PodSession>, pod: Arc<Pod>, source: PodSource, seen: &Observation) -> Self {
+        let runtime = seen.runtime.as_ref().ok().cloned();
+        let sandbox = runtime.as_ref().and_then(|pod| pod.sandboxes.iter().find(|sandbox| sandbox.ready));
+        let node = seen.node.clone();
+        let pod_ips = match sandbox {
+            Some(sandbox) if sandbox.host_network => node.host_ips.clone(),
+            Some(sandbox) => sandbox.ips.clone(),
+            None => Vec::new(),
+        };
+        Self { session, pod, source, node, pod_ips, runtime }
+    }
+
+    /// A container of the spec, with the field path that events about it carry.
+    fn container(&self, name: &ContainerName) -> Option<(&Container, String)> {
+        let spec = self.pod.spec.as_ref()?;
+        let named = |field: &str| format!("spec.{field}{{{name}}}");
+        let find = |list: &'_ [Container]| list.iter().position(|container| container.name == name.as_str());
+        if let Some(at) = find(&spec.containers) {
+            return Some((spec.containers.get(at)?, named("containers")));
+        }
+        let init = spec.init_containers.as_deref().unwrap_or_default();
+        find(init).and_then(|at| init.get(at)).map(|container| (container, named("initContainers")))
+    }
+}
+
+impl Executor {
+    /// The future that carries out an action.
+    pub fn job(
+        self: Arc<Self>,
+        action: Action,
+        session: Arc<PodSession>,
+        pod: Arc<Pod>,
+        source: PodSource,
+        seen: &Observation,
+    ) -> impl Future<Output = Result<Done, Failure>> + Send + 'static {
+        let scene = Scene::new(session, pod, source, seen);
+        async move { self.run(action, &scene).await }
+    }
+
+    async fn run(&self, action: Action, scene: &Scene) -> Result<Done, Failure> {
+        match action {
+            Action::PrepareDirs => self.prepare_directories(scene).await,
+            Action::EnsureCgroup => self.ensure_cgroup(scene),
+            Action::MountVolumes => self.mount_volumes(scene).await,
+            Action::CreateSandbox { attempt } => self.create_sandbox(scene, attempt).await,
+            Action::StopSandbox { id } => self.stop_sandbox(&id).await,
+            Action::EnsureImage { container } => self.ensure_image(scene, &container).await,
+            Action::CreateContainer { container, attempt, sandbox, image_ref } => {
+                self.create_container(scene, &container, attempt, sandbox, image_ref).await
+            }
+            Action::StartContainer { id, container } => self.start_container(scene, &container, &id).await,
+            Action::StopContainer { id, container, grace, run_pre_stop } => {
+                self.stop_container(scene, &container, &id, grace, run_pre_stop).await
+            }
+            Action::HurryContainer { id, grace, .. } => self.hurry_container(&id, grace).await,
+            Action::RemoveContainer { id } => self.remove_container(&id).await,
+            Action::RemoveSandbox { id } => self.remove_sandbox(&id).await,
+            Action::UnmountVolumes => self.unmount_volumes(scene).await,
+            Action::RemoveCgroup => self.remove_cgroup(scene).await,
+            Action::RemoveDirs => self.remove_directories(scene).await,
+        }
+    }
+}
+
+/// A failure with a text.
+fn failed(step: FailureStep, message: impl Into<String>) -> Failure {
+    Failure { step, message: message.into(), not_found: false }
+}
+
+/// A container that the spec does not have (any more).
+fn no_such_container(step: FailureStep, name: &ContainerName) -> Failure {
+    failed(step, format!("the pod's spec has no container \"{name}\""))
+}
+

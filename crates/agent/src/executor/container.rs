@@ -1,0 +1,99 @@
+//! One container: image, creation, start.
+
+use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, SandboxId, spec::command};
+use seams::{
+    RuntimeError,
+    runtime::{ContainerRequest, ImageInfo, SandboxRequest},
+};
+
+use super::{Executor, Scene, failed, no_such_container};
+use crate::images::Wanted;
+
+impl Executor {
+    pub(super) async fn ensure_image(&self, scene: &Scene, name: &ContainerName) -> Result<Done, Failure> {
+        let (container, field_path) =
+            scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
+        let sandbox = self.sandbox_request(scene, 0).await?;
+        let wanted = Wanted { pod: &scene.pod, container, field_path, sandbox: &sandbox };
+        let (info, done) = self.images.ensure(&wanted).await?;
+        scene.session.images.lock().insert(name.clone(), info);
+        Ok(done)
+    }
+
+    pub(super) async fn create_container(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        attempt: u32,
+        sandbox_id: SandboxId,
+        image_ref: String,
+    ) -> Result<Done, Failure> {
+        let config = |text: String| failed(FailureStep::ContainerConfig, text);
+        let (container, _) =
+            scene.container(name).ok_or_else(|| no_such_container(FailureStep::ContainerConfig, name))?;
+        let known = scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
+        let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
+        let image = self.image_info(scene, name, &image_ref, &sandbox).await?;
+        let env = self.environment(scene, container).await?;
+        let (command, args) = command::of(container, &env).map_err(|error| config(error.to_string()))?;
+        let mounts = self.container_mounts(scene, container, &env, attempt).await?;
+        let log_dir = self.log_dir(scene).join(name.as_str());
+        tokio::fs::create_dir_all(&log_dir)
+            .await
+            .map_err(|error| config(format!("create log directory {}: {error}", log_dir.display())))?;
+        let request = ContainerRequest {
+            sandbox,
+            sandbox_id,
+            name: name.clone(),
+            attempt,
+            image_ref,
+            image,
+            command,
+            args,
+            env,
+            mounts,
+            resources: self.container_resources(scene, container),
+            log_path: format!("{name}/{attempt}.log"),
+        };
+        match self.edges.runtime.create_container(&request).await {
+            Ok(id) => Ok(Done::Container(id)),
+            Err(RuntimeError::Invalid { message, .. }) => Err(config(message)),
+            Err(error) => Err(failed(FailureStep::ContainerCreate, error.to_string())),
+        }
+    }
+
+    /// What is known of the image; asked again when this process did not see it (a restart came between).
+    async fn image_info(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        image_ref: &str,
+        sandbox: &SandboxRequest,
+    ) -> Result<ImageInfo, Failure> {
+        let known = scene.session.images.lock().get(name).cloned();
+        match known {
+            Some(info) => Ok(info),
+            None => {
+                let status = self.edges.runtime.image_status(image_ref, &sandbox.runtime_handler).await;
+                let status = status.map_err(|error| failed(FailureStep::ImageInspect, error.to_string()))?;
+                Ok(status.unwrap_or_default())
+            }
+        }
+    }
+
+    pub(super) async fn start_container(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        id: &ContainerId,
+    ) -> Result<Done, Failure> {
+        if let Err(error) = self.edges.runtime.start_container(id).await {
+            let not_found = matches!(error, RuntimeError::NotFound { .. });
+            return Err(Failure { step: FailureStep::ContainerStart, message: error.to_string(), not_found });
+        }
+        match self.post_start(scene, name, id).await {
+            Ok(()) => Ok(Done::Plain),
+            Err(error) => Err(failed(FailureStep::PostStartHook, error)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The pod's directories under the root dir (contract §30).
+
+use std::{
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use lifecycle::{Done, Failure, FailureStep};
+
+use super::{Executor, Scene, failed};
+
+/// Mode of pod directories.
+const MODE: u32 = 0o750;
+
+impl Executor {
+    /// `<root>/pods/<uid>`. The uid was checked to be a plain name when the pod came in.
+    pub(super) fn pod_dir(&self, scene: &Scene) -> PathBuf {
+        self.config.root_dir.join("pods").join(scene.session.key.uid.as_str())
+    }
+
+    /// `<podLogsDir>/<namespace>_<name>_<uid>`.
+    pub(super) fn log_dir(&self, scene: &Scene) -> PathBuf {
+        let key = &scene.session.key;
+        self.config.pod_logs_dir.join(format!("{}_{}_{}", key.namespace, key.name, key.uid))
+    }
+
+    pub(super) async fn prepare_directories(&self, scene: &Scene) -> Result<Done, Failure> {
+        let pod = self.pod_dir(scene);
+        let logs = self.log_dir(scene);
+        blocking(FailureStep::Dirs, move || {
+            for dir in [pod.clone(), pod.join("volumes"), pod.join("plugins"), pod.join("containers")] {
+                make(&dir, MODE)?;
+            }
+            make(&logs, 0o755)
+        })
+        .await
+    }
+
+    /// Refuses while something is mounted below: `volumes.unmount` comes first and makes sure.
+    pub(super) async fn remove_directories(&self, scene: &Scene) -> Result<Done, Failure> {
+        let pod = self.pod_dir(scene);
+        let logs = self.log_dir(scene);
+        let named = !scene.session.key.name.is_empty();
+        blocking(FailureStep::Teardown, move || {
+            refuse_mounts(&pod)?;
+            remove(&pod)?;
+            if named { remove(&logs) } else { Ok(()) }
+        })
+        .await
+    }
+}
+
+async fn blocking(
+    step: FailureStep,
+    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<Done, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => Ok(Done::Plain),
+        Ok(Err(message)) => Err(failed(step, message)),
+        Err(error) => Err(failed(step, format!("internal error, please report it: {error}"))),
+    }
+}
+
+/// Makes a directory with its parents; an existing one keeps its mode.
+fn make(path: &Path, mode: u32) -> Result<(), String> {
+    let text = |error: std::io::Error| format!("mkdir {}: {error}", path.display());
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(text)?;
+    // The mode given to mkdir is cut by the umask.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(text)
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("remove {}: {error}", path.display())),
+    }
+}
+
+/// Removing across a mount would delete what others own.
+fn refuse_mounts(path: &Path) -> Result<(), String> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("read mountinfo: {error}"))?;
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let below = table.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(&path));
+    match below {
+        Some(mount) => Err(format!("{mount} is still mounted below the pod's directory {}", path.display())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+//! The pod's sandbox, and what it is made from.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use lifecycle::{
+    Done, Failure, FailureStep, SandboxId,
+    reason::PodEvent,
+    spec::{
+        dns::{self, DnsOutcome, ResolvConf},
+        hostname,
+    },
+};
+use seams::{RuntimeError, runtime::SandboxRequest};
+
+use super::{Executor, Scene, failed};
+
+impl Executor {
+    pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
+        let request = self.sandbox_request(scene, attempt).await?;
+        self.report_dns(scene);
+        match self.edges.runtime.run_sandbox(&request).await {
+            Ok(id) => Ok(Done::Sandbox(id)),
+            Err(error) => Err(failed(FailureStep::Sandbox, error.to_string())),
+        }
+    }
+
+    /// Everything that a sandbox is made from. Also needed to create containers and to pull images.
+    pub(super) async fn sandbox_request(&self, scene: &Scene, attempt: u32) -> Result<SandboxRequest, Failure> {
+        let spec = scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
+        let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
+            .map_err(|error| failed(FailureStep::Sandbox, error.to_string()))?;
+        Ok(SandboxRequest {
+            pod: Arc::clone(&scene.pod),
+            attempt,
+            runtime_handler: self.runtime_handler(spec).await?,
+            hostname: hostname.kernel_hostname,
+            dns: self.dns(scene)?.config,
+            log_directory: self.log_dir(scene).display().to_string(),
+            cgroup_parent: self.edges.host.cgroup_parent(&Self::pod_cgroup(scene)),
+            overhead: self.overhead_resources(scene),
+            resources: Some(self.sandbox_resources(scene)),
+            seccomp_default: self.config.seccomp_default,
+            seccomp_root: self.config.root_dir.join("seccomp").display().to_string(),
+        })
+    }
+
+    async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {
+        let Some(name) = spec.runtime_class_name.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(String::new());
+        };
+        let Some(cluster) = &self.edges.cluster else {
+            let text = format!(
+                "runtimeClassName \"{name}\" cannot be looked up without an API server\nhint: drop it, or give --kubeconfig"
+            );
+            return Err(failed(FailureStep::Sandbox, text));
+        };
+        match cluster.runtime_class(name).await {
+            Ok(class) => Ok(class.handler.clone()),
+            Err(error) => {
+                Err(failed(FailureStep::Sandbox, format!("failed to get RuntimeClass {name}: {error}")))
+            }
+        }
+    }
+
+    fn dns(&self, scene: &Scene) -> Result<DnsOutcome, Failure> {
+        let sandbox = |text: String| failed(FailureStep::Sandbox, text);
+        let node = match &self.config.resolv_conf {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| sandbox(format!("open {}: {error}", path.display())))?;
+                dns::parse_resolv_conf(&text).map_err(|error| sandbox(error.to_string()))?
+            }
+            None => ResolvConf::Unset,
+        };
+        Ok(dns::resolve(&scene.pod, &node, &self.config.cluster_dns, &scene.node.host_ips))
+    }
+
+    /// Warnings about DNS settings belong to the making of a sandbox, not to every use of its configuration.
+    fn report_dns(&self, scene: &Scene) {
+        let Ok(outcome) = self.dns(scene) else { return };
+        for (reason, message) in outcome.events {
+            let event = PodEvent { warning: true, reason, message, field_path: None };
+            self.events.record_pod(&scene.pod, event);
+        }
+        for (reason, message) in outcome.node_events {
+            self.events.record_node(true, reason, message);
+        }
+    }
+
+    pub(super) async fn stop_sandbox(&self, id: &SandboxId) -> Result<Done, Failure> {
+        plain(self.edges.runtime.stop_sandbox(id).await)
+    }
+
+    pub(super) async fn remove_sandbox(&self, id: &SandboxId) -> Result<Done, Failure> {
+        plain(self.edges.runtime.remove_sandbox(id).await)
+    }
+}
+
+/// The outcome of a call that ends something.
+pub(super) fn plain(result: Result<(), RuntimeError>) -> Result<Done, Failure> {
+    match result {
+        Ok(()) => Ok(Done::Plain),
+        Err(error) => {
+            let not_found = matches!(error, RuntimeError::NotFound { .. });
+            Err(Failure { step: FailureStep::Teardown, message: error.to_string(), not_found })
+        }
+    }
+}

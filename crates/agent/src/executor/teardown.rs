@@ -1,0 +1,62 @@
+//! Stopping and removing. Order and time are `decide`'s; here each step is one call.
+
+use std::time::Duration;
+
+use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep};
+
+use super::{Executor, Scene, failed, hooks::Hook, sandbox::plain};
+
+impl Executor {
+    pub(super) async fn stop_container(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        id: &ContainerId,
+        grace: Duration,
+        run_pre_stop: bool,
+    ) -> Result<Done, Failure> {
+        let (spent, hook) = match run_pre_stop {
+            true => self.pre_stop(scene, name, id, grace).await,
+            false => (Duration::ZERO, Hook::Passed),
+        };
+        // Contract §9: the process gets at least two seconds, even if the hook used everything.
+        let left = grace.saturating_sub(spent).max(MIN_GRACE);
+        let done = plain(self.edges.runtime.stop_container(id, left).await)?;
+        Ok(match hook {
+            Hook::Passed => done,
+            Hook::Failed => Done::StoppedWithoutHook,
+        })
+    }
+
+    /// Shortens a stop that is under way.
+    pub(super) async fn hurry_container(&self, id: &ContainerId, grace: Duration) -> Result<Done, Failure> {
+        plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await)
+    }
+
+    pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<Done, Failure> {
+        plain(self.edges.runtime.remove_container(id).await)
+    }
+
+    pub(super) async fn unmount_volumes(&self, scene: &Scene) -> Result<Done, Failure> {
+        scene.session.mounted.lock().clear();
+        match self.edges.volumes.unmount(&scene.session.key.uid).await {
+            Ok(()) => Ok(Done::Plain),
+            Err(errors) => Err(failed(FailureStep::Teardown, joined(&errors))),
+        }
+    }
+
+    pub(super) async fn remove_cgroup(&self, scene: &Scene) -> Result<Done, Failure> {
+        match self.edges.host.remove_pod_cgroup(&scene.session.key.uid).await {
+            Ok(()) => Ok(Done::Plain),
+            Err(error) => Err(failed(FailureStep::Teardown, error.to_string())),
+        }
+    }
+}
+
+/// Least time between SIGTERM and SIGKILL (contract §9).
+const MIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Several errors as one text.
+pub(super) fn joined<E: std::fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,294 @@
+//! Mirror pods: what the API server knows of static pods (contract §4).
+//!
+//! [`plan`] is pure: static pods and mirrors in, deletions and creations out. A static pod never depends on its
+//! mirror; without an API server there are none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::core::v1::{Node, Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use parking_lot::Mutex;
+use seams::{ApiError, Cluster};
+use tokio::sync::Notify;
+
+use crate::status::StatusQueue;
+
+/// Marks a mirror; its value is the static pod's hash.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
+/// A static pod's hash: its uid.
+pub const HASH: &str = "kubernetes.io/config.hash";
+
+/// Delay before a failed round is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+type Name = (String, String);
+
+/// Whether an API pod is the mirror of a static pod.
+#[must_use]
+pub fn is_mirror(pod: &Pod) -> bool {
+    pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MIRROR))
+}
+
+/// What has to be done to the API's mirrors.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Delete this mirror (namespace, name, uid): no static pod, or another version of it, stands behind it.
+    Delete(Name, String),
+    /// Create the mirror of this static pod.
+    Create(Name),
+}
+
+/// Compares. `held` are names of static pods whose worker is still stopping: their mirrors stay.
+#[must_use]
+pub fn plan(
+    statics: &BTreeMap<Name, Arc<Pod>>,
+    mirrors: &BTreeMap<Name, Arc<Pod>>,
+    held: &BTreeSet<Name>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (name, mirror) in mirrors {
+        let wanted = match statics.get(name) {
+            Some(pod) => annotation(mirror, MIRROR) == annotation(pod, HASH) && mirror.metadata.deletion_timestamp.is_none(),
+            None => held.contains(name),
+        };
+        if !wanted {
+            steps.push(Step::Delete(name.clone(), mirror.metadata.uid.clone().unwrap_or_default()));
+        }
+    }
+    for name in statics.keys() {
+        if !mirrors.contains_key(name) {
+            steps.push(Step::Create(name.clone()));
+        }
+    }
+    steps
+}
+
+fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The object to create for a static pod.
+#[must_use]
+pub fn mirror_of(pod: &Pod, node: &Node) -> Pod {
+    let mut mirror = pod.clone();
+    let hash = annotation(pod, HASH).unwrap_or_default().to_owned();
+    mirror.metadata.annotations.get_or_insert_default().insert(MIRROR.to_owned(), hash);
+    mirror.metadata.uid = None;
+    mirror.metadata.resource_version = None;
+    mirror.metadata.creation_timestamp = None;
+    mirror.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: node.metadata.name.clone().unwrap_or_default(),
+        uid: node.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    }]);
+    mirror
+}
+
+/// Keeps mirrors in line with static pods.
+pub struct Mirrors {
+    cluster: Arc<dyn Cluster>,
+    statuses: Arc<StatusQueue>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    statics: BTreeMap<Name, Arc<Pod>>,
+    held: BTreeSet<Name>,
+    mirrors: BTreeMap<Name, Arc<Pod>>,
+    /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
+    listed: bool,
+}
+
+impl std::fmt::Debug for Mirrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mirrors").finish_non_exhaustive()
+    }
+}
+
+impl Mirrors {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(cluster: Arc<dyn Cluster>, statuses: Arc<StatusQueue>) -> Self {
+        Self { cluster, statuses, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// A static pod was added or changed.
+    pub fn static_applied(&self, pod: &Arc<Pod>) {
+        self.change(|state| {
+            state.held.remove(&name_of(pod));
+            state.statics.insert(name_of(pod), Arc::clone(pod));
+        });
+    }
+
+    /// A static pod left its source; its worker is still stopping it.
+    pub fn static_stopping(&self, pod: &Pod) {
+        self.change(|state| {
+            if state.statics.get(&name_of(pod)).is_some_and(|known| known.metadata.uid == pod.metadata.uid) {
+                state.statics.remove(&name_of(pod));
+                state.held.insert(name_of(pod));
+            }
+        });
+    }
+
+    /// Nothing is left of a static pod.
+    pub fn static_gone(&self, pod: &Pod) {
+        self.change(|state| {
+            state.held.remove(&name_of(pod));
+        });
+    }
+
+    /// The API source's full list of mirrors.
+    pub fn listed(&self, mirrors: Vec<Arc<Pod>>) {
+        let names: BTreeSet<_> = mirrors.iter().map(|pod| name_of(pod)).collect();
+        let gone: Vec<_> = self.state.lock().mirrors.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for (namespace, name) in gone {
+            self.statuses.observed_mirror(&namespace, &name, None);
+        }
+        for mirror in &mirrors {
+            let (namespace, name) = name_of(mirror);
+            self.statuses.observed_mirror(&namespace, &name, Some(Arc::clone(mirror)));
+        }
+        self.change(|state| {
+            state.mirrors = mirrors.into_iter().map(|pod| (name_of(&pod), pod)).collect();
+            state.listed = true;
+        });
+    }
+
+    /// A mirror was added or changed.
+    pub fn mirror_applied(&self, mirror: &Arc<Pod>) {
+        let (namespace, name) = name_of(mirror);
+        self.statuses.observed_mirror(&namespace, &name, Some(Arc::clone(mirror)));
+        self.change(|state| {
+            state.mirrors.insert(name_of(mirror), Arc::clone(mirror));
+        });
+    }
+
+    /// A mirror is gone.
+    pub fn mirror_deleted(&self, mirror: &Pod) {
+        let (namespace, name) = name_of(mirror);
+        self.change(|state| {
+            if state.mirrors.get(&name_of(mirror)).is_some_and(|known| known.metadata.uid == mirror.metadata.uid) {
+                state.mirrors.remove(&name_of(mirror));
+                self.statuses.observed_mirror(&namespace, &name, None);
+            }
+        });
+    }
+
+    fn change(&self, with: impl FnOnce(&mut State)) {
+        with(&mut self.state.lock());
+        self.changed.notify_one();
+    }
+
+    /// Works for ever. Mirrors are made once the node's object exists, since they are owned by it.
+    pub async fn run(self: Arc<Self>) {
+        let mut node = self.cluster.node();
+        loop {
+            self.changed.notified().await;
+            let Ok(node) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
+            let Some(node) = node else { continue };
+            while !self.round(&node).await {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// One comparison and its steps; false when something is to be tried again.
+    async fn round(&self, node: &Node) -> bool {
+        let (steps, statics) = {
+            let state = self.state.lock();
+            if !state.listed {
+                return true;
+            }
+            (plan(&state.statics, &state.mirrors, &state.held), state.statics.clone())
+        };
+        let mut done = true;
+        for step in steps {
+            let result = match &step {
+                Step::Delete((namespace, name), uid) => self.cluster.delete_pod(namespace, name, uid, 0).await,
+                Step::Create(name) => match statics.get(name) {
+                    Some(pod) => match self.cluster.create_pod(&mirror_of(pod, node)).await {
+                        Ok(created) => {
+                            self.mirror_applied(&Arc::new(created));
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    },
+                    None => Ok(()),
+                },
+            };
+            match result {
+                Ok(()) | Err(ApiError::NotFound(_)) => {}
+                // Another object of that name exists; the watch will show it, and then the plan knows.
+                Err(ApiError::Conflict { .. }) => {}
+                Err(error @ (ApiError::Forbidden(_) | ApiError::Status { code: 400..=499, .. })) => {
+                    tracing::error!(?step, %error, "The API server refuses the mirror of a static pod");
+                }
+                Err(error) => {
+                    tracing::warn!(?step, %error, "Could not bring a mirror pod up to date; will try again");
+                    done = false;
+                }
+            }
+        }
+        done
+    }
+}
+
+fn name_of(pod: &Pod) -> Name {
+    (pod.metadata.namespace.clone().unwrap_or_default(), pod.metadata.name.clone().unwrap_or_default())
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, uid: &str, key: &str, hash: &str) -> (Name, Arc<Pod>) {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = Some("default".to_owned());
+        pod.metadata.uid = Some(uid.to_owned());
+        pod.metadata.annotations = Some([(key.to_owned(), hash.to_owned())].into());
+        (name_of(&pod), Arc::new(pod))
+    }
+
+    #[test]
+    fn an_edited_static_pod_gets_a_new_mirror_only_after_the_old_one_is_gone() {
+        let statics = BTreeMap::from([pod("a", "2", HASH, "2")]);
+        let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+        let name = ("default".to_owned(), "a".to_owned());
+        assert_eq!(plan(&statics, &mirrors, &BTreeSet::new()), [Step::Delete(name.clone(), "m".to_owned())]);
+        assert_eq!(plan(&statics, &BTreeMap::new(), &BTreeSet::new()), [Step::Create(name)]);
+    }
+
+    #[test]
+    fn a_mirror_stays_while_its_pod_stops_and_goes_after() {
+        let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+        let name = ("default".to_owned(), "a".to_owned());
+        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()])), []);
+        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new()), [Step::Delete(name, "m".to_owned())]);
+    }
+
+    #[test]
+    fn the_mirror_is_owned_by_the_node_and_carries_the_hash() {
+        let (_, pod) = pod("a", "u", HASH, "u");
+        let mut node = Node::default();
+        node.metadata.name = Some("n".to_owned());
+        node.metadata.uid = Some("nu".to_owned());
+        let mirror = mirror_of(&pod, &node);
+        assert_eq!(annotation(&mirror, MIRROR), Some("u"));
+        assert_eq!(mirror.metadata.uid, None);
+        let owner = &mirror.metadata.owner_references.unwrap()[0];
+        assert_eq!((owner.name.as_str(), owner.uid.as_str(), owner.controller), ("n", "nu", Some(true)));
+    }
+}

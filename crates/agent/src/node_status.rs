@@ -1,0 +1,446 @@
+//! The node object: registered once, then kept true (contract §2).
+//!
+//! ```text
+//!   register (create, or set right what exists) ─► every period, or when the runtime's health changes:
+//!       facts ─► node::status::next ─► changed, or due? ─► PATCH
+//! ```
+//!
+//! Without an API server the same object is computed and only kept, for admission and the downward API.
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{Node, NodeAddress};
+use lifecycle::observation::NodeFacts;
+use node::{
+    addresses::{self, AddressChoice, AddressInputs, CloudProvider, HostNetwork},
+    capacity::{self, NodeResources, Reservations},
+    conditions::{EventKind, NodeEvent, NotReady, Pressures, ReadyInputs},
+    heartbeat::ReportClock,
+    registration::{self, ExtendedResources, Registration},
+    status::{self, Image, MachineIdentity, RuntimeHandler, RuntimeReport, StatusInputs},
+};
+use seams::{
+    ApiError, Cluster,
+    runtime::{RuntimeStatus, RuntimeVersion},
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{edges::Edges, events::EventSink};
+
+/// First and longest delay between tries to register.
+const REGISTER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(7));
+/// How long the runtime's version and the list of images are good for.
+const VERSION_AGE: Duration = Duration::from_secs(60);
+const IMAGES_AGE: Duration = Duration::from_secs(30);
+/// Tries of one report.
+const TRIES: usize = 5;
+
+/// Reads the machine's interfaces and routes.
+pub type ReadNetwork = Arc<dyn Fn() -> Result<HostNetwork, String> + Send + Sync>;
+
+/// Settings of the node side.
+#[derive(Clone)]
+pub struct NodeSettings {
+    /// What the node object is made from.
+    pub registration: Registration,
+    /// `registerNode`.
+    pub register: bool,
+    /// `--node-ip`, at most two.
+    pub node_ips: Vec<IpAddr>,
+    /// Whether an external cloud provider sets addresses.
+    pub cloud: CloudProvider,
+    /// Interfaces and routes.
+    pub network: ReadNetwork,
+    /// Root directory: its filesystem is the node's ephemeral storage.
+    pub root_dir: PathBuf,
+    /// `localStorageCapacityIsolation`.
+    pub local_storage: bool,
+    /// `maxPods`.
+    pub max_pods: u32,
+    /// `podsPerCore`.
+    pub pods_per_core: u32,
+    /// What is kept from pods.
+    pub reservations: Reservations,
+    /// Whether `kubepods` is limited to allocatable (`enforceNodeAllocatable` has `pods`).
+    pub enforce_pods: bool,
+    /// Version that the node reports, `v1.37.2`.
+    pub kubelet_version: String,
+    /// Serving port.
+    pub port: u16,
+    /// `nodeStatusMaxImages`, -1 for all.
+    pub max_images: i32,
+    /// `nodeStatusUpdateFrequency`.
+    pub update_frequency: Duration,
+    /// `nodeStatusReportFrequency`.
+    pub report_frequency: Duration,
+    /// `nodeLeaseDurationSeconds`.
+    pub lease_duration: Duration,
+}
+
+impl std::fmt::Debug for NodeSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeSettings").field("registration", &self.registration).finish_non_exhaustive()
+    }
+}
+
+impl NodeSettings {
+    /// Capacity and what follows from it. Disk size is read anew each time: filesystems grow.
+    #[must_use]
+    pub fn resources(&self, edges: &Edges) -> NodeResources {
+        let machine = edges.host.facts();
+        let disk = edges.host.fs_usage(&self.root_dir);
+        if let Err(error) = &disk {
+            tracing::warn!(%error, "Cannot read the size of the node's filesystem");
+        }
+        let facts = capacity::NodeFacts {
+            cpus: machine.cpus,
+            memory_bytes: machine.memory_bytes,
+            ephemeral_storage_bytes: disk.ok().map(|usage| usage.capacity_bytes).filter(|_| self.local_storage),
+            hugepages: machine.hugepages.clone(),
+            max_pids: edges.host.process_count().ok().map(|(_, max)| max),
+            max_pods: self.max_pods,
+            pods_per_core: self.pods_per_core,
+        };
+        NodeResources::of(&facts, &self.reservations)
+    }
+
+    /// Chooses the node's addresses.
+    pub fn addresses(&self, reported: &[NodeAddress]) -> Result<AddressChoice, String> {
+        let network = (self.network)()?;
+        let resolved = resolve(&self.registration.hostname);
+        let inputs = AddressInputs {
+            node_name: &self.registration.node_name,
+            hostname: &self.registration.hostname,
+            node_ips: &self.node_ips,
+            resolved: &resolved,
+            network: &network,
+            cloud: self.cloud,
+        };
+        addresses::choose(&inputs, reported).map_err(|error| error.to_string())
+    }
+}
+
+/// What the name stands for in the node's own resolver; only asked when no address was given.
+fn resolve(hostname: &str) -> Vec<IpAddr> {
+    use std::net::ToSocketAddrs;
+    (hostname, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+}
+
+/// Where the task publishes, and what it follows.
+#[derive(Debug)]
+pub struct Channels {
+    /// For workers.
+    pub facts: watch::Sender<NodeFacts>,
+    /// Allocatable by resource name, canonical quantities.
+    pub allocatable: watch::Sender<BTreeMap<String, String>>,
+    /// The node object, for admission.
+    pub object: watch::Sender<Option<Arc<Node>>>,
+    /// The runtime's health.
+    pub runtime: watch::Receiver<Option<Result<RuntimeStatus, String>>>,
+}
+
+/// Runs for ever.
+pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channels: Channels) {
+    let machine = edges.host.facts();
+    let identity = MachineIdentity {
+        machine_id: machine.machine_id.clone(),
+        system_uuid: machine.system_uuid.clone(),
+        boot_id: machine.boot_id.clone(),
+        kernel_version: machine.kernel_version.clone(),
+        os_image: machine.os_image.clone(),
+        architecture: machine.architecture.to_owned(),
+        swap_bytes: machine.swap_bytes,
+        in_user_namespace: Some(false),
+    };
+    let mut keeper = Keeper {
+        edges,
+        settings,
+        events,
+        channels,
+        identity,
+        clock: ReportClock::default(),
+        version: None,
+        images: None,
+        node: None,
+    };
+    keeper.publish_runtime().await;
+    if keeper.edges.cluster.is_some() && keeper.settings.register {
+        keeper.register().await;
+    }
+    keeper.follow().await;
+}
+
+struct Keeper {
+    edges: Edges,
+    settings: NodeSettings,
+    events: EventSink,
+    channels: Channels,
+    identity: MachineIdentity,
+    clock: ReportClock,
+    version: Option<(Instant, RuntimeVersion)>,
+    images: Option<(Instant, Vec<Image>)>,
+    /// As the API server last returned it; in standalone mode as last computed.
+    node: Option<Node>,
+}
+
+impl Keeper {
+    /// Waits for the first answer of the runtime, so that the first status is no spurious NotReady (contract §31).
+    async fn publish_runtime(&mut self) {
+        let known = self.channels.runtime.wait_for(Option::is_some);
+        drop(tokio::time::timeout(self.settings.update_frequency, known).await);
+    }
+
+    async fn follow(&mut self) {
+        loop {
+            let began = Instant::now();
+            self.report().await;
+            // Both arms are cancel-safe. A change of the runtime's health is reported at once.
+            tokio::select! {
+                () = tokio::time::sleep_until(began + self.settings.update_frequency) => {}
+                changed = self.channels.runtime.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Creates the node object, or sets right the one that exists. Tries for ever.
+    async fn register(&mut self) {
+        let Some(cluster) = self.edges.cluster.clone() else { return };
+        let mut delay = REGISTER_RETRY.0;
+        loop {
+            match self.try_register(&*cluster).await {
+                Ok(node) => {
+                    tracing::info!(node = self.settings.registration.node_name, "Node is registered");
+                    self.node = Some(node);
+                    return;
+                }
+                Err(error) => {
+                    let node = &self.settings.registration.node_name;
+                    tracing::error!(node, %error, "Unable to register the node with the API server; will try again");
+                }
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(REGISTER_RETRY.1);
+        }
+    }
+
+    async fn try_register(&mut self, cluster: &dyn Cluster) -> Result<Node, ApiError> {
+        let (fresh, _) = self.computed(&self.settings.registration.node()).await;
+        match cluster.create_node(&fresh).await {
+            Ok(node) => return Ok(node),
+            Err(ApiError::Conflict { .. } | ApiError::Forbidden(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let existing = cluster.get_node().await?;
+        match registration::reconciled(&existing, &fresh, ExtendedResources::Keep) {
+            Some(wanted) => match status::patch(&existing, &wanted) {
+                Some(patch) => cluster.patch_node_status(&patch).await,
+                None => Ok(existing),
+            },
+            None => Ok(existing),
+        }
+    }
+
+    /// One round: compute, publish, and send if there is something to say.
+    async fn report(&mut self) {
+        let base = match (&self.edges.cluster, self.node.take()) {
+            (Some(_), known) => match self.edges.cluster.as_ref().and_then(|c| c.node().borrow().clone()) {
+                Some(watched) => newer(known, Node::clone(&watched)),
+                None => known,
+            },
+            (None, known) => Some(known.unwrap_or_else(|| self.settings.registration.node())),
+        };
+        let Some(mut base) = base else { return self.adopt().await };
+        for attempt in 0..TRIES {
+            let (next, events) = self.computed(&base).await;
+            self.publish(&next);
+            let Some(cluster) = self.edges.cluster.clone() else {
+                self.record(events);
+                self.node = Some(next);
+                return;
+            };
+            match self.send(&*cluster, &base, &next).await {
+                Ok(node) => {
+                    self.record(events);
+                    self.node = Some(node);
+                    return;
+                }
+                Err(ApiError::NotFound(_)) if self.settings.register => {
+                    tracing::warn!("The node object is gone; registering again");
+                    return self.register().await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "Could not report the node's status; will try again");
+                    if attempt > 0 {
+                        cluster.reset_connections();
+                    }
+                    if let Ok(live) = cluster.get_node().await {
+                        base = live;
+                    }
+                }
+            }
+        }
+        self.node = Some(base);
+    }
+
+    /// Without registration the object may come later, from someone else.
+    async fn adopt(&mut self) {
+        if let Some(cluster) = self.edges.cluster.clone()
+            && let Ok(node) = cluster.get_node().await
+        {
+            self.node = Some(node);
+        }
+    }
+
+    async fn send(&mut self, cluster: &dyn Cluster, base: &Node, next: &Node) -> Result<Node, ApiError> {
+        let now = self.edges.clock.now();
+        let changed = status::has_changed(base, next);
+        let Some(due) = self.clock.due(now.mono, changed, self.settings.report_frequency) else {
+            return Ok(base.clone());
+        };
+        let node = match status::patch(base, next) {
+            Some(patch) => cluster.patch_node_status(&patch).await?,
+            None => base.clone(),
+        };
+        // Spreads forced reports of nodes that changed together; any cheap source will do.
+        let random = f64::from(u32::try_from(now.wall.subsec_nanosecond().unsigned_abs() % 1000).unwrap_or(0)) / 1000.0;
+        self.clock = self.clock.reported(now.mono, due, random);
+        Ok(node)
+    }
+
+    async fn computed(&mut self, base: &Node) -> (Node, Vec<NodeEvent>) {
+        let reported = base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+        let addresses = self.settings.addresses(reported);
+        if let Err(error) = &addresses {
+            tracing::error!(error, "Cannot choose the node's address");
+        }
+        let resources = self.settings.resources(&self.edges);
+        let runtime = self.runtime_report().await;
+        let images = self.images().await;
+        let ready = self.ready_inputs();
+        let inputs = StatusInputs {
+            node_name: &self.settings.registration.node_name,
+            addresses: addresses.as_ref().ok(),
+            machine: &self.identity,
+            resources: &resources,
+            runtime: &runtime,
+            kubelet_version: &self.settings.kubelet_version,
+            port: self.settings.port,
+            images: images.as_deref(),
+            max_images: self.settings.max_images,
+            declared_features: &[],
+            volumes_in_use: None,
+            pressures: Pressures::default(),
+            ready: &ready,
+        };
+        status::next(base, &inputs, self.edges.clock.now().wall)
+    }
+
+    fn publish(&self, node: &Node) {
+        let status = node.status.as_ref();
+        let ips: Vec<String> = status
+            .and_then(|status| status.addresses.as_ref())
+            .into_iter()
+            .flatten()
+            .filter(|address| address.type_ == "InternalIP")
+            .map(|address| address.address.clone())
+            .collect();
+        let runtime = self.version.as_ref().map(|(_, version)| version.name.clone());
+        self.channels.facts.send_if_modified(|facts| {
+            let before = facts.clone();
+            if !ips.is_empty() {
+                facts.host_ips.clone_from(&ips);
+            }
+            if let Some(name) = runtime {
+                facts.runtime_name = name;
+            }
+            *facts != before
+        });
+        let allocatable: BTreeMap<String, String> = status
+            .and_then(|status| status.allocatable.as_ref())
+            .into_iter()
+            .flatten()
+            .map(|(name, amount)| (name.clone(), amount.0.clone()))
+            .collect();
+        self.channels.allocatable.send_if_modified(|known| {
+            let changed = *known != allocatable;
+            *known = allocatable;
+            changed
+        });
+        self.channels.object.send_replace(Some(Arc::new(node.clone())));
+    }
+
+    fn record(&self, events: Vec<NodeEvent>) {
+        for NodeEvent { kind, reason, message } in events {
+            self.events.record_node(kind == EventKind::Warning, reason, message);
+        }
+    }
+
+    fn ready_inputs(&self) -> ReadyInputs {
+        let mut problems = Vec::new();
+        match &*self.channels.runtime.borrow() {
+            None => problems.push(NotReady::RuntimeUnchecked),
+            Some(Err(_)) => problems.push(NotReady::RuntimeDown),
+            Some(Ok(status)) => problems.extend(runtime_problems(status)),
+        }
+        ReadyInputs { problems, warnings: Vec::new(), local_storage: self.settings.local_storage }
+    }
+
+    async fn runtime_report(&mut self) -> RuntimeReport {
+        let old = self.version.as_ref().is_none_or(|(at, _)| at.elapsed() > VERSION_AGE);
+        if old && let Ok(version) = self.edges.runtime.version().await {
+            self.version = Some((Instant::now(), version));
+        }
+        let status = self.channels.runtime.borrow().clone().and_then(Result::ok);
+        let handlers = status.iter().flat_map(|status| &status.handlers).map(|handler| RuntimeHandler {
+            name: handler.name.clone(),
+            recursive_read_only_mounts: handler.recursive_read_only_mounts,
+            user_namespaces: handler.user_namespaces,
+        });
+        RuntimeReport {
+            name: self.version.as_ref().map(|(_, version)| version.name.clone()).unwrap_or_default(),
+            version: self.version.as_ref().map(|(_, version)| version.version.clone()),
+            handlers: handlers.collect(),
+            supplemental_groups_policy: status.as_ref().map(|status| status.supplemental_groups_policy),
+        }
+    }
+
+    async fn images(&mut self) -> Option<Vec<Image>> {
+        let old = self.images.as_ref().is_none_or(|(at, _)| at.elapsed() > IMAGES_AGE);
+        if old && let Ok(images) = self.edges.runtime.list_images().await {
+            let images = images.into_iter().map(|image| Image {
+                id: image.id,
+                repo_digests: image.repo_digests,
+                repo_tags: image.repo_tags,
+                size_bytes: image.size,
+            });
+            self.images = Some((Instant::now(), images.collect()));
+        }
+        self.images.as_ref().map(|(_, images)| images.clone())
+    }
+}
+
+/// The newer of what we hold and what the watch shows.
+fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
+    let version = |node: &Node| {
+        node.metadata.resource_version.as_deref().and_then(|text| text.parse::<u128>().ok()).unwrap_or_default()
+    };
+    match known {
+        Some(known) if known.metadata.uid == watched.metadata.uid && version(&known) > version(&watched) => Some(known),
+        _ => Some(watched),
+    }
+}
+
+fn runtime_problems(status: &RuntimeStatus) -> Vec<NotReady> {
+    let mut problems = Vec::new();
+    match &status.runtime_ready {
+        Some(condition) if condition.ready => {}
+        Some(condition) => problems.push(NotReady::RuntimeNotReady(condition.clone())),
+        None => problems.push(NotReady::RuntimeDown),
+    }
+    match &status.network_ready {
+        Some(condition) if condition.ready => {}
+        Some(condition) => problems.push(NotReady::NetworkNotReady(condition.clone())),
+        None => problems.push(NotReady::NetworkUnknown),
+    }
+    problems
+}

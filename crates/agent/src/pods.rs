@@ -1,0 +1,408 @@
+//! The dispatcher: one worker per pod, and nothing else.
+//!
+//! It merges sources, asks admission once per pod, writes mailboxes and notices when a worker ends. It never looks at
+//! containers. What the runtime, the disk or the cgroup tree holds without a source is handed to a worker that removes
+//! it, but only after every source has delivered: before that, a pod not yet seen looks just like one that is gone
+//! (contract §4 "Sources ready").
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, reason::PodEvent};
+use node::qos::QosClass;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    admission::Admitter,
+    mirror::{self, Mirrors},
+    observer::Bells,
+    sources::{
+        SourceUpdate,
+        merge::{Change, Merger},
+    },
+    worker::{self, Mail, WorkerContext, bell::Bell},
+};
+
+/// Grace for what is found in the runtime only (contract §9).
+const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+/// API default of `terminationGracePeriodSeconds`.
+const DEFAULT_GRACE: i64 = 30;
+
+/// The dispatcher's state.
+pub struct Pods {
+    context: WorkerContext,
+    admitter: Admitter,
+    bells: Arc<Bells>,
+    mirrors: Option<Arc<Mirrors>>,
+    expected: Vec<PodSource>,
+    merger: Merger,
+    /// The newest version of each pod that a source holds.
+    wanted: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
+    workers: BTreeMap<PodUid, Worker>,
+    tasks: JoinSet<PodKey>,
+    /// Seen in the runtime before all sources had delivered.
+    strangers: BTreeSet<PodUid>,
+    swept: bool,
+}
+
+struct Worker {
+    mail: watch::Sender<Mail>,
+}
+
+impl std::fmt::Debug for Pods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pods").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+/// What the dispatcher listens to.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Sources.
+    pub updates: mpsc::Receiver<SourceUpdate>,
+    /// Pods in the runtime that have no worker.
+    pub strangers: mpsc::Receiver<PodUid>,
+    /// Uids of pods whose config maps or secrets changed; `None` in standalone mode.
+    pub changes: Option<mpsc::Receiver<String>>,
+}
+
+impl Pods {
+    /// `expected` are the sources that are configured.
+    #[must_use]
+    pub fn new(
+        context: WorkerContext,
+        admitter: Admitter,
+        bells: Arc<Bells>,
+        mirrors: Option<Arc<Mirrors>>,
+        expected: Vec<PodSource>,
+    ) -> Self {
+        Self {
+            context,
+            admitter,
+            bells,
+            mirrors,
+            expected,
+            merger: Merger::default(),
+            wanted: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            strangers: BTreeSet::new(),
+            swept: false,
+        }
+    }
+
+    /// Runs for ever.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        loop {
+            // Every arm is cancel-safe: `recv` and `join_next` lose nothing when dropped.
+            tokio::select! {
+                Some(update) = inbox.updates.recv() => self.take(update),
+                Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
+                Some(uid) = receive(&mut inbox.changes) => {
+                    if let Some(bell) = self.bells.of(&PodUid::from(uid)) {
+                        bell.volumes_changed();
+                    }
+                }
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(key) => self.ended(&key),
+                    Err(error) => tracing::error!(%error, "A pod worker died; its pod is taken up again"),
+                },
+                else => return,
+            }
+            self.revive();
+            if self.expected.iter().all(|source| self.merger.has_delivered(*source)) {
+                self.sweep().await;
+            }
+        }
+    }
+
+    fn take(&mut self, update: SourceUpdate) {
+        let update = match self.without_mirrors(update) {
+            Some(update) => update,
+            None => return,
+        };
+        for change in self.merger.take(update) {
+            match change {
+                Change::Applied(source, pod) => self.applied(source, pod),
+                Change::Removed(uid) => self.removed(&uid),
+                Change::Refused(pod, message) => {
+                    tracing::error!("{message}");
+                    let event =
+                        PodEvent { warning: true, reason: "FailedValidation", message, field_path: None };
+                    self.context.events.record_pod(&pod, event);
+                }
+            }
+        }
+    }
+
+    /// Mirrors come through the API source but are no pods of ours.
+    fn without_mirrors(&self, update: SourceUpdate) -> Option<SourceUpdate> {
+        match update {
+            SourceUpdate::Set(PodSource::Api, pods) => {
+                let (mirrors, pods): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| mirror::is_mirror(pod));
+                if let Some(keeper) = &self.mirrors {
+                    keeper.listed(mirrors);
+                }
+                Some(SourceUpdate::Set(PodSource::Api, pods))
+            }
+            SourceUpdate::Applied(PodSource::Api, pod) if mirror::is_mirror(&pod) => {
+                self.mirrors.as_ref()?.mirror_applied(&pod);
+                None
+            }
+            SourceUpdate::Deleted(PodSource::Api, pod) if mirror::is_mirror(&pod) => {
+                self.mirrors.as_ref()?.mirror_deleted(&pod);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn applied(&mut self, source: PodSource, pod: Arc<Pod>) {
+        let uid = PodKey::of(&pod).uid;
+        self.wanted.insert(uid.clone(), (source, Arc::clone(&pod)));
+        if source == PodSource::Api {
+            self.context.statuses.observed(&pod);
+        } else if let Some(mirrors) = &self.mirrors {
+            mirrors.static_applied(&pod);
+        }
+        match self.workers.get(&uid) {
+            Some(worker) => {
+                if let Some(objects) = &self.context.edges.objects {
+                    objects.register(&pod);
+                }
+                worker.mail.send_modify(|mail| {
+                    mail.intent = intent_of(&pod);
+                    mail.pod = pod;
+                    mail.source = source;
+                });
+            }
+            None => self.start(source, pod),
+        }
+    }
+
+    fn removed(&mut self, uid: &PodUid) {
+        let Some((source, pod)) = self.wanted.remove(uid) else { return };
+        let worker = self.workers.get(uid);
+        if source.is_static()
+            && let Some(mirrors) = &self.mirrors
+        {
+            mirrors.static_stopping(&pod);
+            if worker.is_none() {
+                mirrors.static_gone(&pod);
+            }
+        }
+        if let Some(worker) = worker {
+            let grace = removal_grace(&pod);
+            worker.mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
+        }
+    }
+
+    /// Starts a worker, unless an older static pod of the same name still has to go.
+    fn start(&mut self, source: PodSource, pod: Arc<Pod>) {
+        let key = PodKey::of(&pod);
+        if source.is_static() && self.has_namesake(&key) {
+            tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
+            return;
+        }
+        let admission = self.admit(&pod);
+        if let Some(objects) = &self.context.edges.objects
+            && source == PodSource::Api
+        {
+            objects.register(&pod);
+        }
+        let intent = intent_of(&pod);
+        self.spawn(key, Mail { pod, source, intent, admission });
+    }
+
+    fn has_namesake(&self, key: &PodKey) -> bool {
+        self.workers.values().any(|worker| {
+            let other = PodKey::of(&worker.mail.borrow().pod);
+            other.uid != key.uid && other.name == key.name && other.namespace == key.namespace
+        })
+    }
+
+    fn admit(&self, pod: &Arc<Pod>) -> Admission {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+            return Admission::Admitted;
+        }
+        let uid = PodKey::of(pod).uid;
+        let others: Vec<Arc<Pod>> = self
+            .workers
+            .iter()
+            .filter(|(other, _)| **other != uid && !self.is_over(other))
+            .map(|(_, worker)| Arc::clone(&worker.mail.borrow().pod))
+            .collect();
+        let answer = self.admitter.admit(pod, &others);
+        if let Admission::Rejected { reason, message } = &answer {
+            tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
+        }
+        answer
+    }
+
+    /// Whether a pod uses nothing any more: it was rejected, or has ended for good.
+    fn is_over(&self, uid: &PodUid) -> bool {
+        let rejected = self
+            .workers
+            .get(uid)
+            .is_some_and(|worker| matches!(worker.mail.borrow().admission, Admission::Rejected { .. }));
+        let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
+        rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    /// The burstable group's weight follows the requests of its pods.
+    fn update_qos_groups(&self) {
+        let pods: Vec<Arc<Pod>> = self
+            .workers
+            .iter()
+            .filter(|(uid, _)| !self.is_over(uid))
+            .map(|(_, worker)| Arc::clone(&worker.mail.borrow().pod))
+            .collect();
+        let sizes = &self.context.executor.config.rules.hugepage_sizes;
+        for class in [QosClass::Burstable, QosClass::BestEffort] {
+            let values = node::cgroup::qos_values(class, pods.iter().map(AsRef::as_ref), sizes);
+            if let Err(error) = self.context.edges.host.set_qos_cgroup(class, &values) {
+                tracing::warn!(?class, %error, "Could not update the cgroup of a QoS class");
+            }
+        }
+    }
+
+    fn spawn(&mut self, key: PodKey, mail: Mail) {
+        let bell = Arc::new(Bell::default());
+        self.bells.add(key.uid.clone(), Arc::clone(&bell));
+        let (sender, receiver) = watch::channel(mail);
+        self.tasks.spawn(worker::run(self.context.clone(), receiver, bell));
+        self.workers.insert(key.uid, Worker { mail: sender });
+        self.update_qos_groups();
+    }
+
+    fn ended(&mut self, key: &PodKey) {
+        tracing::debug!(pod = %key, "Nothing is left of the pod");
+        if let Some(worker) = self.workers.remove(&key.uid) {
+            let mail = worker.mail.borrow();
+            if mail.source.is_static()
+                && let Some(mirrors) = &self.mirrors
+            {
+                mirrors.static_gone(&mail.pod);
+            }
+        }
+        self.bells.remove(&key.uid);
+        self.context.statuses.forget(&key.uid);
+        self.context.prober.forget(&key.uid);
+        if let Some(objects) = &self.context.edges.objects {
+            objects.unregister(key.uid.as_str());
+        }
+        self.update_qos_groups();
+    }
+
+    /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back,
+    /// pods whose worker died.
+    fn revive(&mut self) {
+        let dead: Vec<PodUid> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.mail.is_closed())
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in dead {
+            self.workers.remove(&uid);
+        }
+        let idle: Vec<_> =
+            self.wanted.iter().filter(|(uid, _)| !self.workers.contains_key(*uid)).map(|(_, it)| it.clone()).collect();
+        for (source, pod) in idle {
+            self.start(source, pod);
+        }
+    }
+
+    /// Hands over to workers what exists without a source: pods in the runtime, and once, what earlier processes left
+    /// on disk and in the cgroup tree.
+    async fn sweep(&mut self) {
+        if !self.swept {
+            self.swept = true;
+            match self.context.edges.runtime.list_pods().await {
+                Ok(pods) => self.strangers.extend(pods.into_iter().map(|pod| pod.uid)),
+                Err(error) => tracing::warn!(%error, "Could not look for pods left in the runtime"),
+            }
+            self.strangers.extend(leftover_directories(&self.context.executor.config.root_dir));
+            match self.context.edges.host.list_pod_cgroups() {
+                Ok(uids) => self.strangers.extend(uids),
+                Err(error) => tracing::warn!(%error, "Could not look for cgroups left by earlier pods"),
+            }
+        }
+        for uid in std::mem::take(&mut self.strangers) {
+            if self.workers.contains_key(&uid) || self.wanted.contains_key(&uid) {
+                continue;
+            }
+            let pod = match self.context.edges.runtime.skeleton(&uid).await {
+                Ok(Some(pod)) => pod,
+                // A late hint about a pod that is gone already.
+                Ok(None) if !self.has_remains(&uid) => continue,
+                Ok(None) => {
+                    let mut pod = Pod::default();
+                    pod.metadata.uid = Some(uid.to_string());
+                    pod
+                }
+                Err(error) => {
+                    tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
+                    continue;
+                }
+            };
+            let key = PodKey::of(&pod);
+            tracing::info!(pod = %key, "Removing what is left of a pod that no source holds");
+            let intent = Intent::Removed { grace: ORPHAN_GRACE };
+            let mail =
+                Mail { pod: Arc::new(pod), source: PodSource::RuntimeOnly, intent, admission: Admission::Admitted };
+            self.spawn(key, mail);
+        }
+    }
+}
+
+impl Pods {
+    /// Whether the disk or the cgroup tree still holds something of a pod.
+    fn has_remains(&self, uid: &PodUid) -> bool {
+        self.context.executor.config.root_dir.join("pods").join(uid.as_str()).exists()
+            || self.context.edges.host.list_pod_cgroups().is_ok_and(|uids| uids.contains(uid))
+    }
+}
+
+async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match changes {
+        Some(changes) => changes.recv().await,
+        None => None,
+    }
+}
+
+/// Uids of pod directories on disk.
+fn leftover_directories(root: &Path) -> Vec<PodUid> {
+    let Ok(entries) = std::fs::read_dir(root.join("pods")) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).map(PodUid::from).collect()
+}
+
+/// What an object asks for.
+fn intent_of(pod: &Pod) -> Intent {
+    if pod.metadata.deletion_timestamp.is_some() {
+        let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
+        Intent::Delete { grace: whole_seconds(seconds) }
+    } else {
+        Intent::Run
+    }
+}
+
+/// Grace for a pod that left its source: what its deletion said, else what its spec says; at least a second.
+fn removal_grace(pod: &Pod) -> Duration {
+    let deleted = pod.metadata.deletion_timestamp.as_ref().and(pod.metadata.deletion_grace_period_seconds);
+    let spec = || pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    whole_seconds(deleted.or_else(spec).unwrap_or(DEFAULT_GRACE))
+}
+
+fn whole_seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1))
+}

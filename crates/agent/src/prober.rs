@@ -1,0 +1,389 @@
+//! Probes: when to run which, and what their results add up to (contract §8).
+//!
+//! One scheduler serves every probe of the node; a probe costs an entry in a table, and a task only while it runs.
+//! Workers tell what is there to probe each time they look at their pod, and read the results back; a result that
+//! changes rings the worker's bell.
+//!
+//! ```text
+//!   startup:   Unknown ──success──► started, on hold          ──failures──► failed, on hold
+//!   liveness:  waits for started, then success               ──failures──► failed, on hold
+//!   readiness: waits for started, then ready ◄─success / failures─► not ready
+//! ```
+//!
+//! Invariants:
+//! * a result belongs to one container instance; a new container id starts afresh;
+//! * a probe on hold does not run again until its container is another one;
+//! * a probe that cannot be run at all (the prober's own error) changes nothing.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use lifecycle::{
+    ContainerId, ContainerName, PodUid,
+    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod, RuntimeState},
+    reason::PodEvent,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
+
+use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
+
+pub mod handler;
+pub mod tally;
+
+use handler::{Answer, Target};
+use tally::{Change, Tally};
+
+/// Probes that run at once; more wait their turn.
+const PLACES: usize = 128;
+/// Tries of one probe when the prober itself fails.
+const TRIES: usize = 3;
+
+/// Kind of probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `startupProbe`.
+    Startup,
+    /// `livenessProbe`.
+    Liveness,
+    /// `readinessProbe`.
+    Readiness,
+}
+
+impl Kind {
+    /// Word in events.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Startup => "Startup",
+            Self::Liveness => "Liveness",
+            Self::Readiness => "Readiness",
+        }
+    }
+
+    fn of(self, container: &Container) -> Option<&Probe> {
+        match self {
+            Self::Startup => container.startup_probe.as_ref(),
+            Self::Liveness => container.liveness_probe.as_ref(),
+            Self::Readiness => container.readiness_probe.as_ref(),
+        }
+    }
+}
+
+const KINDS: [Kind; 3] = [Kind::Startup, Kind::Liveness, Kind::Readiness];
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    uid: PodUid,
+    container: ContainerName,
+    kind: Kind,
+}
+
+/// The node's probes.
+pub struct Prober {
+    edges: Edges,
+    events: EventSink,
+    table: Mutex<Table>,
+    changed: Notify,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<Key, Entry>,
+    due: BinaryHeap<Reverse<(Instant, Key)>>,
+}
+
+struct Entry {
+    id: ContainerId,
+    pod: Arc<Pod>,
+    pod_ip: Option<String>,
+    bell: Arc<Bell>,
+    probe: Probe,
+    field_path: String,
+    tally: Tally,
+    due: Instant,
+    running: bool,
+}
+
+impl std::fmt::Debug for Prober {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prober").field("probes", &self.table.lock().entries.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a worker knows about its pod.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The pod.
+    pub pod: &'a Arc<Pod>,
+    /// The runtime's account of it.
+    pub runtime: &'a RuntimePod,
+    /// First address of its sandbox, or of the node with host network.
+    pub pod_ip: Option<String>,
+    /// Rung when a result changes.
+    pub bell: &'a Arc<Bell>,
+    /// Liveness and startup probes end when the pod is being stopped.
+    pub stopping: bool,
+}
+
+impl Prober {
+    /// No probes yet.
+    #[must_use]
+    pub fn new(edges: Edges, events: EventSink) -> Self {
+        Self {
+            edges,
+            events,
+            table: Mutex::default(),
+            changed: Notify::new(),
+            places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+
+    /// Brings the probes of a pod in line with its running containers and returns what is known.
+    pub fn observe(&self, uid: &PodUid, seen: &Seen<'_>) -> ProbeResults {
+        let now = Instant::now();
+        let clock = self.edges.clock.now();
+        let mut table = self.table.lock();
+        let mut wanted = Vec::new();
+        for (container, field_path) in containers(seen.pod) {
+            let name = ContainerName::from(container.name.as_str());
+            let newest = seen.runtime.containers.iter().find(|record| record.name == name);
+            let Some(record) = newest.filter(|record| record.state == RuntimeState::Running) else { continue };
+            for kind in KINDS {
+                let Some(probe) = kind.of(container) else { continue };
+                if seen.stopping && kind != Kind::Readiness {
+                    continue;
+                }
+                let key = Key { uid: uid.clone(), container: name.clone(), kind };
+                wanted.push(key.clone());
+                match table.entries.get_mut(&key) {
+                    Some(entry) if entry.id == record.id => {
+                        entry.pod = Arc::clone(seen.pod);
+                        entry.pod_ip.clone_from(&seen.pod_ip);
+                        continue;
+                    }
+                    _ => {}
+                }
+                let age = record.started_at.map_or(Duration::ZERO, |at| {
+                    Duration::try_from(clock.wall.duration_since(at)).unwrap_or_default()
+                });
+                let delay = seconds(probe.initial_delay_seconds, 0).saturating_sub(age);
+                // Containers that run already when the kubelet starts are probed spread over a period.
+                let spread = if clock.mono < period(probe) && age > clock.mono {
+                    period(probe).mul_f64(fraction(&key))
+                } else {
+                    Duration::ZERO
+                };
+                let due = now + delay.max(spread);
+                let entry = Entry {
+                    id: record.id.clone(),
+                    pod: Arc::clone(seen.pod),
+                    pod_ip: seen.pod_ip.clone(),
+                    bell: Arc::clone(seen.bell),
+                    probe: probe.clone(),
+                    field_path: field_path.clone(),
+                    tally: Tally::new(probe.success_threshold, probe.failure_threshold),
+                    due,
+                    running: false,
+                };
+                table.entries.insert(key.clone(), entry);
+                table.due.push(Reverse((due, key)));
+            }
+        }
+        table.entries.retain(|key, _| key.uid != *uid || wanted.contains(key));
+        let results = results(&table, uid);
+        drop(table);
+        self.changed.notify_one();
+        results
+    }
+
+    /// Forgets a pod.
+    pub fn forget(&self, uid: &PodUid) {
+        self.table.lock().entries.retain(|key, _| key.uid != *uid);
+    }
+
+    /// Runs probes when they are due, for ever.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let next = self.start_due();
+            // Both arms are cancel-safe: the notification keeps a permit, the sleep is made anew.
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Starts what is due; returns when the next one is.
+    fn start_due(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut table = self.table.lock();
+        loop {
+            let Reverse((at, key)) = table.due.peek()?.clone();
+            if at > now {
+                return Some(at);
+            }
+            table.due.pop();
+            let held = key.kind != Kind::Startup && !may_run(&table, &key);
+            let Some(entry) = table.entries.get_mut(&key) else { continue };
+            if entry.due != at || entry.running || entry.tally.on_hold(key.kind) {
+                continue;
+            }
+            if held {
+                let due = now + period(&entry.probe);
+                entry.due = due;
+                table.due.push(Reverse((due, key)));
+                continue;
+            }
+            entry.running = true;
+            let prober = Arc::clone(self);
+            tokio::spawn(async move { prober.probe(key).await });
+        }
+    }
+
+    async fn probe(self: Arc<Self>, key: Key) {
+        let Ok(_place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let target = {
+            let table = self.table.lock();
+            let Some(entry) = table.entries.get(&key) else { return };
+            let found = containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str());
+            let Some((container, _)) = found else { return };
+            Target {
+                id: entry.id.clone(),
+                probe: entry.probe.clone(),
+                ports: container.ports.clone().unwrap_or_default(),
+                pod_ip: entry.pod_ip.clone(),
+                timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
+            }
+        };
+        let mut answer = Answer::Unknown("the probe was not run".to_owned());
+        for _ in 0..TRIES {
+            answer = handler::run(&*self.edges.runtime, &target).await;
+            if !matches!(answer, Answer::Unknown(_)) {
+                break;
+            }
+        }
+        self.settle(&key, &target.id, &answer);
+    }
+
+    fn settle(&self, key: &Key, id: &ContainerId, answer: &Answer) {
+        let mut table = self.table.lock();
+        let Some(entry) = table.entries.get_mut(key).filter(|entry| entry.id == *id) else { return };
+        entry.running = false;
+        entry.due = Instant::now() + period(&entry.probe);
+        let due = entry.due;
+        let change = match answer {
+            Answer::Success | Answer::Warning(_) => entry.tally.success(),
+            Answer::Failure(_) => entry.tally.failure(),
+            Answer::Unknown(_) => Change::None,
+        };
+        if let Some((reason, message)) = event(key.kind, answer) {
+            let event = PodEvent { warning: true, reason, message, field_path: Some(entry.field_path.clone()) };
+            self.events.record_pod(&entry.pod, event);
+        }
+        let bell = (change == Change::Changed).then(|| Arc::clone(&entry.bell));
+        table.due.push(Reverse((due, key.clone())));
+        if key.kind == Kind::Startup && bell.is_some() {
+            // What waited for the start need not wait for its period too.
+            for kind in [Kind::Readiness, Kind::Liveness] {
+                let waiting = Key { kind, ..key.clone() };
+                if let Some(entry) = table.entries.get_mut(&waiting) {
+                    entry.due = Instant::now();
+                    let due = entry.due;
+                    table.due.push(Reverse((due, waiting)));
+                }
+            }
+        }
+        drop(table);
+        if let Some(bell) = bell {
+            bell.probes_changed();
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// Liveness and readiness wait until the startup probe of their container has succeeded.
+fn may_run(table: &Table, key: &Key) -> bool {
+    let startup = Key { kind: Kind::Startup, ..key.clone() };
+    table.entries.get(&startup).is_none_or(|entry| entry.tally.result() == Some(true))
+}
+
+fn results(table: &Table, uid: &PodUid) -> ProbeResults {
+    let mut containers: BTreeMap<ContainerName, ProbeResult> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for (key, entry) in table.entries.iter().filter(|(key, _)| key.uid == *uid) {
+        let result = containers.entry(key.container.clone()).or_insert_with(|| ProbeResult {
+            id: entry.id.clone(),
+            started: None,
+            ready: None,
+        });
+        let failed = entry.tally.result() == Some(false);
+        match key.kind {
+            Kind::Startup => result.started = entry.tally.result(),
+            Kind::Readiness => result.ready = entry.tally.result(),
+            Kind::Liveness => {}
+        }
+        let kind = match key.kind {
+            Kind::Startup => FatalProbe::Startup,
+            Kind::Liveness => FatalProbe::Liveness,
+            Kind::Readiness => continue,
+        };
+        if failed {
+            failures.push(ProbeFailure { container: key.container.clone(), id: entry.id.clone(), kind });
+        }
+    }
+    ProbeResults { containers, failures }
+}
+
+fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
+    let word = kind.word();
+    match answer {
+        Answer::Success => None,
+        Answer::Warning(text) => Some(("ProbeWarning", format!("{word} probe warning: {text}"))),
+        Answer::Failure(text) => Some(("Unhealthy", format!("{word} probe failed: {text}"))),
+        Answer::Unknown(text) => {
+            Some(("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}")))
+        }
+    }
+}
+
+/// Containers that may have probes, with the field path for events.
+fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, String)> {
+    let spec = pod.spec.as_ref();
+    let regular = spec.into_iter().flat_map(|spec| &spec.containers);
+    let regular = regular.map(|container| (container, format!("spec.containers{{{}}}", container.name)));
+    let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    regular.chain(sidecars.map(|container| (container, format!("spec.initContainers{{{}}}", container.name))))
+}
+
+fn period(probe: &Probe) -> Duration {
+    seconds(probe.period_seconds, 10).max(Duration::from_secs(1))
+}
+
+fn seconds(value: Option<i32>, default: u64) -> Duration {
+    Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
+}
+
+/// 0 to 1, the same for the same probe.
+fn fraction(key: &Key) -> f64 {
+    let text = format!("{}/{}/{}", key.uid, key.container, key.kind.word());
+    let sum = text.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    f64::from(sum % 1000) / 1000.0
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,374 @@
+//! Running one probe.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Uri};
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use k8s_openapi::{
+    api::core::v1::{ContainerPort, GRPCAction, HTTPGetAction, Probe},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use lifecycle::ContainerId;
+use seams::{Runtime, RuntimeError};
+use tokio::net::TcpStream;
+
+mod insecure;
+
+/// Most that is read of an answer, and kept of an exec probe's output.
+const ANSWER_BYTES: usize = 10 << 10;
+/// Redirects that are followed, on the same host only.
+const REDIRECTS: usize = 10;
+
+/// How a probe came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Well.
+    Success,
+    /// Well, but with something to say.
+    Warning(String),
+    /// Badly; the text goes into the event.
+    Failure(String),
+    /// It could not be run.
+    Unknown(String),
+}
+
+/// What to probe.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Container.
+    pub id: ContainerId,
+    /// Probe.
+    pub probe: Probe,
+    /// The container's ports, for named ones.
+    pub ports: Vec<ContainerPort>,
+    /// Default host.
+    pub pod_ip: Option<String>,
+    /// Bound on the whole probe.
+    pub timeout: Duration,
+}
+
+/// Runs a probe within its timeout.
+pub async fn run(runtime: &dyn Runtime, target: &Target) -> Answer {
+    let probe = &target.probe;
+    if let Some(exec) = &probe.exec {
+        return command(runtime, target, exec.command.as_deref().unwrap_or_default()).await;
+    }
+    let work = async {
+        if let Some(get) = &probe.http_get {
+            http_get(target, get).await
+        } else if let Some(tcp) = &probe.tcp_socket {
+            tcp_connect(target, tcp.host.as_deref(), &tcp.port).await
+        } else if let Some(grpc) = &probe.grpc {
+            grpc_health(target, grpc).await
+        } else {
+            Answer::Unknown("missing probe handler for the container".to_owned())
+        }
+    };
+    let after = || match &probe.grpc {
+        Some(_) => format!("timeout: health rpc did not complete within {}", go_seconds(target.timeout)),
+        None => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned(),
+    };
+    tokio::time::timeout(target.timeout, work).await.unwrap_or_else(|_| Answer::Failure(after()))
+}
+
+fn go_seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs())
+}
+
+async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> Answer {
+    match runtime.exec(&target.id, command, target.timeout).await {
+        Ok(result) if result.exit_code == 0 => Answer::Success,
+        Ok(result) => {
+            let mut output = result.stdout;
+            output.extend(result.stderr);
+            output.truncate(ANSWER_BYTES);
+            Answer::Failure(String::from_utf8_lossy(&output).into_owned())
+        }
+        Err(RuntimeError::Deadline { .. }) => {
+            Answer::Failure(format!("command timed out: command did not finish within {}", go_seconds(target.timeout)))
+        }
+        // The runtime reports a command that ran too long as an error of its own.
+        Err(RuntimeError::Failed { code: "DeadlineExceeded", message, .. }) => Answer::Failure(message),
+        Err(error) => Answer::Unknown(error.to_string()),
+    }
+}
+
+fn resolve_port(target: &Target, port: &IntOrString) -> Result<u16, String> {
+    let number = match port {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(name) => {
+            let named = target.ports.iter().find(|port| port.name.as_deref() == Some(name));
+            named.map(|port| port.container_port).or_else(|| name.parse().ok())
+        }
+    };
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("invalid port number: {}", shown(port)))
+}
+
+fn shown(port: &IntOrString) -> String {
+    match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => format!("[{host}]"),
+        _ => host.to_owned(),
+    }
+}
+
+async fn tcp_connect(target: &Target, host: Option<&str>, port: &IntOrString) -> Answer {
+    let port = match resolve_port(target, port) {
+        Ok(port) => port,
+        Err(error) => return Answer::Unknown(error),
+    };
+    let Some(host) = host.filter(|host| !host.is_empty()).or(target.pod_ip.as_deref()) else {
+        return Answer::Unknown("the pod has no IP".to_owned());
+    };
+    match TcpStream::connect((host, port)).await {
+        Ok(_) => Answer::Success,
+        Err(error) => Answer::Failure(format!("dial tcp {}:{port}: {}", bracketed(host), plain(&error))),
+    }
+}
+
+/// Go's words for the usual errors of a connection.
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+async fn http_get(target: &Target, get: &HTTPGetAction) -> Answer {
+    let port = match resolve_port(target, &get.port) {
+        Ok(port) => port,
+        Err(error) => return Answer::Unknown(error),
+    };
+    let Some(host) = get.host.as_deref().filter(|host| !host.is_empty()).or(target.pod_ip.as_deref()) else {
+        return Answer::Unknown("the pod has no IP".to_owned());
+    };
+    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_ascii_lowercase();
+    let path = get.path.as_deref().unwrap_or_default();
+    let first = format!("{scheme}://{}:{port}/{}", bracketed(host), path.trim_start_matches('/'));
+    let mut url = first.clone();
+    for _ in 0..=REDIRECTS {
+        let answer = match fetch(&url, get).await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::Failure(format!("Get \"{first}\": {error}")),
+        };
+        let status = answer.status().as_u16();
+        let location = answer.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+        match (status, location) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect(&url, location) {
+                Redirect::To(next) => url = next,
+                Redirect::Elsewhere => {
+                    let body = body_of(answer).await;
+                    return Answer::Warning(format!("Probe terminated redirects, Response body: {body}"));
+                }
+            },
+            (200..=399, _) => return Answer::Success,
+            _ => return Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
+        }
+    }
+    Answer::Failure(format!("Get \"{first}\": stopped after {REDIRECTS} redirects"))
+}
+
+enum Redirect {
+    To(String),
+    /// Another host: not followed, and no failure.
+    Elsewhere,
+}
+
+fn redirect(from: &str, location: &str) -> Redirect {
+    let Ok(base) = from.parse::<Uri>() else { return Redirect::Elsewhere };
+    let (scheme, authority) = (base.scheme_str().unwrap_or("http"), base.authority());
+    let Some(authority) = authority else { return Redirect::Elsewhere };
+    match location.parse::<Uri>() {
+        Ok(target) if target.host().is_none() => {
+            let path = if location.starts_with('/') { location.to_owned() } else { format!("/{location}") };
+            Redirect::To(format!("{scheme}://{authority}{path}"))
+        }
+        Ok(target) if target.host() == base.host() => Redirect::To(location.to_owned()),
+        _ => Redirect::Elsewhere,
+    }
+}
+
+type Response = http::Response<hyper::body::Incoming>;
+
+async fn body_of(answer: Response) -> String {
+    match Limited::new(answer.into_body(), ANSWER_BYTES).collect().await {
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+/// One request on a connection of its own; nothing is kept alive.
+async fn fetch(url: &str, get: &HTTPGetAction) -> Result<Response, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("parse {url}: {error}"))?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let secure = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let stream = TcpStream::connect((host.as_str(), port))
+        .await
+        .map_err(|error| format!("dial tcp {}:{port}: {}", bracketed(&host), plain(&error)))?;
+    let request = request(&uri, get)?;
+    if secure {
+        let stream = insecure::connect(stream, &host).await.map_err(|error| error.to_string())?;
+        send(TokioIo::new(stream), request).await
+    } else {
+        send(TokioIo::new(stream), request).await
+    }
+}
+
+async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, String>
+where
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(text)?;
+    // Ends with the sender: the connection is good for one request.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.send_request(request).await.map_err(text)
+}
+
+fn request(uri: &Uri, get: &HTTPGetAction) -> Result<Request<Empty<Bytes>>, String> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::get(path).body(Empty::new()).map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    headers.insert(http::header::HOST, HeaderValue::from_str(authority).map_err(|error| error.to_string())?);
+    headers.insert(http::header::USER_AGENT, HeaderValue::from_static("kube-probe/1.37"));
+    headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    for header in get.http_headers.iter().flatten() {
+        let name = HeaderName::try_from(header.name.as_str()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_str(&header.value).map_err(|error| error.to_string())?;
+        if header.value.is_empty() && (name == http::header::USER_AGENT || name == http::header::ACCEPT) {
+            headers.remove(name);
+        } else if name == http::header::HOST {
+            headers.insert(name, value);
+        } else {
+            headers.append(name, value);
+        }
+    }
+    Ok(request)
+}
+
+async fn grpc_health(target: &Target, grpc: &GRPCAction) -> Answer {
+    let Ok(port) = u16::try_from(grpc.port) else {
+        return Answer::Unknown(format!("invalid port number: {}", grpc.port));
+    };
+    let Some(host) = target.pod_ip.as_deref() else {
+        return Answer::Unknown("the pod has no IP".to_owned());
+    };
+    let address = format!("{}:{port}", bracketed(host));
+    let stream = match TcpStream::connect((host, port)).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            return Answer::Failure(format!(
+                "error: failed to connect service at \"{address}\": dial tcp {address}: {}",
+                plain(&error)
+            ));
+        }
+    };
+    match check(stream, &address, grpc.service.as_deref().unwrap_or_default()).await {
+        Ok(SERVING) => Answer::Success,
+        Ok(status) => Answer::Failure(format!("service unhealthy (responded with \"{}\")", status_name(status))),
+        Err(GrpcError::Unimplemented) => Answer::Failure(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".to_owned(),
+        ),
+        Err(GrpcError::Other(text)) => Answer::Failure(format!("error: health rpc probe failed: {text}")),
+    }
+}
+
+const SERVING: u8 = 1;
+
+fn status_name(status: u8) -> &'static str {
+    match status {
+        0 => "UNKNOWN",
+        SERVING => "SERVING",
+        2 => "NOT_SERVING",
+        _ => "SERVICE_UNKNOWN",
+    }
+}
+
+enum GrpcError {
+    Unimplemented,
+    Other(String),
+}
+
+/// `grpc.health.v1.Health/Check`: request field 1 is the service name, answer field 1 the status. Two fields do not
+/// want a generated client.
+async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, GrpcError> {
+    let other = |error: &dyn std::fmt::Display| GrpcError::Other(error.to_string());
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.map_err(|error| other(&error))?;
+    tokio::spawn(async move { drop(connection.await) });
+    let mut message = Vec::new();
+    if !service.is_empty() {
+        let length = u8::try_from(service.len()).map_err(|_| other(&"the service name is longer than 255 bytes"))?;
+        message.push(0x0a);
+        if length < 0x80 {
+            message.push(length);
+        } else {
+            message.extend([length | 0x80, 1]);
+        }
+        message.extend(service.as_bytes());
+    }
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap_or(0).to_be_bytes());
+    frame.extend(message);
+    let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "kube-probe/1.37")
+        .body(Full::new(Bytes::from(frame)))
+        .map_err(|error| other(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| other(&error))?;
+    let early = code(answer.headers());
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.map_err(|error| other(&error))?;
+    let late = body.trailers().and_then(code);
+    match early.or(late) {
+        Some((0, _)) | None => {}
+        Some((12, _)) => return Err(GrpcError::Unimplemented),
+        Some((code, text)) => {
+            return Err(GrpcError::Other(format!("rpc error: code = {} desc = {text}", code_name(code))));
+        }
+    }
+    let bytes = body.to_bytes();
+    // Five bytes of frame, then nothing (status 0 is not sent) or `08 status`.
+    Ok(match bytes.get(5..) {
+        Some([0x08, status, ..]) => *status,
+        _ => 0,
+    })
+}
+
+fn code(headers: &http::HeaderMap) -> Option<(u32, String)> {
+    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    let text = headers.get("grpc-message").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Some((code, text.to_owned()))
+}
+
+fn code_name(code: u32) -> &'static str {
+    match code {
+        1 => "Canceled",
+        3 => "InvalidArgument",
+        4 => "DeadlineExceeded",
+        5 => "NotFound",
+        7 => "PermissionDenied",
+        13 => "Internal",
+        14 => "Unavailable",
+        16 => "Unauthenticated",
+        _ => "Unknown",
+    }
+}
+

@@ -1,0 +1,196 @@
+//! The file source: `staticPodPath`.
+//!
+//! inotify says when to look, a periodic re-read is the safety net; the truth is always the whole directory. A file
+//! that cannot be read or understood is reported and skipped, and a pod that it described before stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::StreamExt;
+use inotify::{Inotify, WatchMask};
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::PodSource;
+use seams::Clock;
+
+use super::{FileSource, SourceUpdate, Updates, manifest};
+
+/// inotify events come in bursts (create, write, close): one look serves those within this time.
+const SETTLE: Duration = Duration::from_millis(5);
+/// First and longest delay before inotify is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
+
+/// Runs for ever.
+pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
+    let mut reader = Reader { source, clock, files: BTreeMap::new() };
+    let mut retry = RETRY.0;
+    loop {
+        let pods = reader.read().await;
+        if updates.send(SourceUpdate::Set(PodSource::File, pods)).await.is_err() {
+            return;
+        }
+        match watch(&reader.source.path) {
+            Ok(mut events) => {
+                retry = RETRY.0;
+                // A change between the read above and the start of the watch would be missed: look once more.
+                let mut again = true;
+                loop {
+                    if !again {
+                        tokio::select! {
+                            event = events.next() => match event {
+                                Some(Ok(())) => tokio::time::sleep(SETTLE).await,
+                                _ => break,
+                            },
+                            () = tokio::time::sleep(reader.source.frequency) => {}
+                        }
+                    }
+                    again = false;
+                    let pods = reader.read().await;
+                    if updates.send(SourceUpdate::Set(PodSource::File, pods)).await.is_err() {
+                        return;
+                    }
+                    if !reader.source.path.exists() {
+                        break;
+                    }
+                }
+            }
+            Err(error) => {
+                let path = reader.source.path.display();
+                tracing::debug!(%path, %error, "Static pod path cannot be watched; reading it at intervals");
+                tokio::time::sleep(retry.min(reader.source.frequency)).await;
+                retry = (retry * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+/// A stream with one item per change in the directory (of the file, where the path is a file). The directory that
+/// holds a single file is watched, because editors replace files.
+fn watch(path: &Path) -> std::io::Result<impl futures::Stream<Item = std::io::Result<()>> + use<>> {
+    let (directory, only) = if path.is_dir() {
+        (path.to_owned(), None)
+    } else {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        (parent.unwrap_or(Path::new(".")).to_owned(), path.file_name().map(ToOwned::to_owned))
+    };
+    let inotify = Inotify::init()?;
+    let mask = WatchMask::CREATE
+        | WatchMask::CLOSE_WRITE
+        | WatchMask::MOVED_TO
+        | WatchMask::MOVED_FROM
+        | WatchMask::DELETE
+        | WatchMask::DELETE_SELF
+        | WatchMask::MOVE_SELF
+        | WatchMask::ONLYDIR;
+    inotify.watches().add(directory, mask)?;
+    let events = inotify.into_event_stream(vec![0; 4096])?;
+    Ok(Box::pin(events.filter_map(move |event| {
+        let item = match event {
+            Ok(event) => {
+                let ours = only.is_none() || event.name.is_none() || event.name == only;
+                ours.then_some(Ok(()))
+            }
+            Err(error) => Some(Err(error)),
+        };
+        std::future::ready(item)
+    })))
+}
+
+struct Reader {
+    source: FileSource,
+    clock: Arc<dyn Clock>,
+    files: BTreeMap<PathBuf, Known>,
+}
+
+/// What a file said when it was last read.
+struct Known {
+    text: Vec<u8>,
+    pods: Vec<Arc<Pod>>,
+}
+
+impl Reader {
+    /// All pods, in the order of file names.
+    async fn read(&mut self) -> Vec<Arc<Pod>> {
+        let path = self.source.path.clone();
+        let listing = tokio::task::spawn_blocking(move || list(&path)).await;
+        let files = match listing {
+            Ok(Ok(files)) => files,
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Ok(Err(error)) => {
+                let path = self.source.path.display();
+                tracing::error!(%path, %error, "Cannot read the static pod path; its pods stay as they are");
+                return self.pods();
+            }
+            Err(_) => return self.pods(),
+        };
+        let present: BTreeSet<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        self.files.retain(|path, _| present.contains(path));
+        for (path, content) in files {
+            self.take(path, content);
+        }
+        self.pods()
+    }
+
+    fn take(&mut self, path: PathBuf, content: std::io::Result<Vec<u8>>) {
+        let origin = path.display().to_string();
+        let text = match content {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(file = origin, %error, "Cannot read a static pod manifest; skipping it");
+                return;
+            }
+        };
+        if self.files.get(&path).is_some_and(|known| known.text == text) {
+            return;
+        }
+        let now = self.clock.now().wall;
+        match manifest::parse(&text, &origin, PodSource::File, &self.source.node_name, now) {
+            Ok(pods) => {
+                self.files.insert(path, Known { text, pods });
+            }
+            Err(error) => {
+                // The text is remembered with the pods that were understood last, so that a broken file is
+                // reported once per content, and what it described before keeps running.
+                tracing::error!(file = origin, %error, "Skipping a static pod manifest");
+                self.files.entry(path).or_insert_with(|| Known { text: Vec::new(), pods: Vec::new() }).text = text;
+            }
+        }
+    }
+
+    fn pods(&self) -> Vec<Arc<Pod>> {
+        self.files.values().flat_map(|known| known.pods.iter().cloned()).collect()
+    }
+}
+
+/// Files with their contents. Names that begin with a dot are not manifests (editors' swap files); directories are
+/// not searched.
+fn list(path: &Path) -> std::io::Result<Vec<(PathBuf, std::io::Result<Vec<u8>>)>> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return Ok(vec![(path.to_owned(), read(path))]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let file = entry.path();
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        // Follows symlinks: manifests are often linked from elsewhere.
+        if hidden || std::fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) {
+            continue;
+        }
+        files.push((file.clone(), read(&file)));
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(files)
+}
+
+/// Reads at most one byte more than is allowed, so that a huge file costs nothing and is still told apart.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    let limit = u64::try_from(manifest::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,161 @@
+//! One set of pods out of several sources.
+//!
+//! Invariant: at most one pod per (source, namespace, name); the first one seen keeps its place and a namesake is
+//! refused with an event until it is gone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::{PodKey, PodSource, PodUid};
+
+use super::SourceUpdate;
+
+/// What changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// New, or newer than before.
+    Applied(PodSource, Arc<Pod>),
+    /// No longer in its source.
+    Removed(PodUid),
+    /// Refused: a pod of that name from the same source is there already, or its identity cannot be used.
+    Refused(Arc<Pod>, String),
+}
+
+/// The pods of all sources.
+#[derive(Debug, Default)]
+pub struct Merger {
+    pods: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
+    delivered: Vec<PodSource>,
+}
+
+impl Merger {
+    /// Whether a source has delivered at least once.
+    #[must_use]
+    pub fn has_delivered(&self, source: PodSource) -> bool {
+        self.delivered.contains(&source)
+    }
+
+    /// Takes an update and tells what changed. Pods that were added are ordered by creation time.
+    pub fn take(&mut self, update: SourceUpdate) -> Vec<Change> {
+        match update {
+            SourceUpdate::Set(source, mut pods) => {
+                if !self.has_delivered(source) {
+                    self.delivered.push(source);
+                }
+                pods.sort_by(|a, b| a.metadata.creation_timestamp.cmp(&b.metadata.creation_timestamp));
+                let kept: Vec<PodUid> = pods.iter().map(|pod| PodKey::of(pod).uid).collect();
+                let gone: Vec<PodUid> = self
+                    .pods
+                    .iter()
+                    .filter(|(uid, (from, _))| *from == source && !kept.contains(uid))
+                    .map(|(uid, _)| uid.clone())
+                    .collect();
+                let mut changes: Vec<_> = gone.into_iter().filter_map(|uid| self.remove(&uid)).collect();
+                changes.extend(pods.into_iter().filter_map(|pod| self.apply(source, pod)));
+                changes
+            }
+            SourceUpdate::Applied(source, pod) => self.apply(source, pod).into_iter().collect(),
+            SourceUpdate::Deleted(_, pod) => self.remove(&PodKey::of(&pod).uid).into_iter().collect(),
+        }
+    }
+
+    fn remove(&mut self, uid: &PodUid) -> Option<Change> {
+        self.pods.remove(uid).map(|_| Change::Removed(uid.clone()))
+    }
+
+    fn apply(&mut self, source: PodSource, pod: Arc<Pod>) -> Option<Change> {
+        let key = PodKey::of(&pod);
+        if let Err(problem) = usable(&key) {
+            return Some(Change::Refused(pod, problem));
+        }
+        if let Some((_, known)) = self.pods.get(&key.uid)
+            && known.metadata == pod.metadata
+            && known.spec == pod.spec
+            && known.status == pod.status
+        {
+            return None;
+        }
+        let namesake = self.pods.iter().any(|(uid, (from, other))| {
+            *uid != key.uid
+                && *from == source
+                && other.metadata.name == pod.metadata.name
+                && other.metadata.namespace == pod.metadata.namespace
+                && source.is_static()
+        });
+        if namesake {
+            let from = match source {
+                PodSource::File => "file",
+                PodSource::Http => "http",
+                _ => "api",
+            };
+            let message = format!(
+                "Error validating pod {key} from {from} due to duplicate pod name \"{}\", ignoring",
+                key.name
+            );
+            return Some(Change::Refused(pod, message));
+        }
+        self.pods.insert(key.uid, (source, Arc::clone(&pod)));
+        Some(Change::Applied(source, pod))
+    }
+}
+
+/// A pod's uid, namespace and name become path components: nothing may come in that could leave its directory.
+fn usable(key: &PodKey) -> Result<(), String> {
+    for (what, text) in [("uid", key.uid.as_str()), ("namespace", &*key.namespace), ("name", &*key.name)] {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        if text.is_empty() || text.len() > 253 || !plain || text.starts_with('.') {
+            return Err(format!("Error validating pod {key}: its {what} {text:?} cannot name a directory, ignoring"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, uid: &str) -> Arc<Pod> {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = Some("default".to_owned());
+        pod.metadata.uid = Some(uid.to_owned());
+        Arc::new(pod)
+    }
+
+    #[test]
+    fn a_set_replaces_only_its_own_source() {
+        let mut merger = Merger::default();
+        merger.take(SourceUpdate::Set(PodSource::Api, vec![pod("a", "1")]));
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("b", "2"), pod("c", "3")]));
+        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("c", "3")]));
+        assert!(matches!(&changes[..], [Change::Removed(uid)] if uid.as_str() == "2"), "{changes:?}");
+    }
+
+    #[test]
+    fn an_edited_manifest_replaces_its_pod() {
+        let mut merger = Merger::default();
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
+        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "2")]));
+        assert!(
+            matches!(&changes[..], [Change::Removed(old), Change::Applied(_, new)]
+                if old.as_str() == "1" && new.metadata.uid.as_deref() == Some("2")),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn the_second_of_two_namesakes_is_refused() {
+        let mut merger = Merger::default();
+        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]));
+        assert!(matches!(&changes[..], [Change::Applied(..), Change::Refused(..)]), "{changes:?}");
+    }
+
+    #[test]
+    fn identities_that_leave_their_directory_are_refused() {
+        let mut merger = Merger::default();
+        for uid in ["", "../x", "a/b", ".."] {
+            let changes = merger.take(SourceUpdate::Applied(PodSource::Api, pod("a", uid)));
+            assert!(matches!(&changes[..], [Change::Refused(..)]), "{uid:?}: {changes:?}");
+        }
+    }
+}

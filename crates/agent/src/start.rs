@@ -1,0 +1,201 @@
+//! Makes the tasks and ties them together.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use lifecycle::{PodSource, observation::NodeFacts};
+use node::cgroup::CgroupValues;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    AgentConfig, Edges,
+    admission::Admitter,
+    events::{EventSink, EventTask},
+    executor::Executor,
+    images::Images,
+    lease,
+    mirror::Mirrors,
+    node_status::{self, NodeSettings},
+    observer::{self, Bells, Reports},
+    pods::{Inbox, Pods},
+    prober::Prober,
+    sources::{self, FileSource, url::Fetch},
+    status::StatusQueue,
+    worker::WorkerContext,
+};
+
+/// Room for updates on their way: sources wait when the dispatcher is behind.
+const QUEUE: usize = 256;
+/// Delay before the limit of all pods is tried again.
+const ENFORCE_RETRY: Duration = Duration::from_secs(60);
+
+/// What the caller brings beside the edges.
+pub struct Outside {
+    /// Settings of the pod side.
+    pub config: AgentConfig,
+    /// Settings of the node side.
+    pub node: NodeSettings,
+    /// Takes events.
+    pub events: EventSink,
+    /// Sends them.
+    pub event_task: EventTask,
+    /// How to fetch `staticPodURL`; `None` when it is unset.
+    pub fetch: Option<Fetch>,
+}
+
+/// The running agent. Dropping it ends every task; containers are not touched.
+#[derive(Debug)]
+pub struct Agent {
+    /// Newest statuses of all pods.
+    pub statuses: Arc<StatusQueue>,
+    /// The runtime's health.
+    pub runtime: watch::Receiver<Option<Result<seams::runtime::RuntimeStatus, String>>>,
+    tasks: JoinSet<&'static str>,
+}
+
+impl Agent {
+    /// Ends when a task does, which none should: returns its name.
+    pub async fn failed(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => format!("task {name} ended"),
+            Some(Err(error)) => format!("a task died: {error}"),
+            None => "there are no tasks".to_owned(),
+        }
+    }
+}
+
+/// Limits the cgroup of all pods to what the node has for them; tried again every minute (contract §18).
+async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSink) {
+    loop {
+        match edges.host.ensure_node_cgroups(&values) {
+            Ok(()) => {
+                events.record_node(false, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+                // Done; the task stays, since the end of one is taken for a failure.
+                return std::future::pending().await;
+            }
+            Err(error) => {
+                let message = format!("Failed to update Node Allocatable Limits: {error}");
+                events.record_node(true, "FailedNodeAllocatableEnforcement", message);
+            }
+        }
+        tokio::time::sleep(ENFORCE_RETRY).await;
+    }
+}
+
+/// Starts every task of the agent.
+pub fn start(edges: &Edges, outside: Outside) -> Agent {
+    let Outside { config, node: settings, events, event_task, fetch } = outside;
+    let mut tasks = Tasks(JoinSet::new());
+    let statuses = Arc::new(StatusQueue::new(edges.cluster.clone()));
+    let bells = Arc::new(Bells::default());
+    let (network, network_seen) = watch::channel(Err("runtime status is not known yet".to_owned()));
+    let (runtime_status, runtime_seen) = watch::channel(None);
+    let (strangers, strangers_seen) = mpsc::channel(QUEUE);
+    let facts = NodeFacts {
+        name: config.node_name.clone(),
+        host_ips: settings.addresses(&[]).map(|choice| choice.internal_ips()).unwrap_or_default(),
+        runtime_name: String::new(),
+        max_restart_backoff: config.max_restart_backoff,
+        has_api: edges.cluster.is_some(),
+    };
+    let (facts, facts_seen) = watch::channel(facts);
+    let resources = settings.resources(edges);
+    let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
+    let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);
+    tasks.add("enforce_allocatable", enforce_allocatable(edges.clone(), values, events.clone()));
+    let allocatable = resources.allocatable();
+    let allocatable = allocatable.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
+    let (allocatable, allocatable_seen) = watch::channel(allocatable);
+    let (object, object_seen) = watch::channel(None);
+
+    let runtime = Arc::clone(&edges.runtime);
+    tasks.add("observer::watch_pods", observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers.clone()));
+    let reports = Reports { network, status: runtime_status, strangers };
+    tasks.add("observer::watch_status", observer::watch_status(runtime, reports));
+
+    let images = Images::new(edges.clone(), events.clone(), config.max_parallel_pulls, config.registry_rate);
+    let executor = Arc::new(Executor {
+        config: config.clone(),
+        edges: edges.clone(),
+        images,
+        events: events.clone(),
+        allocatable: allocatable_seen,
+        runtime_status: runtime_seen.clone(),
+    });
+    let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
+    tasks.add("prober", Arc::clone(&prober).run());
+    let context = WorkerContext {
+        edges: edges.clone(),
+        executor,
+        prober,
+        statuses: Arc::clone(&statuses),
+        events: events.clone(),
+        network: network_seen,
+        node: facts_seen,
+        sync_frequency: config.sync_frequency,
+    };
+
+    if edges.cluster.is_some() {
+        tasks.add("events", event_task.run());
+    }
+    let mirrors = edges.cluster.clone().map(|cluster| Arc::new(Mirrors::new(cluster, Arc::clone(&statuses))));
+    if let Some(mirrors) = &mirrors {
+        tasks.add("mirror", Arc::clone(mirrors).run());
+        tasks.add("status", Arc::clone(&statuses).run());
+    }
+    let (updates, updates_seen) = mpsc::channel(QUEUE);
+    let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
+    let admitter = Admitter::new(object_seen, config.sysctls.clone());
+    let pods = Pods::new(context, admitter, bells, mirrors, expected);
+    let changes = edges.objects.as_ref().map(|objects| objects.changes());
+    tasks.add("pods", pods.run(Inbox { updates: updates_seen, strangers: strangers_seen, changes }));
+
+    if let Some(cluster) = edges.cluster.clone() {
+        let clock = Arc::clone(&edges.clock);
+        tasks.add("lease", lease::run(cluster, clock, config.node_name.clone(), settings.lease_duration));
+    }
+    let channels = node_status::Channels { facts, allocatable, object, runtime: runtime_seen.clone() };
+    tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
+    Agent { statuses, runtime: runtime_seen, tasks: tasks.0 }
+}
+
+/// Starts the sources that are configured and tells which.
+fn start_sources(
+    tasks: &mut Tasks,
+    edges: &Edges,
+    config: &AgentConfig,
+    fetch: Option<Fetch>,
+    updates: &sources::Updates,
+) -> Vec<PodSource> {
+    let mut expected = Vec::new();
+    if let Some(cluster) = edges.cluster.clone() {
+        expected.push(PodSource::Api);
+        tasks.add("sources::api", sources::api::run(cluster, updates.clone()));
+    }
+    if let Some(path) = config.static_pod_path.clone() {
+        expected.push(PodSource::File);
+        let source =
+            FileSource { path, frequency: config.file_check_frequency, node_name: config.node_name.clone() };
+        tasks.add("sources::file", sources::file::run(source, Arc::clone(&edges.clock), updates.clone()));
+    }
+    if let (Some(source), Some(fetch)) = (config.static_pod_url.clone(), fetch) {
+        expected.push(PodSource::Http);
+        let (node, clock) = (config.node_name.clone(), Arc::clone(&edges.clock));
+        tasks.add("sources::url", sources::url::run(source, fetch, node, clock, updates.clone()));
+    }
+    expected
+}
+
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn add(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            task.await;
+            name
+        });
+    }
+}
+

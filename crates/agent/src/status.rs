@@ -1,0 +1,281 @@
+//! Pod statuses on their way to the API server.
+//!
+//! Each pod has one slot; a newer status replaces an unsent one. A slot is sent as the difference to the newest
+//! known API object, so nothing is written twice and nothing foreign is touched. One request a pod at a time, a
+//! bounded number in all; what fails is tried again with a growing delay, for ever, since a final status must not
+//! be lost.
+//!
+//! Deleting the object is the last step of a pod's life: only after the API holds a terminal phase, and only when
+//! nothing of the pod is left on the node (contract §10 "API delete rule").
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use lifecycle::{PodSource, PodUid};
+use parking_lot::Mutex;
+use seams::{ApiError, Cluster};
+use tokio::sync::{Notify, Semaphore};
+
+pub mod merge;
+
+/// Requests under way at once.
+const PLACES: usize = 16;
+/// First and longest delay after a failed request.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// All slots.
+pub struct StatusQueue {
+    cluster: Option<Arc<dyn Cluster>>,
+    slots: Mutex<Slots>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_uid: BTreeMap<PodUid, Slot>,
+    dirty: BTreeSet<PodUid>,
+    /// Mirror pods by namespace and name: where the status of a static pod goes.
+    mirrors: BTreeMap<(String, String), Arc<Pod>>,
+}
+
+struct Slot {
+    namespace: String,
+    name: String,
+    source: PodSource,
+    status: PodStatus,
+    /// Nothing of the pod is left on the node.
+    finished: bool,
+    /// Newest known API object; for a static pod its mirror is looked up instead.
+    api: Arc<Pod>,
+    sending: bool,
+    retry: Duration,
+}
+
+impl std::fmt::Debug for StatusQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatusQueue").field("slots", &self.slots.lock().by_uid.len()).finish_non_exhaustive()
+    }
+}
+
+impl StatusQueue {
+    /// Without a cluster, statuses are only kept.
+    #[must_use]
+    pub fn new(cluster: Option<Arc<dyn Cluster>>) -> Self {
+        Self { cluster, slots: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// A worker's newest status.
+    pub fn set(&self, pod: &Arc<Pod>, source: PodSource, status: &PodStatus, finished: bool) {
+        if source == PodSource::RuntimeOnly {
+            // There is no object that could hold it.
+            return;
+        }
+        let uid = PodUid::from(pod.metadata.uid.clone().unwrap_or_default());
+        let mut slots = self.slots.lock();
+        let slot = slots.by_uid.entry(uid.clone()).or_insert_with(|| Slot {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            source,
+            status: PodStatus::default(),
+            finished: false,
+            api: Arc::clone(pod),
+            sending: false,
+            retry: RETRY.0,
+        });
+        slot.status = status.clone();
+        slot.finished = finished;
+        slot.api = newer(&slot.api, pod);
+        slots.dirty.insert(uid);
+        drop(slots);
+        self.changed.notify_one();
+    }
+
+    /// The API server's newest version of a pod: someone may have changed its status, or asked for its deletion.
+    pub fn observed(&self, pod: &Arc<Pod>) {
+        let uid = PodUid::from(pod.metadata.uid.clone().unwrap_or_default());
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.by_uid.get_mut(&uid) {
+            slot.api = newer(&slot.api, pod);
+            slots.dirty.insert(uid);
+            drop(slots);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The mirror of a static pod, or its disappearance.
+    pub fn observed_mirror(&self, namespace: &str, name: &str, mirror: Option<Arc<Pod>>) {
+        let mut slots = self.slots.lock();
+        let key = (namespace.to_owned(), name.to_owned());
+        match mirror {
+            Some(mirror) => slots.mirrors.insert(key, mirror),
+            None => slots.mirrors.remove(&key),
+        };
+        let waiting = slots
+            .by_uid
+            .iter()
+            .find(|(_, slot)| slot.source.is_static() && slot.namespace == namespace && slot.name == name)
+            .map(|(uid, _)| uid.clone());
+        slots.dirty.extend(waiting);
+        drop(slots);
+        self.changed.notify_one();
+    }
+
+    /// The pod has left every source.
+    pub fn forget(&self, uid: &PodUid) {
+        let mut slots = self.slots.lock();
+        slots.by_uid.remove(uid);
+        slots.dirty.remove(uid);
+    }
+
+    /// The newest status of a pod, sent or not.
+    #[must_use]
+    pub fn get(&self, uid: &PodUid) -> Option<PodStatus> {
+        self.slots.lock().by_uid.get(uid).map(|slot| slot.status.clone())
+    }
+
+    /// Sends for ever. `changed` keeps one permit, so no change between two waits is lost.
+    pub async fn run(self: Arc<Self>) {
+        let Some(cluster) = self.cluster.clone() else { return };
+        let places = Arc::new(Semaphore::new(PLACES));
+        loop {
+            self.changed.notified().await;
+            while let Some(letter) = self.take() {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let (queue, cluster) = (Arc::clone(&self), Arc::clone(&cluster));
+                tokio::spawn(async move {
+                    let answer = deliver(&*cluster, &letter).await;
+                    drop(place);
+                    queue.settle(&letter, answer).await;
+                });
+            }
+        }
+    }
+
+    /// The next slot that can be sent. The status of a static pod without a mirror is dropped from the line: the
+    /// arrival of the mirror puts it back.
+    fn take(&self) -> Option<Letter> {
+        let mut slots = self.slots.lock();
+        let Slots { by_uid, dirty, mirrors } = &mut *slots;
+        loop {
+            let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(|slot| !slot.sending)).cloned()?;
+            dirty.remove(&uid);
+            let Some(slot) = by_uid.get_mut(&uid) else { continue };
+            let mirror = slot.source.is_static();
+            let base = if mirror {
+                mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned()
+            } else {
+                Some(Arc::clone(&slot.api))
+            };
+            let Some(base) = base else { continue };
+            slot.sending = true;
+            return Some(Letter {
+                uid,
+                mirror,
+                namespace: slot.namespace.clone(),
+                name: slot.name.clone(),
+                base,
+                status: slot.status.clone(),
+                finished: slot.finished,
+            });
+        }
+    }
+
+    async fn settle(&self, letter: &Letter, answer: Answer) {
+        let delay = {
+            let mut slots = self.slots.lock();
+            let Slots { by_uid, dirty, mirrors } = &mut *slots;
+            let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
+            match answer {
+                Answer::Kept(api) => {
+                    slot.retry = RETRY.0;
+                    if letter.mirror {
+                        mirrors.insert((letter.namespace.clone(), letter.name.clone()), api);
+                    } else {
+                        slot.api = newer(&slot.api, &api);
+                    }
+                    None
+                }
+                Answer::Gone => None,
+                Answer::Failed => {
+                    dirty.insert(letter.uid.clone());
+                    let delay = slot.retry;
+                    slot.retry = (slot.retry * 2).min(RETRY.1);
+                    Some(delay)
+                }
+            }
+        };
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        if let Some(slot) = self.slots.lock().by_uid.get_mut(&letter.uid) {
+            slot.sending = false;
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// One status, ready to go.
+struct Letter {
+    uid: PodUid,
+    mirror: bool,
+    namespace: String,
+    name: String,
+    base: Arc<Pod>,
+    status: PodStatus,
+    finished: bool,
+}
+
+enum Answer {
+    /// The API holds it; its newest object.
+    Kept(Arc<Pod>),
+    /// The object is gone, or another has its name: nothing left to say.
+    Gone,
+    /// To be tried again.
+    Failed,
+}
+
+async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
+    let uid = letter.base.metadata.uid.as_deref().unwrap_or_default();
+    let old = letter.base.status.clone().unwrap_or_default();
+    let new = merge::onto(&old, &letter.status);
+    let pod = format!("{}/{}", letter.namespace, letter.name);
+    let mut api = Arc::clone(&letter.base);
+    if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
+        match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
+            Ok(newest) => api = Arc::new(newest),
+            Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,
+            Err(error) => {
+                tracing::warn!(pod, %error, "Could not report the pod's status; will try again");
+                return Answer::Failed;
+            }
+        }
+    }
+    let terminal = api.status.as_ref().and_then(|status| status.phase.as_deref());
+    let may_go = letter.finished
+        && !letter.mirror
+        && api.metadata.deletion_timestamp.is_some()
+        && matches!(terminal, Some("Succeeded" | "Failed"));
+    if may_go {
+        match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
+            Ok(()) | Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,
+            Err(error) => {
+                tracing::warn!(pod, %error, "Could not delete the pod's object; will try again");
+                return Answer::Failed;
+            }
+        }
+    }
+    Answer::Kept(api)
+}
+
+/// The newer of two versions of one object. Resource versions are opaque to clients in general, but those of one
+/// object are ordered decimal numbers on every conforming server (KEP-5504).
+fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
+    let version = |pod: &Pod| {
+        pod.metadata.resource_version.as_deref().and_then(|text| text.parse::<u128>().ok()).unwrap_or_default()
+    };
+    if version(known) > version(other) { Arc::clone(known) } else { Arc::clone(other) }
+}

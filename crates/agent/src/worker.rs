@@ -1,0 +1,220 @@
+//! One task owns one pod.
+//!
+//! ```text
+//!   mailbox (latest wins) ─┐
+//!   runtime hint ──────────┤      inspect       decide        spawn
+//!   outcome of an action ──┼──► RuntimePod ──► Decision ──► executor ──► outcomes ─┐
+//!   wake_at, resync ───────┘                      │                                │
+//!        ▲                                        └──► status queue, events        │
+//!        └─────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! * outcomes are handed to `decide` together with an inspection that was made after the last of them;
+//! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
+//! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use lifecycle::{
+    Admission, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState, Tick,
+    observation::{NodeFacts, ProbeResults, RuntimePod},
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    edges::Edges,
+    events::EventSink,
+    executor::{Executor, PodSession},
+    prober::{self, Prober},
+    status::StatusQueue,
+    worker::{bell::Bell, running::Running},
+};
+
+pub mod bell;
+pub mod running;
+
+/// What the dispatcher wants of a worker; the newest replaces all before it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Newest version of the pod.
+    pub pod: Arc<Pod>,
+    /// Where it came from.
+    pub source: PodSource,
+    /// What to do with it.
+    pub intent: Intent,
+    /// Whether it may run here.
+    pub admission: Admission,
+}
+
+/// What every worker shares.
+#[derive(Clone, Debug)]
+pub struct WorkerContext {
+    /// The world.
+    pub edges: Edges,
+    /// Runs actions.
+    pub executor: Arc<Executor>,
+    /// Runs probes.
+    pub prober: Arc<Prober>,
+    /// Takes statuses.
+    pub statuses: Arc<StatusQueue>,
+    /// Takes events.
+    pub events: EventSink,
+    /// CRI `NetworkReady`, kept by the observer.
+    pub network: watch::Receiver<Result<(), String>>,
+    /// Facts about the node, kept by the node tasks.
+    pub node: watch::Receiver<NodeFacts>,
+    /// Resync period; each wait is jittered to 1–1.5 times this (contract §6).
+    pub sync_frequency: Duration,
+}
+
+/// Runs until nothing of the pod is left on the node and no source holds it. Returns whose worker ended.
+pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: Arc<Bell>) -> PodKey {
+    let key = PodKey::of(&mail.borrow().pod);
+    let resync = jittered(context.sync_frequency, &key);
+    let mut worker = Worker {
+        session: Arc::new(PodSession::new(key.clone())),
+        key,
+        state: PodState::default(),
+        running: Running::default(),
+        outcomes: Vec::new(),
+        seen: None,
+        reported: None,
+        context,
+    };
+    loop {
+        let letter = mail.borrow_and_update().clone();
+        let finished = worker.look(&letter, &bell).await;
+        if finished.is_none() && matches!(letter.intent, Intent::Removed { .. }) {
+            return worker.key;
+        }
+        let wake = finished.flatten().map(|tick| worker.instant_of(tick));
+        worker.wait(&mut mail, &bell, wake, resync).await;
+    }
+}
+
+/// 1 to 1.5 times the period, spread by uid so that pods of one node do not resync in step.
+fn jittered(period: Duration, key: &PodKey) -> Duration {
+    let sum = key.uid.as_str().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    period + period.mul_f64(f64::from(sum % 1000) / 2000.0)
+}
+
+struct Worker {
+    key: PodKey,
+    session: Arc<PodSession>,
+    state: PodState,
+    running: Running,
+    /// Arrived, not yet shown to `decide`.
+    outcomes: Vec<Outcome>,
+    /// Last inspection; `None` when it may be out of date.
+    seen: Option<RuntimePod>,
+    reported: Option<PodStatus>,
+    context: WorkerContext,
+}
+
+impl Worker {
+    /// One look at the pod: inspect, decide, act, report. `None` when nothing of it is left on the node; else when
+    /// to look again.
+    async fn look(&mut self, letter: &Mail, bell: &Arc<Bell>) -> Option<Option<Tick>> {
+        if !matches!(letter.intent, Intent::Run) {
+            self.running.abort_pulls();
+        }
+        self.outcomes.extend(self.running.drain(&*self.context.edges.clock));
+        if bell.take_runtime() || !self.outcomes.is_empty() {
+            self.seen = None;
+        }
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let runtime = match self.seen.take() {
+            Some(known) => Ok(known),
+            None => self.context.edges.runtime.inspect_pod(&self.key.uid).await.map_err(|e| e.to_string()),
+        };
+        let probes = self.probes(letter, &runtime, bell);
+        let observation = Observation {
+            pod: Arc::clone(&letter.pod),
+            source: letter.source,
+            intent: letter.intent.clone(),
+            admission: letter.admission.clone(),
+            runtime,
+            network: self.context.network.borrow_and_update().clone(),
+            outcomes,
+            node: self.context.node.borrow_and_update().clone(),
+            volumes_stale: bell.take_volumes(),
+            probes,
+        };
+        let decision = lifecycle::decide(&self.state, &observation, self.context.edges.clock.now());
+        self.act(decision, letter, observation)
+    }
+
+    fn probes(&self, letter: &Mail, runtime: &Result<RuntimePod, String>, bell: &Arc<Bell>) -> ProbeResults {
+        // Without an account of the containers nothing about them can be concluded, and nothing is changed.
+        let Ok(runtime) = runtime else { return ProbeResults::default() };
+        let sandbox = runtime.sandboxes.iter().find(|sandbox| sandbox.ready);
+        let pod_ip = match sandbox {
+            Some(sandbox) if sandbox.host_network => self.context.node.borrow().host_ips.first().cloned(),
+            Some(sandbox) => sandbox.ips.first().cloned(),
+            None => None,
+        };
+        let stopping = !matches!(letter.intent, Intent::Run);
+        let seen = prober::Seen { pod: &letter.pod, runtime, pod_ip, bell, stopping };
+        self.context.prober.observe(&self.key.uid, &seen)
+    }
+
+    fn act(&mut self, decision: Decision, letter: &Mail, seen: Observation) -> Option<Option<Tick>> {
+        for reason in &decision.why {
+            tracing::info!(pod = %self.key, why = %reason, "Decided");
+            if let Some(event) = reason.event() {
+                self.context.events.record_pod(&letter.pod, event);
+            }
+        }
+        if self.reported.as_ref() != Some(&decision.status) || decision.finished {
+            self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.finished);
+            self.reported = Some(decision.status);
+        }
+        for action in decision.actions {
+            tracing::debug!(pod = %self.key, ?action, "Acting");
+            let key = action.key();
+            let job = Arc::clone(&self.context.executor).job(
+                action,
+                Arc::clone(&self.session),
+                Arc::clone(&letter.pod),
+                letter.source,
+                &seen,
+            );
+            self.running.spawn(key, Arc::clone(&self.context.edges.clock), job);
+        }
+        self.seen = seen.runtime.ok();
+        self.state = decision.next;
+        if decision.finished { None } else { Some(decision.wake_at) }
+    }
+
+    fn instant_of(&self, tick: Tick) -> Instant {
+        let now = self.context.edges.clock.now();
+        Instant::now() + tick.mono.saturating_sub(now.mono)
+    }
+
+    /// Waits for anything worth a look. Every arm is cancel-safe: `watch::changed`, the bell and `join_next` lose
+    /// nothing when dropped, and what they announce is read from its owner afterwards.
+    async fn wait(
+        &mut self,
+        mail: &mut watch::Receiver<Mail>,
+        bell: &Bell,
+        wake: Option<Instant>,
+        resync: Duration,
+    ) {
+        let resync = Instant::now() + resync;
+        let refresh = self.context.edges.volumes.refresh_after(&self.key.uid).map(|d| Instant::now() + d);
+        let at = wake.into_iter().chain(refresh).fold(resync, std::cmp::min);
+        tokio::select! {
+            changed = mail.changed() => if changed.is_err() {
+                // The dispatcher is gone: the process is ending, and so does this task with it.
+                std::future::pending::<()>().await;
+            },
+            () = bell.rung() => {}
+            outcome = self.running.next(&*self.context.edges.clock) => self.outcomes.push(outcome),
+            _ = self.context.network.changed() => {}
+            _ = self.context.node.changed() => {}
+            () = tokio::time::sleep_until(at) => if refresh == Some(at) { bell.volumes_changed() },
+        }
+    }
+}

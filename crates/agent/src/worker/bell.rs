@@ -1,0 +1,45 @@
+//! Wakes a worker and says why; several rings before the worker looks are one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// Shared by a worker and whoever may wake it.
+#[derive(Debug, Default)]
+pub struct Bell {
+    notify: Notify,
+    runtime: AtomicBool,
+    volumes: AtomicBool,
+}
+
+impl Bell {
+    /// The runtime's account of the pod may have changed.
+    pub fn runtime_changed(&self) {
+        self.runtime.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Something that the pod's volumes show has changed, or wants a refresh.
+    pub fn volumes_changed(&self) {
+        self.volumes.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// A probe's result has changed; it is read from its owner.
+    pub fn probes_changed(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits for a ring; one that came before the call counts.
+    pub async fn rung(&self) {
+        self.notify.notified().await;
+    }
+
+    pub(super) fn take_runtime(&self) -> bool {
+        self.runtime.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn take_volumes(&self) -> bool {
+        self.volumes.swap(false, Ordering::AcqRel)
+    }
+}

@@ -1,0 +1,96 @@
+//! Actions in flight, and the keys to answer for when a task dies without an answer.
+
+use std::{collections::HashMap, future::Future, sync::Arc};
+
+use lifecycle::{ActionKey, Done, Failure, FailureStep, Outcome};
+use seams::Clock;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+/// The tasks of one pod.
+#[derive(Default)]
+pub(super) struct Running {
+    tasks: JoinSet<Outcome>,
+    keys: HashMap<Id, (ActionKey, AbortHandle)>,
+}
+
+impl Running {
+    /// Starts an action.
+    pub(super) fn spawn(
+        &mut self,
+        key: ActionKey,
+        clock: Arc<dyn Clock>,
+        job: impl Future<Output = Result<Done, Failure>> + Send + 'static,
+    ) {
+        let answer = key.clone();
+        let handle = self.tasks.spawn(async move {
+            let result = job.await;
+            Outcome { key: answer, at: clock.now(), result }
+        });
+        self.keys.insert(handle.id(), (key, handle));
+    }
+
+    /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.
+    pub(super) fn abort_pulls(&self) {
+        for (key, handle) in self.keys.values() {
+            if matches!(key, ActionKey::EnsureImage(_)) {
+                handle.abort();
+            }
+        }
+    }
+
+    /// The next outcome; pending for ever while nothing runs. Cancel-safe, as `JoinSet::join_next_with_id` is.
+    pub(super) async fn next(&mut self, clock: &dyn Clock) -> Outcome {
+        loop {
+            match self.tasks.join_next_with_id().await {
+                Some(ended) => {
+                    if let Some(outcome) = self.answer(ended, clock) {
+                        return outcome;
+                    }
+                }
+                None => std::future::pending::<()>().await,
+            }
+        }
+    }
+
+    /// Outcomes that are there already.
+    pub(super) fn drain(&mut self, clock: &dyn Clock) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            outcomes.extend(self.answer(ended, clock));
+        }
+        outcomes
+    }
+
+    fn answer(&mut self, ended: Result<(Id, Outcome), JoinError>, clock: &dyn Clock) -> Option<Outcome> {
+        match ended {
+            Ok((id, outcome)) => {
+                self.keys.remove(&id);
+                Some(outcome)
+            }
+            Err(error) => {
+                let (key, _) = self.keys.remove(&error.id())?;
+                let message = if error.is_cancelled() {
+                    "cancelled: the pod is being stopped".to_owned()
+                } else {
+                    format!("internal error, please report it: {error}")
+                };
+                let failure = Failure { step: step_of(&key), message, not_found: false };
+                Some(Outcome { key, at: clock.now(), result: Err(failure) })
+            }
+        }
+    }
+}
+
+/// The step that an action without an answer failed in.
+fn step_of(key: &ActionKey) -> FailureStep {
+    match key {
+        ActionKey::PrepareDirs => FailureStep::Dirs,
+        ActionKey::EnsureCgroup => FailureStep::Cgroup,
+        ActionKey::MountVolumes => FailureStep::Volumes,
+        ActionKey::CreateSandbox => FailureStep::Sandbox,
+        ActionKey::EnsureImage(_) => FailureStep::ImagePull,
+        ActionKey::CreateContainer(_) => FailureStep::ContainerCreate,
+        ActionKey::StartContainer(_) => FailureStep::ContainerStart,
+        _ => FailureStep::Teardown,
+    }
+}

@@ -1,0 +1,202 @@
+//! Making one connection: TCP, TLS, HTTP.
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::PING;
+use crate::kubeconfig::Server;
+
+/// For one address; a node in a healthy network needs milliseconds, a black hole must not hold up the next address.
+const CONNECT: Duration = Duration::from_secs(10);
+/// For TLS and HTTP together, as client-go's handshake timeout.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What a server may send on one stream before we read it. A full one stops that stream only.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection together: 16 stalled streams do not stop the others.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Streams assumed before the server has said how many it allows; API servers allow 100.
+const STREAMS_AT_FIRST: usize = 100;
+
+/// Why there is no answer: the whole chain of causes as text, because the cause is often three levels down.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub(crate) struct TransportError(String);
+
+impl TransportError {
+    pub(crate) fn of(error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            // Some libraries print their source in their own text already.
+            if !text.contains(&more) {
+                let _ = write!(text, ": {more}");
+            }
+            cause = error.source();
+        }
+        Self(text)
+    }
+
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A connection. Its tasks end with it, or with the token it was dialled with.
+pub(super) enum Dialled {
+    Http2 {
+        sender: http2::SendRequest<Full<Bytes>>,
+        /// Streams that the server allows, kept up to date.
+        most: Arc<AtomicUsize>,
+    },
+    Http1 {
+        sender: http1::SendRequest<Full<Bytes>>,
+    },
+}
+
+/// Runs the tasks of one connection, so that all of them can be ended: dropping the sender alone would leave streams
+/// that are being read.
+#[derive(Clone)]
+struct Tasks(CancellationToken);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(task));
+    }
+}
+
+pub(super) fn server_name(
+    server: &Server,
+    wanted: Option<&ServerName<'static>>,
+) -> Result<ServerName<'static>, TransportError> {
+    match wanted {
+        Some(name) => Ok(name.clone()),
+        None => ServerName::try_from(server.host.clone())
+            .map_err(|_| TransportError::text(format!("{:?} is neither a DNS name nor an address", server.host))),
+    }
+}
+
+pub(super) async fn plain(server: &Server, alive: CancellationToken) -> Result<Dialled, TransportError> {
+    http1_over(connect(server).await?, &Tasks(alive)).await
+}
+
+pub(super) async fn tls(
+    server: &Server,
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+    alive: CancellationToken,
+) -> Result<Dialled, TransportError> {
+    let tcp = connect(server).await?;
+    let tasks = Tasks(alive);
+    let shake = async {
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, tcp)
+            .await
+            .map_err(|e| TransportError::text(format!("TLS: {}", TransportError::of(&e))))?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            http2_over(stream, &tasks).await
+        } else {
+            http1_over(stream, &tasks).await
+        }
+    };
+    match timeout(HANDSHAKE, shake).await {
+        Ok(result) => result,
+        Err(_) => Err(TransportError::text(format!("no TLS handshake within {HANDSHAKE:?}"))),
+    }
+}
+
+async fn connect(server: &Server) -> Result<TcpStream, TransportError> {
+    let addresses: Vec<SocketAddr> = match server.host.parse() {
+        Ok(ip) => vec![SocketAddr::new(ip, server.port)],
+        Err(_) => tokio::net::lookup_host((server.host.as_str(), server.port))
+            .await
+            .map_err(|e| TransportError::text(format!("look up {}: {e}", server.host)))?
+            .collect(),
+    };
+    let mut failed = format!("{} has no address", server.host);
+    for address in addresses {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Small frames both ways; a refusal costs nothing but time.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failed = format!("connect {address}: {error}"),
+            Err(_) => failed = format!("connect {address}: no answer within {CONNECT:?}"),
+        }
+    }
+    Err(TransportError::text(failed))
+}
+
+async fn http2_over<S>(stream: S, tasks: &Tasks) -> Result<Dialled, TransportError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, mut connection) = http2::Builder::new(tasks.clone())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_max_send_streams(STREAMS_AT_FIRST)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| TransportError::of(&e))?;
+    let most = Arc::new(AtomicUsize::new(STREAMS_AT_FIRST));
+    let heard = Arc::clone(&most);
+    tasks.execute(async move {
+        // Polled for every request, and so never further behind than one of them.
+        let ended = poll_fn(|context| {
+            let ended = Pin::new(&mut connection).poll(context);
+            heard.store(connection.current_max_send_streams(), Ordering::Relaxed);
+            ended
+        });
+        report(ended.await);
+    });
+    Ok(Dialled::Http2 { sender, most })
+}
+
+async fn http1_over<S>(stream: S, tasks: &Tasks) -> Result<Dialled, TransportError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|e| TransportError::of(&e))?;
+    tasks.execute(async move { report(connection.await) });
+    Ok(Dialled::Http1 { sender })
+}
+
+fn report(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(error = %TransportError::of(&error), "connection to the API server ended");
+    }
+}

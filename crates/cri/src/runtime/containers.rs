@@ -1,0 +1,206 @@
+//! Calls about containers.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lifecycle::{ContainerId, observation::RuntimeState};
+use proto::cri::{
+    ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest,
+    RemoveContainerRequest, StartContainerRequest, StopContainerRequest,
+};
+use seams::{
+    RuntimeError,
+    runtime::{ContainerRequest, ExecResult},
+};
+
+use super::{CriRuntime, invalid, on_disk, sandboxes::gone_is_fine, seconds};
+use crate::{
+    client::Deadline,
+    links::Link,
+    log_files::link_name,
+    observe,
+    render::{RenderError, container, labels, sandbox},
+};
+
+impl CriRuntime {
+    pub(super) async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        const CALL: &str = "CreateContainer";
+        let pod = &request.sandbox.pod;
+        let found = container::find(pod, request.name.as_str())
+            .ok_or_else(|| RenderError::NoContainer(request.name.to_string()))
+            .map_err(invalid(CALL))?;
+        let target = match &found.target {
+            Some(name) => Some(self.target(request, name).await?),
+            None => None,
+        };
+        let config = container::config(request, &found, target.as_deref(), &self.host)
+            .map_err(invalid(CALL))?;
+        let sandbox_config = sandbox::config(&request.sandbox).map_err(invalid(CALL))?;
+        let log = Path::new(&request.sandbox.log_directory).join(&request.log_path);
+        if let Some(dir) = log.parent() {
+            self.make_log_dir(CALL, dir).await?;
+        }
+        let message = CreateContainerRequest {
+            pod_sandbox_id: request.sandbox_id.as_str().to_owned(),
+            config: Some(config),
+            sandbox_config: Some(sandbox_config),
+        };
+        let answer = self
+            .client
+            .runtime(CALL, Deadline::Default, message, async |mut c, r| c.create_container(r).await)
+            .await?;
+        if answer.container_id.is_empty() {
+            return Err(RuntimeError::Invalid {
+                call: CALL,
+                message: "ContainerId is not set in the runtime's answer".into(),
+            });
+        }
+        let id = ContainerId::from(answer.container_id);
+        let meta = &pod.metadata;
+        let name = link_name(
+            meta.name.as_deref().unwrap_or_default(),
+            meta.namespace.as_deref().unwrap_or_default(),
+            request.name.as_str(),
+            id.as_str(),
+        );
+        self.links.put(id.clone(), Link { name, log });
+        Ok(id)
+    }
+
+    /// The running container of a name in the same sandbox, for an ephemeral container to look into.
+    async fn target(&self, request: &ContainerRequest, name: &str) -> Result<String, RuntimeError> {
+        let filter = ContainerFilter {
+            pod_sandbox_id: request.sandbox_id.as_str().to_owned(),
+            label_selector: [(labels::CONTAINER_NAME.to_owned(), name.to_owned())].into(),
+            ..Default::default()
+        };
+        let list = ListContainersRequest { filter: Some(filter) };
+        let answer = self
+            .client
+            .runtime("ListContainers", Deadline::Default, list, async |mut c, r| {
+                c.list_containers(r).await
+            })
+            .await?;
+        let running = answer
+            .containers
+            .into_iter()
+            .filter(|c| observe::container_state(c.state) == RuntimeState::Running);
+        let newest = running.max_by_key(|c| c.created_at);
+        newest.map(|c| c.id).ok_or_else(|| RuntimeError::Invalid {
+            call: "CreateContainer",
+            message: format!("unable to find target container {name}"),
+        })
+    }
+
+    pub(super) async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let request = StartContainerRequest { container_id: id.as_str().to_owned() };
+        self.client
+            .runtime("StartContainer", Deadline::Default, request, async |mut c, r| {
+                c.start_container(r).await
+            })
+            .await?;
+        self.link_log(id).await;
+        Ok(())
+    }
+
+    /// A container without its link is still a good container: failures are told, not returned.
+    async fn link_log(&self, id: &ContainerId) {
+        if self.logs.links.is_none() {
+            return;
+        }
+        let link = match self.links.take(id) {
+            Some(link) => link,
+            None => match observe::container_status(&self.client, id).await {
+                Ok(status) => Link::of(&status),
+                Err(error) => {
+                    tracing::warn!(container = %id, %error, "cannot learn where the container's log is; it gets no link");
+                    return;
+                }
+            },
+        };
+        let logs = self.logs.clone();
+        let name = link.name.clone();
+        if let Err(error) = on_disk(move || logs.link(&link.name, &link.log)).await {
+            tracing::warn!(container = %id, link = name, %error, "cannot link the container's log");
+        }
+    }
+
+    pub(super) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        let request =
+            StopContainerRequest { container_id: id.as_str().to_owned(), timeout: seconds(grace) };
+        self.client
+            .runtime("StopContainer", Deadline::After(grace), request, async |mut c, r| {
+                c.stop_container(r).await
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The log goes first: once the container is gone nobody knows where it was.
+    pub(super) async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        match observe::container_status(&self.client, id).await {
+            Ok(status) => {
+                let link = Link::of(&status);
+                let logs = self.logs.clone();
+                let path = PathBuf::from(&status.log_path);
+                let removed = on_disk(move || {
+                    if !path.as_os_str().is_empty() {
+                        logs.remove(&path)?;
+                    }
+                    logs.unlink(&link.name)
+                })
+                .await;
+                if let Err(error) = removed {
+                    tracing::warn!(container = %id, log = status.log_path, %error, "cannot remove the container's log");
+                }
+            }
+            Err(RuntimeError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let request = RemoveContainerRequest { container_id: id.as_str().to_owned() };
+        let answer = self
+            .client
+            .runtime("RemoveContainer", Deadline::Default, request, async |mut c, r| {
+                c.remove_container(r).await
+            })
+            .await;
+        gone_is_fine(answer)?;
+        self.exited.forget(id);
+        Ok(())
+    }
+
+    pub(super) async fn exec_sync(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecResult, RuntimeError> {
+        const CALL: &str = "ExecSync";
+        let request = ExecSyncRequest {
+            container_id: id.as_str().to_owned(),
+            cmd: command.to_vec(),
+            timeout: seconds(timeout),
+        };
+        // Zero lets the command run as long as it likes (hooks, which are bounded by their pod's grace).
+        let deadline =
+            if timeout.is_zero() { Deadline::Never } else { Deadline::After(timeout) };
+        let answer = self
+            .client
+            .runtime(CALL, deadline, request, async |mut c, r| c.exec_sync(r).await)
+            .await;
+        match answer {
+            Ok(answer) => Ok(ExecResult {
+                stdout: answer.stdout,
+                stderr: answer.stderr,
+                exit_code: answer.exit_code,
+            }),
+            // The runtime ended the command at its timeout, or we ended the wait for it: the same to a probe.
+            Err(
+                RuntimeError::Failed { code: "DeadlineExceeded", .. } | RuntimeError::Deadline { .. },
+            ) => Err(RuntimeError::Deadline { call: CALL, after: timeout }),
+            Err(error) => Err(error),
+        }
+    }
+}

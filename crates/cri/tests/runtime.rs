@@ -1,0 +1,551 @@
+//! [`cri::CriRuntime`] against an in-memory runtime on a real socket: what goes over the wire, what comes back, and
+//! what happens when the other side misbehaves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+
+use cri::{CriConfig, CriRuntime};
+use fakes::runtime::{ContainerScript, Core, FakeCri, Fault, ImageScript, OnTerm, When};
+use k8s_openapi::api::core::v1::{
+    Container, EphemeralContainer, Lifecycle, LifecycleHandler, Pod, PodSpec, SleepAction,
+};
+use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash};
+use seams::{
+    Runtime, RuntimeError,
+    runtime::{
+        ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RegistryAuth, RuntimeHint,
+        SandboxRequest,
+    },
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc::Receiver;
+use tonic::Code;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct World {
+    dir: TempDir,
+    server: FakeCri,
+    core: Core,
+    runtime: CriRuntime,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with_timeout(Duration::from_secs(10))
+    }
+
+    fn with_timeout(request_timeout: Duration) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let core = Core::new();
+        core.add_image("img", Some(1000), "");
+        let server = FakeCri::start(core.clone(), &dir.path().join("cri.sock")).unwrap();
+        let config = CriConfig {
+            request_timeout,
+            pod_logs_dir: dir.path().join("pods"),
+            container_links_dir: Some(dir.path().join("links")),
+            ..CriConfig::new(server.endpoint())
+        };
+        let runtime = CriRuntime::connect(&config).unwrap();
+        Self { dir, server, core, runtime }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn sandbox(&self, uid: &str, attempt: u32) -> SandboxRequest {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("p".into());
+        pod.metadata.namespace = Some("ns".into());
+        pod.metadata.uid = Some(uid.into());
+        pod.metadata.labels = Some([("app".to_owned(), "x".to_owned())].into());
+        pod.metadata.annotations = Some([("note".to_owned(), "y".to_owned())].into());
+        pod.metadata.deletion_grace_period_seconds = Some(4);
+        pod.spec = Some(PodSpec {
+            containers: vec![Container {
+                name: "c".into(),
+                image: Some("img".into()),
+                termination_message_path: Some("/dev/termination-log".into()),
+                lifecycle: Some(Lifecycle {
+                    pre_stop: Some(LifecycleHandler {
+                        sleep: Some(SleepAction { seconds: 1 }),
+                        ..LifecycleHandler::default()
+                    }),
+                    ..Lifecycle::default()
+                }),
+                ..Container::default()
+            }],
+            ephemeral_containers: Some(vec![EphemeralContainer {
+                name: "debug".into(),
+                image: Some("img".into()),
+                target_container_name: Some("c".into()),
+                ..EphemeralContainer::default()
+            }]),
+            termination_grace_period_seconds: Some(30),
+            ..PodSpec::default()
+        });
+        SandboxRequest {
+            pod: Arc::new(pod),
+            attempt,
+            runtime_handler: "runc".into(),
+            hostname: "p".into(),
+            dns: lifecycle::spec::dns::DnsConfig::default(),
+            log_directory: self.path(&format!("pods/ns_p_{uid}")),
+            cgroup_parent: "/kubepods/p".into(),
+            overhead: None,
+            resources: None,
+            seccomp_default: false,
+            seccomp_root: "/seccomp".into(),
+        }
+    }
+
+    fn container(&self, sandbox: &SandboxId, uid: &str, name: &str, attempt: u32) -> ContainerRequest {
+        ContainerRequest {
+            sandbox: self.sandbox(uid, 0),
+            sandbox_id: sandbox.clone(),
+            name: name.into(),
+            attempt,
+            image_ref: "img".into(),
+            image: ImageInfo { uid: Some(1000), ..ImageInfo::default() },
+            command: vec!["run".into()],
+            args: Vec::new(),
+            env: vec![("BYTES".into(), vec![0xff, 0x00])],
+            mounts: vec![ContainerMount {
+                volume: String::new(),
+                container_path: "/dev/termination-log".into(),
+                host_path: self.path("message"),
+                read_only: false,
+                recursive_read_only: false,
+                selinux_relabel: true,
+                propagation: Propagation::Private,
+            }],
+            resources: LinuxResources::default(),
+            log_path: format!("{name}/{attempt}.log"),
+        }
+    }
+
+    async fn started(&self, uid: &str) -> (SandboxId, ContainerId) {
+        let sandbox = self.runtime.run_sandbox(&self.sandbox(uid, 0)).await.unwrap();
+        let id = self.runtime.create_container(&self.container(&sandbox, uid, "c", 0)).await.unwrap();
+        self.runtime.start_container(&id).await.unwrap();
+        (sandbox, id)
+    }
+}
+
+fn uid(text: &str) -> PodUid {
+    PodUid::from(text)
+}
+
+#[tokio::test]
+async fn a_pod_from_sandbox_to_nothing() {
+    let world = World::new();
+    world.core.script_container(
+        "c",
+        ContainerScript {
+            log: vec!["hello".into()],
+            last_words: Some("last words".into()),
+            exec: (Duration::ZERO, 3, "out".into()),
+            ..ContainerScript::default()
+        },
+    );
+    let (sandbox, id) = world.started("u").await;
+
+    let log = world.path("pods/ns_p_u/c/0.log");
+    let link = world.path(&format!("links/p_ns_c-{id}.log"));
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new(&log));
+    assert!(fs::read_to_string(&link).unwrap().contains("hello"));
+
+    let ran = world.runtime.exec(&id, &["x".into()], Duration::from_secs(1)).await.unwrap();
+    assert_eq!((ran.exit_code, ran.stdout.as_slice()), (3, b"out".as_slice()));
+
+    let pod = world.runtime.inspect_pod(&uid("u")).await.unwrap();
+    assert!(pod.sandboxes[0].ready && pod.sandboxes[0].ips.len() == 1 && !pod.sandboxes[0].host_network);
+    let running = &pod.containers[0];
+    assert_eq!((running.state, running.attempt, &running.sandbox), (RuntimeState::Running, 0, &sandbox));
+    assert_eq!(running.hash, container_hash("c", "img"));
+    assert_eq!(running.annotated_grace, Some(Duration::from_secs(4)));
+    assert_eq!(world.core.sandboxes()[0].handler, "runc");
+    assert_eq!(world.core.containers()[0].config.envs[0].value, [0xff, 0x00]);
+
+    world.runtime.stop_container(&id, Duration::from_secs(5)).await.unwrap();
+    let exited = world.runtime.inspect_pod(&uid("u")).await.unwrap().containers.remove(0);
+    assert_eq!((exited.state, exited.exit_code, exited.reason.as_str()), (RuntimeState::Exited, 143, "Error"));
+    assert_eq!(exited.message, "last words");
+
+    fs::write(format!("{log}.20240101-000000.gz"), "").unwrap();
+    world.runtime.remove_container(&id).await.unwrap();
+    world.runtime.remove_container(&id).await.unwrap();
+    assert_eq!(fs::read_dir(world.path("pods/ns_p_u/c")).unwrap().count(), 0);
+    assert!(fs::symlink_metadata(&link).is_err());
+    for _ in 0..2 {
+        world.runtime.stop_sandbox(&sandbox).await.unwrap();
+        world.runtime.remove_sandbox(&sandbox).await.unwrap();
+    }
+    assert_eq!(world.runtime.list_pods().await.unwrap(), []);
+    assert_eq!(world.runtime.skeleton(&uid("u")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn attempts_come_newest_first_and_lists_agree_with_looks() {
+    let world = World::new();
+    world.core.script_container("c", ContainerScript::exits(Duration::ZERO, 1));
+    let (sandbox, first) = world.started("u").await;
+    world.core.until("exited", LIMIT, |c| c.containers()[0].exit_code == 1).await.unwrap();
+    let second = world.runtime.create_container(&world.container(&sandbox, "u", "c", 1)).await.unwrap();
+    world.started("other").await;
+
+    let pod = world.runtime.inspect_pod(&uid("u")).await.unwrap();
+    let order: Vec<_> = pod.containers.iter().map(|c| (c.id.clone(), c.attempt, c.state)).collect();
+    let expected = [(second.clone(), 1, RuntimeState::Created), (first.clone(), 0, RuntimeState::Exited)];
+    assert_eq!(order, expected);
+    let listed = world.runtime.list_pods().await.unwrap();
+    let listed = listed.iter().find(|p| p.uid == uid("u")).unwrap();
+    assert_eq!((listed.namespace.as_str(), listed.name.as_str()), ("ns", "p"));
+    assert_eq!(listed.sandboxes, [(sandbox, true)]);
+    assert_eq!(listed.containers, [(first, RuntimeState::Exited), (second, RuntimeState::Created)]);
+}
+
+#[tokio::test]
+async fn an_orphan_can_be_rebuilt_well_enough_to_stop_it() {
+    let world = World::new();
+    world.started("u").await;
+    let pod = world.runtime.skeleton(&uid("u")).await.unwrap().unwrap();
+    assert_eq!(pod.metadata.name.as_deref(), Some("p"));
+    assert_eq!(pod.metadata.namespace.as_deref(), Some("ns"));
+    assert_eq!(pod.metadata.labels.unwrap()["app"], "x");
+    assert_eq!(pod.metadata.annotations.unwrap()["note"], "y");
+    assert_eq!(pod.metadata.deletion_grace_period_seconds, Some(4));
+    let spec = pod.spec.unwrap();
+    assert_eq!(spec.termination_grace_period_seconds, Some(30));
+    assert_eq!((spec.containers[0].name.as_str(), spec.containers[0].image.as_deref()), ("c", Some("img")));
+    let hook = spec.containers[0].lifecycle.as_ref().unwrap().pre_stop.as_ref().unwrap();
+    assert_eq!(hook.sleep.as_ref().unwrap().seconds, 1);
+}
+
+#[tokio::test]
+async fn exited_containers_are_read_once_and_looks_are_bounded() {
+    let world = World::new();
+    world.core.script_container("c", ContainerScript::exits(Duration::ZERO, 0));
+    let sandbox = world.runtime.run_sandbox(&world.sandbox("u", 0)).await.unwrap();
+    for attempt in 0..20 {
+        let request = world.container(&sandbox, "u", "c", attempt);
+        let id = world.runtime.create_container(&request).await.unwrap();
+        world.runtime.start_container(&id).await.unwrap();
+    }
+    let all_exited = |c: &Core| c.containers().iter().all(|c| c.reason == "Completed");
+    world.core.until("all exited", LIMIT, all_exited).await.unwrap();
+    world.core.plan("ContainerStatus", Fault::Delay(Duration::from_millis(20)), When::Before, None);
+    world.runtime.inspect_pod(&uid("u")).await.unwrap();
+    let most = world.core.most_in_flight("ContainerStatus");
+    assert!((2..=8).contains(&most), "{most} at once");
+
+    // Records are believed once they were read two seconds after the exit; then no look asks again.
+    let before = world.core.count("ContainerStatus");
+    let settled = async {
+        loop {
+            let count = world.core.count("ContainerStatus");
+            world.runtime.inspect_pod(&uid("u")).await.unwrap();
+            if world.core.count("ContainerStatus") == count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, settled).await.unwrap();
+    assert!(world.core.count("ContainerStatus") > before, "young records are read again");
+    assert_eq!(world.runtime.inspect_pod(&uid("u")).await.unwrap().containers.len(), 20);
+}
+
+#[tokio::test]
+async fn ephemeral_containers_look_into_their_target() {
+    let world = World::new();
+    let sandbox = world.runtime.run_sandbox(&world.sandbox("u", 0)).await.unwrap();
+    let debug = world.container(&sandbox, "u", "debug", 0);
+    let error = world.runtime.create_container(&debug).await.unwrap_err();
+    assert!(error.to_string().contains("unable to find target container c"), "{error}");
+    let target = world.runtime.create_container(&world.container(&sandbox, "u", "c", 0)).await.unwrap();
+    world.runtime.start_container(&target).await.unwrap();
+    world.runtime.create_container(&debug).await.unwrap();
+    let made = world.core.containers().pop().unwrap().config;
+    let options = made.linux.unwrap().security_context.unwrap().namespace_options.unwrap();
+    assert_eq!((options.pid, options.target_id.as_str()), (3, target.as_str()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_before_the_runtime_is_asked() {
+    let world = World::new();
+    let sandbox = world.runtime.run_sandbox(&world.sandbox("u", 0)).await.unwrap();
+    let unknown = world.container(&sandbox, "u", "nobody", 0);
+    assert!(matches!(world.runtime.create_container(&unknown).await, Err(RuntimeError::Invalid { .. })));
+
+    let mut request = world.sandbox("v", 0);
+    let mut pod = request.pod.as_ref().clone();
+    pod.spec.as_mut().unwrap().host_users = Some(false);
+    request.pod = Arc::new(pod);
+    let error = world.runtime.run_sandbox(&request).await.unwrap_err();
+    assert!(error.to_string().contains("user namespace"), "{error}");
+    assert_eq!((world.core.count("CreateContainer"), world.core.count("RunPodSandbox")), (0, 1));
+}
+
+#[tokio::test]
+async fn images() {
+    let world = World::new();
+    let sandbox = world.sandbox("u", 0);
+    assert_eq!(world.runtime.image_status("img", "").await.unwrap().unwrap().uid, Some(1000));
+    assert_eq!(world.runtime.image_status("none", "").await.unwrap(), None);
+
+    world.core.script_image("private", ImageScript::Private("me".into(), "pw".into()));
+    let refused = world.runtime.pull_image("private", None, &sandbox).await.unwrap_err();
+    assert!(refused.to_string().starts_with("rpc error: code = Unknown desc = failed to pull"), "{refused}");
+    let auth =
+        RegistryAuth { username: "me".into(), password: "pw".into(), ..RegistryAuth::default() };
+    let id = world.runtime.pull_image("private", Some(&auth), &sandbox).await.unwrap();
+    assert_eq!(world.runtime.image_status("private", "").await.unwrap().unwrap().id, id);
+    world.core.script_image("absent", ImageScript::Fails(Code::NotFound, "no such manifest".into()));
+    let absent = world.runtime.pull_image("absent", None, &sandbox).await.unwrap_err();
+    assert_eq!(absent.to_string(), "rpc error: code = NotFound desc = no such manifest");
+
+    assert_eq!(world.runtime.list_images().await.unwrap().len(), 2);
+    assert_eq!(world.runtime.image_fs().await.unwrap().0[0].used_bytes, 2_000_000);
+    world.runtime.remove_image(&id).await.unwrap();
+    world.runtime.remove_image(&id).await.unwrap();
+    assert_eq!(world.runtime.list_images().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_runtime_itself() {
+    let world = World::new();
+    let version = world.runtime.version().await.unwrap();
+    assert_eq!((version.name.as_str(), version.api_version.as_str()), ("fake", "v1"));
+    world.runtime.set_pod_cidr("10.1.0.0/24").await.unwrap();
+    assert!(world.core.calls().iter().any(|c| c.object == "10.1.0.0/24"));
+    assert!(world.runtime.cgroup_driver().await.unwrap().is_some());
+    world.core.runtime_config_supported(false);
+    assert_eq!(world.runtime.cgroup_driver().await.unwrap(), None);
+
+    let text = "Network plugin returns error: cni plugin not initialized";
+    world.core.set_ready(Ok(()), Err(("NetworkPluginNotReady", text)));
+    let status = world.runtime.status().await.unwrap();
+    assert!(status.runtime_ready.unwrap().ready && status.supplemental_groups_policy);
+    assert_eq!(
+        status.network_ready.unwrap().to_string(),
+        format!("NetworkReady=false reason:NetworkPluginNotReady message:{text}")
+    );
+}
+
+#[tokio::test]
+async fn a_hung_runtime_costs_its_deadline_and_only_its_own_pod() {
+    let world = World::with_timeout(Duration::from_millis(300));
+    let (_, id) = world.started("u").await;
+    world.core.plan("StartContainer", Fault::Hang, When::Before, Some(1));
+    let error = world.runtime.start_container(&id).await.unwrap_err();
+    let RuntimeError::Deadline { call, after } = &error else { panic!("{error}") };
+    assert_eq!((*call, *after), ("StartContainer", Duration::from_millis(300)));
+    world.runtime.inspect_pod(&uid("u")).await.unwrap();
+
+    // A stop may take its grace on top, a sandbox twice the time, a pull as long as it likes.
+    let on_term = OnTerm::Exit(Duration::from_millis(700), 0);
+    world.core.script_container("c", ContainerScript { on_term, ..ContainerScript::default() });
+    world.runtime.stop_container(&id, Duration::from_secs(1)).await.unwrap();
+    let slow = Fault::Delay(Duration::from_millis(450));
+    world.core.plan("RunPodSandbox", slow.clone(), When::Before, Some(1));
+    world.runtime.run_sandbox(&world.sandbox("v", 0)).await.unwrap();
+    world.core.script_image("slow", ImageScript::Pulls(Duration::from_millis(700)));
+    world.runtime.pull_image("slow", None, &world.sandbox("u", 0)).await.unwrap();
+    world.core.plan("Version", slow, When::Before, Some(1));
+    assert!(matches!(world.runtime.version().await, Err(RuntimeError::Deadline { .. })));
+}
+
+#[tokio::test]
+async fn dropping_a_pull_ends_it_at_the_runtime() {
+    let world = World::new();
+    world.core.script_image("forever", ImageScript::Hangs);
+    let pull = tokio::spawn({
+        let (runtime, sandbox) = (world.runtime.clone(), world.sandbox("u", 0));
+        async move { runtime.pull_image("forever", None, &sandbox).await }
+    });
+    world.core.until("pulling", LIMIT, |c| c.in_flight("PullImage") == 1).await.unwrap();
+    pull.abort();
+    world.core.until("ended", LIMIT, |c| c.in_flight("PullImage") == 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_end_at_their_timeout() {
+    let world = World::new();
+    let exec = (Duration::from_secs(30), 0, String::new());
+    world.core.script_container("c", ContainerScript { exec, ..ContainerScript::default() });
+    let (_, id) = world.started("u").await;
+    let error = world.runtime.exec(&id, &["sleep".into()], Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error, RuntimeError::Deadline { call: "ExecSync", after: Duration::from_secs(1) });
+}
+
+#[tokio::test]
+async fn errors_are_typed() {
+    let world = World::new();
+    let gone = ContainerId::from("gone");
+    let error = world.runtime.stop_container(&gone, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::NotFound { call: "StopContainer", .. }), "{error}");
+    world.core.plan(
+        "RunPodSandbox",
+        Fault::Fail(Code::Unknown, "no network".into()),
+        When::Before,
+        Some(1),
+    );
+    let error = world.runtime.run_sandbox(&world.sandbox("u", 0)).await.unwrap_err();
+    assert_eq!(error.to_string(), "rpc error: code = Unknown desc = no network");
+}
+
+#[tokio::test]
+async fn a_runtime_that_is_away_is_named_and_found_again() {
+    let mut world = World::new();
+    world.runtime.version().await.unwrap();
+    world.server.stop().await;
+    let error = loop {
+        // The old connection may take a moment to break.
+        if let Err(error) = world.runtime.version().await {
+            break error;
+        }
+    };
+    assert!(matches!(error, RuntimeError::Unreachable { .. }), "{error}");
+    let missing = async {
+        loop {
+            let text = world.runtime.version().await.unwrap_err().to_string();
+            if text.contains("there is no socket") {
+                break text;
+            }
+        }
+    };
+    let text = tokio::time::timeout(LIMIT, missing).await.unwrap();
+    assert!(text.contains(&world.path("cri.sock")) && text.contains("hint:"), "{text}");
+
+    world.server.resume().unwrap();
+    let back = async { while world.runtime.version().await.is_err() { tokio::task::yield_now().await } };
+    tokio::time::timeout(LIMIT, back).await.unwrap();
+}
+
+#[tokio::test]
+async fn answers_up_to_16_mib() {
+    let world = World::new();
+    for n in 0..60 {
+        world.core.add_image(&format!("{n}-{}", "x".repeat(100_000)), None, "");
+    }
+    assert_eq!(world.runtime.list_images().await.unwrap().len(), 61, "12 MB in one answer");
+}
+
+#[test]
+fn endpoints_are_checked_at_once() {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = tokio.enter();
+    assert!(CriRuntime::connect(&CriConfig::new("tcp://1.2.3.4:5")).is_err());
+    let bare = CriRuntime::connect(&CriConfig::new("/run/x.sock")).unwrap();
+    assert!(bare.warnings()[0].contains("unix:///run/x.sock"), "{:?}", bare.warnings());
+    let image = CriConfig { image_endpoint: "http://x".into(), ..CriConfig::new("unix:///run/x.sock") };
+    assert!(CriRuntime::connect(&image).is_err());
+}
+
+/// Reads hints until one satisfies.
+async fn hint(hints: &mut Receiver<RuntimeHint>, wanted: &RuntimeHint) {
+    let read = async {
+        loop {
+            if hints.recv().await.expect("the edge goes on sending") == *wanted {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, read).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
+}
+
+/// Hints that are there now.
+fn drain(hints: &mut Receiver<RuntimeHint>) -> Vec<RuntimeHint> {
+    std::iter::from_fn(|| hints.try_recv().ok()).collect()
+}
+
+#[tokio::test]
+async fn events_become_hints() {
+    let world = World::new();
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.started("u").await;
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    // Nothing is polled while events flow.
+    assert_eq!(world.core.count("ListContainers"), 0);
+}
+
+#[tokio::test]
+async fn every_gap_in_the_events_ends_with_everything() {
+    let mut world = World::new();
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.started("u").await;
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    world.core.break_event_streams();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    let again = |c: &Core| c.count("GetContainerEvents") >= 2;
+    world.core.until("stream opened again", LIMIT, again).await.unwrap();
+
+    drain(&mut hints);
+    world.server.stop().await;
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.server.resume().unwrap();
+    let opened = world.core.count("GetContainerEvents");
+    let again = |c: &Core| c.count("GetContainerEvents") > opened;
+    world.core.until("stream opened after a restart", LIMIT, again).await.unwrap();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.started("v").await;
+    hint(&mut hints, &RuntimeHint::Pod(uid("v"))).await;
+}
+
+#[tokio::test]
+async fn without_events_lists_are_compared() {
+    let mut world = World::new();
+    world.core.events_supported(false);
+    world.started("calm").await;
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    let (_, id) = world.started("u").await;
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    world.core.exit_container(id.as_str(), 0);
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    world.core.kill_sandbox(world.core.sandboxes()[1].id.as_str());
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    let rest: BTreeSet<String> = drain(&mut hints).iter().map(|h| format!("{h:?}")).collect();
+    assert!(!rest.iter().any(|h| h.contains("calm")), "{rest:?}");
+
+    // A runtime that comes back as a newer version is asked for events again.
+    world.core.events_supported(true);
+    world.server.stop().await;
+    let gone = async { while world.runtime.version().await.is_ok() {} };
+    tokio::time::timeout(LIMIT, gone).await.unwrap();
+    let asked = world.core.count("GetContainerEvents");
+    world.server.resume().unwrap();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.core.until("asked again", LIMIT, |c| c.count("GetContainerEvents") > asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_receiver_loses_hints_but_not_the_news() {
+    let world = World::new();
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    world.core.until("subscribed", LIMIT, |c| c.in_flight("GetContainerEvents") == 0).await.unwrap();
+    for attempt in 0..300 {
+        let id = world.runtime.run_sandbox(&world.sandbox("u", attempt)).await.unwrap();
+        world.core.kill_sandbox(id.as_str());
+    }
+    hint(&mut hints, &RuntimeHint::Everything).await;
+}
+
+#[tokio::test]
+async fn the_task_ends_with_its_receiver() {
+    let world = World::new();
+    world.core.events_supported(false);
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    drop(hints);
+    // One look may be under way; after it there are no more.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let looks = world.core.count("ListContainers");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(world.core.count("ListContainers"), looks);
+}

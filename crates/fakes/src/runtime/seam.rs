@@ -1,0 +1,485 @@
+//! The core as [`seams::Runtime`], without a socket.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{Pod, PodSpec},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use lifecycle::{
+    ContainerId, PodUid, SandboxId,
+    observation::{ContainerRecord, RuntimePod, RuntimeState, SandboxRecord},
+    spec::hash::{container_hash, container_hash_text, parse_container_hash},
+};
+use proto::cri::{
+    AuthConfig, ContainerConfig, ContainerMetadata, ContainerState, CreateContainerRequest, ImageSpec,
+    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode, NamespaceOption,
+    PodSandboxConfig, PodSandboxMetadata, PodSandboxState, RunPodSandboxRequest,
+};
+use seams::{
+    Runtime, RuntimeError,
+    runtime::{
+        CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod,
+        RegistryAuth, RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest,
+    },
+};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tonic::{Code, Status};
+
+use super::core::{Container, Core, Sandbox, is_host_network};
+
+const UID: &str = "io.kubernetes.pod.uid";
+const POD: &str = "io.kubernetes.pod.name";
+const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+const HASH: &str = "io.kubernetes.container.hash";
+const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
+
+/// The runtime, as the agent sees it. Cheap to clone; clones share the core.
+#[derive(Clone, Debug, Default)]
+pub struct FakeRuntime {
+    /// What is behind it: script, calls, contents.
+    pub core: Core,
+}
+
+impl FakeRuntime {
+    /// On a new core.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// As the CRI edge maps statuses.
+fn error(call: &'static str) -> impl Fn(Status) -> RuntimeError {
+    move |status| {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::NotFound if call != "PullImage" => RuntimeError::NotFound { call, message },
+            Code::Unimplemented => RuntimeError::Unimplemented { call },
+            Code::Unavailable => {
+                RuntimeError::Unreachable { endpoint: "unix:///fake.sock".into(), message }
+            }
+            code => RuntimeError::Failed { call, code: code_name(code), message },
+        }
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::AlreadyExists => "AlreadyExists",
+        Code::Cancelled => "Canceled",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Internal => "Internal",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::NotFound => "NotFound",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        _ => "Unknown",
+    }
+}
+
+fn labels(pod: &Pod) -> BTreeMap<String, String> {
+    let meta = &pod.metadata;
+    BTreeMap::from([
+        (UID.to_owned(), meta.uid.clone().unwrap_or_default()),
+        (POD.to_owned(), meta.name.clone().unwrap_or_default()),
+        (NAMESPACE.to_owned(), meta.namespace.clone().unwrap_or_default()),
+    ])
+}
+
+fn sandbox_config(request: &SandboxRequest) -> PodSandboxConfig {
+    let pod = &request.pod;
+    let host = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+    let network = if host { NamespaceMode::Node } else { NamespaceMode::Pod };
+    PodSandboxConfig {
+        metadata: Some(PodSandboxMetadata {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            attempt: request.attempt,
+        }),
+        hostname: request.hostname.clone(),
+        log_directory: request.log_directory.clone(),
+        labels: labels(pod),
+        annotations: pod.metadata.annotations.clone().unwrap_or_default(),
+        linux: Some(LinuxPodSandboxConfig {
+            cgroup_parent: request.cgroup_parent.clone(),
+            security_context: Some(LinuxSandboxSecurityContext {
+                namespace_options: Some(NamespaceOption { network: network as i32, ..Default::default() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn spec_image(spec: &PodSpec, name: &str) -> Option<String> {
+    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let mut all = plain
+        .map(|c| (&c.name, &c.image))
+        .chain(spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
+    all.find(|(n, _)| *n == name).map(|(_, image)| image.clone().unwrap_or_default())
+}
+
+fn container_config(request: &ContainerRequest, image: String) -> ContainerConfig {
+    let pod = &request.sandbox.pod;
+    let name = request.name.as_str();
+    let mut annotations =
+        BTreeMap::from([(HASH.to_owned(), container_hash_text(container_hash(name, &image)))]);
+    if let Some(grace) = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds) {
+        annotations.insert(GRACE.to_owned(), grace.to_string());
+    }
+    ContainerConfig {
+        metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: request.attempt }),
+        image: Some(ImageSpec {
+            image: request.image_ref.clone(),
+            user_specified_image: image,
+            ..Default::default()
+        }),
+        command: request.command.clone(),
+        args: request.args.clone(),
+        envs: request
+            .env
+            .iter()
+            .map(|(key, value)| proto::cri::KeyValue { key: key.clone(), value: value.clone() })
+            .collect(),
+        mounts: request
+            .mounts
+            .iter()
+            .map(|m| Mount {
+                container_path: m.container_path.clone(),
+                host_path: m.host_path.clone(),
+                readonly: m.read_only,
+                ..Default::default()
+            })
+            .collect(),
+        labels: labels(pod),
+        annotations,
+        log_path: request.log_path.clone(),
+        ..Default::default()
+    }
+}
+
+fn time(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn state(state: ContainerState) -> RuntimeState {
+    match state {
+        ContainerState::ContainerCreated => RuntimeState::Created,
+        ContainerState::ContainerRunning => RuntimeState::Running,
+        ContainerState::ContainerExited => RuntimeState::Exited,
+        ContainerState::ContainerUnknown => RuntimeState::Unknown,
+    }
+}
+
+fn sandbox_record(sandbox: &Sandbox) -> SandboxRecord {
+    SandboxRecord {
+        id: sandbox.id.as_str().into(),
+        attempt: sandbox.config.metadata.as_ref().map_or(0, |m| m.attempt),
+        ready: sandbox.state == PodSandboxState::SandboxReady,
+        created_at: time(sandbox.created_at),
+        ips: Some(sandbox.ip.clone()).filter(|ip| !ip.is_empty()).into_iter().collect(),
+        host_network: is_host_network(&sandbox.config),
+    }
+}
+
+fn container_record(container: &Container) -> ContainerRecord {
+    let image = container.config.image.clone().unwrap_or_default();
+    let grace = container.config.annotations.get(GRACE).and_then(|g| g.parse().ok());
+    ContainerRecord {
+        id: container.id.as_str().into(),
+        name: container.name().into(),
+        attempt: container.attempt(),
+        sandbox: container.sandbox.as_str().into(),
+        state: state(container.state),
+        created_at: time(container.created_at),
+        started_at: (container.started_at != 0).then(|| time(container.started_at)),
+        finished_at: (container.finished_at != 0).then(|| time(container.finished_at)),
+        exit_code: container.exit_code,
+        reason: container.reason.clone(),
+        message: String::new(),
+        image: image.user_specified_image,
+        image_ref: image.image,
+        hash: parse_container_hash(container.config.annotations.get(HASH).map(String::as_str)),
+        resources: None,
+        user: None,
+        annotated_grace: grace.map(Duration::from_secs),
+    }
+}
+
+fn image_info(image: proto::cri::Image) -> ImageInfo {
+    ImageInfo {
+        id: image.id,
+        repo_tags: image.repo_tags,
+        repo_digests: image.repo_digests,
+        size: image.size,
+        uid: image.uid.map(|u| u.value),
+        username: image.username,
+        pinned: image.pinned,
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn version(&self) -> Result<RuntimeVersion, RuntimeError> {
+        let guard = self.core.enter("Version", "").await.map_err(error("Version"))?;
+        let version = RuntimeVersion {
+            name: "fake".into(),
+            version: "1.0.0".into(),
+            api_version: "v1".into(),
+        };
+        guard.leave(version).await.map_err(error("Version"))
+    }
+
+    async fn status(&self) -> Result<RuntimeStatus, RuntimeError> {
+        let guard = self.core.enter("Status", "").await.map_err(error("Status"))?;
+        let (runtime, network) = {
+            let state = self.core.state.lock();
+            (state.script.not_ready.clone(), state.script.network_not_ready.clone())
+        };
+        let condition = |name: &str, problem: Option<(String, String)>| {
+            let (ready, (reason, message)) = (problem.is_none(), problem.unwrap_or_default());
+            Some(RuntimeCondition { name: name.to_owned(), ready, reason, message })
+        };
+        let status = RuntimeStatus {
+            runtime_ready: condition("RuntimeReady", runtime),
+            network_ready: condition("NetworkReady", network),
+            handlers: vec![HandlerInfo {
+                recursive_read_only_mounts: true,
+                ..HandlerInfo::default()
+            }],
+            supplemental_groups_policy: true,
+        };
+        guard.leave(status).await.map_err(error("Status"))
+    }
+
+    async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
+        const CALL: &str = "RuntimeConfig";
+        let guard = self.core.enter(CALL, "").await.map_err(error(CALL))?;
+        let known = !self.core.state.lock().script.no_runtime_config;
+        guard.leave(known.then_some(CgroupDriver::Cgroupfs)).await.map_err(error(CALL))
+    }
+
+    async fn set_pod_cidr(&self, cidr: &str) -> Result<(), RuntimeError> {
+        const CALL: &str = "UpdateRuntimeConfig";
+        let guard = self.core.enter(CALL, cidr).await.map_err(error(CALL))?;
+        guard.leave(()).await.map_err(error(CALL))
+    }
+
+    async fn list_pods(&self) -> Result<Vec<ListedPod>, RuntimeError> {
+        const CALL: &str = "ListPodSandbox";
+        let guard = self.core.enter(CALL, "").await.map_err(error(CALL))?;
+        let mut pods: BTreeMap<PodUid, ListedPod> = BTreeMap::new();
+        let sandboxes = self.core.sandboxes();
+        for sandbox in &sandboxes {
+            let meta = sandbox.config.metadata.clone().unwrap_or_default();
+            let uid = PodUid::from(meta.uid);
+            let pod = pods.entry(uid.clone()).or_insert_with(|| ListedPod {
+                uid,
+                namespace: meta.namespace,
+                name: meta.name,
+                sandboxes: Vec::new(),
+                containers: Vec::new(),
+            });
+            let ready = sandbox.state == PodSandboxState::SandboxReady;
+            pod.sandboxes.push((sandbox.id.as_str().into(), ready));
+        }
+        for container in self.core.containers() {
+            let uid = container.config.labels.get(UID).cloned().unwrap_or_default();
+            if let Some(pod) = pods.get_mut(&PodUid::from(uid)) {
+                pod.containers.push((container.id.as_str().into(), state(container.state)));
+            }
+        }
+        guard.leave(pods.into_values().collect()).await.map_err(error(CALL))
+    }
+
+    async fn inspect_pod(&self, uid: &PodUid) -> Result<RuntimePod, RuntimeError> {
+        const CALL: &str = "PodSandboxStatus";
+        let guard = self.core.enter(CALL, uid.as_str()).await.map_err(error(CALL))?;
+        let of_pod = |labels: &BTreeMap<String, String>| labels.get(UID).is_some_and(|u| u == uid.as_str());
+        let mut pod = RuntimePod {
+            sandboxes: self
+                .core
+                .sandboxes()
+                .iter()
+                .filter(|s| of_pod(&s.config.labels))
+                .map(sandbox_record)
+                .collect(),
+            containers: self
+                .core
+                .containers()
+                .iter()
+                .filter(|c| of_pod(&c.config.labels))
+                .map(container_record)
+                .collect(),
+        };
+        pod.sandboxes.reverse();
+        pod.containers.reverse();
+        guard.leave(pod).await.map_err(error(CALL))
+    }
+
+    async fn skeleton(&self, uid: &PodUid) -> Result<Option<Pod>, RuntimeError> {
+        let sandboxes = self.core.sandboxes();
+        let meta = |s: &Sandbox| s.config.metadata.clone().unwrap_or_default();
+        let Some(found) = sandboxes.iter().rev().find(|s| meta(s).uid == uid.as_str()) else {
+            return Ok(None);
+        };
+        let containers = self.core.containers();
+        let grace = containers
+            .iter()
+            .rev()
+            .find(|c| c.sandbox == found.id)
+            .and_then(|c| c.config.annotations.get(GRACE)?.parse().ok());
+        let meta = meta(found);
+        Ok(Some(Pod {
+            metadata: ObjectMeta {
+                name: Some(meta.name),
+                namespace: Some(meta.namespace),
+                uid: Some(meta.uid),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PodSpec { termination_grace_period_seconds: grace, ..PodSpec::default() }),
+            status: None,
+        }))
+    }
+
+    async fn run_sandbox(&self, request: &SandboxRequest) -> Result<SandboxId, RuntimeError> {
+        let message = RunPodSandboxRequest {
+            config: Some(sandbox_config(request)),
+            runtime_handler: request.runtime_handler.clone(),
+        };
+        let id = self.core.run_pod_sandbox(message).await.map_err(error("RunPodSandbox"))?;
+        Ok(id.into())
+    }
+
+    async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        self.core.stop_pod_sandbox(id.as_str()).await.map_err(error("StopPodSandbox"))
+    }
+
+    async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        self.core.remove_pod_sandbox(id.as_str()).await.map_err(error("RemovePodSandbox"))
+    }
+
+    async fn create_container(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        const CALL: &str = "CreateContainer";
+        let spec = request.sandbox.pod.spec.as_ref();
+        let image = spec.and_then(|s| spec_image(s, request.name.as_str()));
+        let image = image.ok_or_else(|| RuntimeError::Invalid {
+            call: CALL,
+            message: format!("the pod's spec has no container {:?}", request.name.as_str()),
+        })?;
+        let message = CreateContainerRequest {
+            pod_sandbox_id: request.sandbox_id.as_str().to_owned(),
+            config: Some(container_config(request, image)),
+            sandbox_config: None,
+        };
+        let id = self.core.create_container(message).await.map_err(error(CALL))?;
+        Ok(id.into())
+    }
+
+    async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.core.start_container(id.as_str()).await.map_err(error("StartContainer"))
+    }
+
+    async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        self.core.stop_container(id.as_str(), grace).await.map_err(error("StopContainer"))
+    }
+
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.core.remove_container(id.as_str()).await.map_err(error("RemoveContainer"))
+    }
+
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        _: &[String],
+        timeout: Duration,
+    ) -> Result<ExecResult, RuntimeError> {
+        const CALL: &str = "ExecSync";
+        match self.core.exec_sync(id.as_str(), timeout).await {
+            Ok(answer) => Ok(ExecResult {
+                stdout: answer.stdout,
+                stderr: answer.stderr,
+                exit_code: answer.exit_code,
+            }),
+            Err(status) if status.code() == Code::DeadlineExceeded => {
+                Err(RuntimeError::Deadline { call: CALL, after: timeout })
+            }
+            Err(status) => Err(error(CALL)(status)),
+        }
+    }
+
+    async fn image_status(&self, image: &str, _: &str) -> Result<Option<ImageInfo>, RuntimeError> {
+        const CALL: &str = "ImageStatus";
+        let guard = self.core.enter(CALL, image).await.map_err(error(CALL))?;
+        guard.leave(self.core.image(image).map(image_info)).await.map_err(error(CALL))
+    }
+
+    async fn pull_image(
+        &self,
+        image: &str,
+        auth: Option<&RegistryAuth>,
+        _: &SandboxRequest,
+    ) -> Result<String, RuntimeError> {
+        let auth = auth.map(|a| AuthConfig {
+            username: a.username.clone(),
+            password: a.password.clone(),
+            ..Default::default()
+        });
+        self.core.pull_image(image, auth.as_ref()).await.map_err(error("PullImage"))
+    }
+
+    async fn list_images(&self) -> Result<Vec<ImageInfo>, RuntimeError> {
+        const CALL: &str = "ListImages";
+        let guard = self.core.enter(CALL, "").await.map_err(error(CALL))?;
+        let images = self.core.state.lock().images.values().cloned().map(image_info).collect();
+        guard.leave(images).await.map_err(error(CALL))
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<(), RuntimeError> {
+        const CALL: &str = "RemoveImage";
+        let guard = self.core.enter(CALL, image).await.map_err(error(CALL))?;
+        if let Some(found) = self.core.image(image) {
+            self.core.state.lock().images.remove(&found.id);
+        }
+        guard.leave(()).await.map_err(error(CALL))
+    }
+
+    async fn image_fs(&self) -> Result<(Vec<ImageFs>, Vec<ImageFs>), RuntimeError> {
+        const CALL: &str = "ImageFsInfo";
+        let guard = self.core.enter(CALL, "").await.map_err(error(CALL))?;
+        let used_bytes = self.core.state.lock().images.values().map(|i| i.size).sum();
+        let fs = ImageFs { mountpoint: "/var/lib/fake".into(), used_bytes, inodes_used: 10 };
+        guard.leave((vec![fs], Vec::new())).await.map_err(error(CALL))
+    }
+
+    fn hints(&self) -> mpsc::Receiver<RuntimeHint> {
+        let (sender, receiver) = mpsc::channel(256);
+        let mut events = self.core.events.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let hint = tokio::select! {
+                    // Losing a received event here only happens when nobody listens any more.
+                    event = events.recv() => match event {
+                        Ok(event) => {
+                            let meta = event.pod_sandbox_status.and_then(|s| s.metadata);
+                            meta.map_or(RuntimeHint::Everything, |m| RuntimeHint::Pod(m.uid.into()))
+                        }
+                        Err(RecvError::Lagged(_)) => RuntimeHint::Everything,
+                        Err(RecvError::Closed) => return,
+                    },
+                    () = sender.closed() => return,
+                };
+                if sender.send(hint).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}

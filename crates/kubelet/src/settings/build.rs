@@ -1,0 +1,431 @@
+//! From the effective configuration and the flags to [`Settings`]. Runs after validation: what validation accepts, this
+//! can read; what it cannot is reported and not guessed.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Taint;
+use serde_json::Value;
+
+use super::{
+    ApiSettings, CgroupDriver, CloudProvider, ContainerGc, ContainerLogs, DEFAULT_PARALLEL_PULLS,
+    EvictionSettings, Heartbeat, ImageSettings, NodeIps, NodeSettings, Paths, PodSettings, ProcessSettings,
+    Pulls, Rate, Registration, Reserved, ResourceSettings, RuntimeSettings, ServerSettings, Settings,
+    StaticPods,
+};
+use crate::{
+    config::{
+        KubeletConfiguration, Loaded,
+        load::absolute,
+        problem::{Problem, Stage},
+        validate::node_ips,
+    },
+    cpuset,
+    duration::GoDuration,
+    flags::{RawFlags, value::parse_ip},
+    process,
+    quantity::Quantity,
+    thresholds::{self, Statements},
+    version,
+};
+
+/// Builds the settings from what [`crate::config::validate`] has accepted.
+///
+/// # Errors
+/// Values that cannot be read; after validation this means a rule is missing there.
+pub fn build(loaded: Loaded, flags: &RawFlags) -> Result<Settings, Vec<Problem>> {
+    let config = &loaded.config;
+    let path_of = |name: &str| flags.text(name).map(absolute);
+    let name = match flags.text("hostname-override") {
+        Some(name) => name.trim().to_lowercase(),
+        None => process::host_name(),
+    };
+    let heartbeat = Heartbeat {
+        update: config.node_status_update_frequency.to_std(),
+        report: config.node_status_report_frequency.to_std(),
+        lease: Duration::from_secs(u64::from(unsigned(config.node_lease_duration_seconds))),
+        max_images: u32::try_from(config.node_status_max_images).ok(),
+    };
+    let api = path_of("kubeconfig").map(|kubeconfig| ApiSettings {
+        kubeconfig,
+        bootstrap_kubeconfig: path_of("bootstrap-kubeconfig"),
+        rotate_certificates: config.rotate_certificates,
+        // Zero means client-go's defaults there.
+        rate: match config.kube_api_qps {
+            0 => Rate::Limited { per_second: 50, burst: 100 },
+            qps => rate(qps, config.kube_api_burst, 100),
+        },
+        event_rate: rate(config.event_record_qps, config.event_burst, 10),
+        heartbeat_timeout: heartbeat.update.min(heartbeat.lease),
+    });
+    let settings = Settings {
+        node: NodeSettings {
+            hostname: name.clone(),
+            name,
+            ips: ips(flags),
+            labels: text_map(flags.values.get("node-labels")),
+            taints: taints(config),
+            register: if config.register_node { Registration::Register } else { Registration::Wait },
+            cloud: match flags.text("cloud-provider") {
+                Some(_) => CloudProvider::External,
+                None => CloudProvider::None,
+            },
+            provider_id: filled(&config.provider_id),
+            controller_attaches_volumes: config.enable_controller_attach_detach,
+            pod_cidr: filled(&config.pod_cidr),
+        },
+        api,
+        paths: Paths {
+            root: path_of("root-dir").unwrap_or_else(|| PathBuf::from("/var/lib/kubelet")),
+            certificates: path_of("cert-dir").unwrap_or_else(|| PathBuf::from("/var/lib/kubelet/pki")),
+            pod_logs: absolute(&config.pod_logs_dir),
+            volume_plugins: absolute(&config.volume_plugin_dir),
+            resolv_conf: file(&config.resolv_conf),
+            credential_providers: path_of("image-credential-provider-config")
+                .zip(path_of("image-credential-provider-bin-dir")),
+        },
+        static_pods: StaticPods {
+            path: file(&config.static_pod_path),
+            file_check: config.file_check_frequency.to_std(),
+            url: filled(&config.static_pod_url),
+            headers: config
+                .static_pod_url_header
+                .iter()
+                .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())))
+                .collect(),
+            http_check: config.http_check_frequency.to_std(),
+        },
+        runtime: RuntimeSettings {
+            socket: socket(&config.container_runtime_endpoint),
+            image_socket: match config.image_service_endpoint.as_str() {
+                "" => socket(&config.container_runtime_endpoint),
+                endpoint => socket(endpoint),
+            },
+            request_timeout: config.runtime_request_timeout.to_std(),
+            cgroup: flags.text("runtime-cgroups").map(str::to_owned),
+        },
+        heartbeat,
+        pods: pods(config, flags),
+        images: images(&loaded),
+        resources: resources(config, flags)?,
+        eviction: eviction(config)?,
+        container_gc: ContainerGc {
+            min_age: duration(flags, "minimum-container-ttl-duration", Duration::ZERO),
+            per_container: limit(flags, "maximum-dead-containers-per-container", 1),
+            on_node: limit(flags, "maximum-dead-containers", -1),
+        },
+        container_logs: ContainerLogs {
+            max_size: quantity("containerLogMaxSize", &config.container_log_max_size)
+                .map(|size| u64::try_from(size.value()).unwrap_or(0))?,
+            max_files: unsigned(config.container_log_max_files),
+            workers: unsigned(config.container_log_max_workers),
+            interval: config.container_log_monitor_interval.to_std(),
+        },
+        server: server(config),
+        process: ProcessSettings {
+            healthz: listen(&config.healthz_bind_address, config.healthz_port),
+            oom_score_adj: config.oom_score_adj,
+            max_open_files: u64::try_from(config.max_open_files).unwrap_or(0),
+            lock_file: path_of("lock-file"),
+            exit_on_lock_contention: flags.is_on("exit-on-lock-contention"),
+            logging: config.logging.clone(),
+            housekeeping: duration(flags, "housekeeping-interval", Duration::from_secs(10)),
+        },
+        gates: loaded.gates,
+        reported_version: match flags.text("version") {
+            Some(release) if release.starts_with('v') => release.to_owned(),
+            _ => version::KUBERNETES.to_owned(),
+        },
+        flagz: flags.lines().collect(),
+        config: Arc::new(KubeletConfiguration::default()),
+    };
+    Ok(Settings { config: Arc::new(loaded.config), ..settings })
+}
+
+fn pods(config: &KubeletConfiguration, flags: &RawFlags) -> PodSettings {
+    PodSettings {
+        max: unsigned(config.max_pods),
+        max_per_core: Some(unsigned(config.pods_per_core)).filter(|pods| *pods > 0),
+        pids_limit: Some(config.pod_pids_limit).filter(|limit| *limit > 0),
+        sync: config.sync_frequency.to_std(),
+        max_restart_delay: config
+            .crash_loop_back_off
+            .max_container_restart_period
+            .map_or(Duration::from_secs(300), GoDuration::to_std),
+        seccomp_default: config.seccomp_default || flags.is_on("seccomp-default"),
+        cpu_quota_period: config.cpu_cfs_quota.then(|| config.cpu_cfs_quota_period.to_std()),
+        allowed_unsafe_sysctls: config.allowed_unsafe_sysctls.clone(),
+        default_sysctls: config.default_pod_sysctls.clone(),
+        cluster_dns: config.cluster_dns.iter().filter_map(|text| parse_ip(text)).collect(),
+        cluster_domain: filled(&config.cluster_domain),
+        ids_per_pod: config
+            .user_namespaces
+            .as_ref()
+            .and_then(|namespaces| namespaces.ids_per_pod)
+            .and_then(|ids| u32::try_from(ids).ok())
+            .unwrap_or(65536),
+    }
+}
+
+fn images(loaded: &Loaded) -> ImageSettings {
+    let config = &loaded.config;
+    let asked = loaded.sources.is_set("serializeImagePulls") || config.max_parallel_image_pulls.is_some();
+    let most = config.max_parallel_image_pulls.map(unsigned);
+    ImageSettings {
+        pulls: match (asked, config.serialize_image_pulls, most) {
+            (false, _, _) => Pulls::Parallel(DEFAULT_PARALLEL_PULLS),
+            (true, true, _) | (true, false, Some(1)) => Pulls::Serial,
+            (true, false, Some(most)) => Pulls::Parallel(most),
+            (true, false, None) => Pulls::Unlimited,
+        },
+        rate: rate(config.registry_pull_qps, config.registry_burst, 10),
+        min_age: config.image_minimum_gc_age.to_std(),
+        max_age: Some(config.image_maximum_gc_age.to_std()).filter(|age| *age > Duration::ZERO),
+        high_percent: u8::try_from(config.image_gc_high_threshold_percent).unwrap_or(100),
+        low_percent: u8::try_from(config.image_gc_low_threshold_percent).unwrap_or(100),
+    }
+}
+
+fn resources(config: &KubeletConfiguration, flags: &RawFlags) -> Result<ResourceSettings, Vec<Problem>> {
+    let reserved_cpus = cpuset::parse(&config.reserved_system_cpus)
+        .map_err(|cause| vec![unreadable("reservedSystemCPUs", cause)])?;
+    let mut system_reserved = reserved("systemReserved", &config.system_reserved)?;
+    let mut kube_reserved = reserved("kubeReserved", &config.kube_reserved)?;
+    if !reserved_cpus.is_empty() {
+        let cpus = i64::try_from(reserved_cpus.len()).unwrap_or(i64::MAX / 1000);
+        system_reserved.cpu_milli = Some(cpus * 1000);
+        kube_reserved.cpu_milli = None;
+    }
+    Ok(ResourceSettings {
+        cgroup_driver: match config.cgroup_driver.as_str() {
+            "systemd" => CgroupDriver::Systemd,
+            _ => CgroupDriver::Cgroupfs,
+        },
+        cgroup_root: filled(&config.cgroup_root).unwrap_or_else(|| "/".to_owned()),
+        cgroups_per_qos: config.cgroups_per_qos,
+        system_reserved,
+        kube_reserved,
+        reserved_cpus,
+        enforce_pods: config.enforce_node_allocatable.iter().any(|level| level == "pods"),
+        allocatable_ignores_eviction: flags.is_on("experimental-allocatable-ignore-eviction"),
+        fail_swap_on: config.fail_swap_on,
+        protect_kernel_defaults: config.protect_kernel_defaults,
+        local_storage_isolation: config.local_storage_capacity_isolation,
+    })
+}
+
+fn reserved(field: &str, map: &BTreeMap<String, String>) -> Result<Reserved, Vec<Problem>> {
+    let mut reserved = Reserved::default();
+    for (resource, amount) in map {
+        let quantity = quantity(&format!("{field}.{resource}"), amount)?;
+        match resource.as_str() {
+            "cpu" => reserved.cpu_milli = Some(quantity.nearest_milli()),
+            "memory" => reserved.memory = Some(quantity.value()),
+            "ephemeral-storage" => reserved.ephemeral_storage = Some(quantity.value()),
+            "pid" => reserved.pids = Some(quantity.value()),
+            _ => return Err(vec![unreadable(field, format!("cannot reserve {resource:?} resource"))]),
+        }
+    }
+    Ok(reserved)
+}
+
+fn eviction(config: &KubeletConfiguration) -> Result<EvictionSettings, Vec<Problem>> {
+    let statements = Statements {
+        hard: &config.eviction_hard,
+        soft: &config.eviction_soft,
+        grace: &config.eviction_soft_grace_period,
+        reclaim: &config.eviction_minimum_reclaim,
+    };
+    let thresholds = thresholds::parse(statements)
+        .map_err(|bad| bad.into_iter().map(|bad| unreadable(bad.field, bad.cause)).collect::<Vec<_>>())?;
+    Ok(EvictionSettings {
+        thresholds,
+        pressure_transition: config.eviction_pressure_transition_period.to_std(),
+        max_pod_grace_seconds: i64::from(config.eviction_max_pod_grace_period),
+    })
+}
+
+fn server(config: &KubeletConfiguration) -> ServerSettings {
+    let (authentication, authorization) = (&config.authentication, &config.authorization);
+    ServerSettings {
+        listen: config.enable_server.then(|| listen(&config.address, config.port)).flatten(),
+        read_only: listen(&config.address, config.read_only_port),
+        certificate: file(&config.tls_cert_file).zip(file(&config.tls_private_key_file)),
+        bootstrap_certificate: config.server_tls_bootstrap,
+        client_ca: file(&authentication.x509.client_ca_file),
+        anonymous: authentication.anonymous.enabled,
+        token_review_ttl: authentication.webhook.enabled.then(|| authentication.webhook.cache_ttl.to_std()),
+        access_review_ttls: (authorization.mode == "Webhook").then(|| {
+            let webhook = &authorization.webhook;
+            (webhook.cache_authorized_ttl.to_std(), webhook.cache_unauthorized_ttl.to_std())
+        }),
+        debugging_handlers: config.enable_debugging_handlers,
+    }
+}
+
+fn taints(config: &KubeletConfiguration) -> Vec<Taint> {
+    let taints = config.register_with_taints.iter();
+    taints
+        .map(|taint| Taint {
+            key: taint.key.clone(),
+            value: filled(&taint.value),
+            effect: taint.effect.clone(),
+            time_added: None,
+        })
+        .collect()
+}
+
+fn ips(flags: &RawFlags) -> NodeIps {
+    let addresses = flags.text("node-ip").and_then(|text| node_ips(text).ok()).unwrap_or_default();
+    match addresses.as_slice() {
+        [] => NodeIps::Detect,
+        [IpAddr::V4(ip)] if ip.is_unspecified() => NodeIps::PreferV4,
+        [IpAddr::V6(ip)] if ip.is_unspecified() => NodeIps::PreferV6,
+        _ => NodeIps::Fixed(addresses),
+    }
+}
+
+fn rate(qps: i32, burst: i32, default_burst: u32) -> Rate {
+    match u32::try_from(qps) {
+        Ok(0) | Err(_) => Rate::Unlimited,
+        Ok(per_second) => {
+            let burst = Some(unsigned(burst)).filter(|burst| *burst > 0).unwrap_or(default_burst);
+            Rate::Limited { per_second, burst }
+        }
+    }
+}
+
+fn unsigned(value: i32) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn file(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| absolute(text))
+}
+
+/// A path without scheme is taken as a socket, as upstream's client does.
+fn socket(endpoint: &str) -> PathBuf {
+    absolute(endpoint.strip_prefix("unix://").unwrap_or(endpoint))
+}
+
+fn listen(address: &str, port: i32) -> Option<SocketAddr> {
+    let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+    Some(SocketAddr::new(parse_ip(address).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port))
+}
+
+fn quantity(field: &str, text: &str) -> Result<Quantity, Vec<Problem>> {
+    text.parse::<Quantity>().map_err(|error| vec![unreadable(field, error.to_string())])
+}
+
+fn unreadable(field: &str, cause: String) -> Problem {
+    Problem::new(Stage::Validate, field, cause, "correct the value; docs/compat.md lists the fields")
+}
+
+fn duration(flags: &RawFlags, name: &str, default: Duration) -> Duration {
+    flags.text(name).and_then(|text| text.parse::<GoDuration>().ok()).map_or(default, GoDuration::to_std)
+}
+
+fn limit(flags: &RawFlags, name: &str, default: i64) -> Option<u32> {
+    let value = flags.values.get(name).and_then(Value::as_i64).unwrap_or(default);
+    u32::try_from(value).ok()
+}
+
+fn text_map(value: Option<&Value>) -> BTreeMap<String, String> {
+    let pairs = value.and_then(Value::as_object).into_iter().flatten();
+    pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, flags};
+
+    fn settings(args: &[&str]) -> Settings {
+        let flags = flags::parse(args.iter().map(|arg| (*arg).to_owned())).unwrap();
+        build(config::load(&flags).unwrap(), &flags).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_of_a_standalone_node() {
+        let settings = settings(&[]);
+        assert_eq!(settings.api, None);
+        assert_eq!(settings.runtime.socket, PathBuf::from("/run/containerd/containerd.sock"));
+        assert_eq!(settings.runtime.image_socket, settings.runtime.socket);
+        assert_eq!(settings.process.healthz, Some("127.0.0.1:10248".parse().unwrap()));
+        assert_eq!(settings.images.pulls, Pulls::Parallel(DEFAULT_PARALLEL_PULLS));
+        assert_eq!(settings.pods.pids_limit, None);
+        assert_eq!(settings.node.ips, NodeIps::Detect);
+        assert_eq!(settings.server.access_review_ttls, None);
+        assert_eq!(settings.node.name, settings.node.name.to_lowercase());
+        assert_eq!(
+            settings.container_gc,
+            ContainerGc { min_age: Duration::ZERO, per_container: Some(1), on_node: None }
+        );
+    }
+
+    #[test]
+    fn pulls_at_once() {
+        for (args, pulls) in [
+            (&["--serialize-image-pulls=true"][..], Pulls::Serial),
+            (&["--serialize-image-pulls=false"], Pulls::Unlimited),
+        ] {
+            assert_eq!(settings(args).images.pulls, pulls);
+        }
+    }
+
+    #[test]
+    fn reserved_cpus_win_over_amounts() {
+        let resources = settings(&[
+            "--reserved-cpus=0-1,4",
+            "--kube-reserved=cpu=500m,memory=1Gi",
+            "--system-reserved=cpu=100m,pid=100",
+        ])
+        .resources;
+        assert_eq!(
+            resources.system_reserved,
+            Reserved { cpu_milli: Some(3000), pids: Some(100), ..Reserved::default() }
+        );
+        assert_eq!(resources.kube_reserved, Reserved { memory: Some(1 << 30), ..Reserved::default() });
+    }
+
+    #[test]
+    fn identity_and_rates() {
+        let settings = settings(&[
+            "--hostname-override= Node-1 ",
+            "--node-ip=10.0.0.1,fd00::1",
+            "--node-labels=a=b",
+            "--kubeconfig=/k",
+            "--register-with-taints=x=y:NoExecute",
+            "--kube-api-qps=0",
+            "--event-qps=0",
+            "--cloud-provider=external",
+            "--container-runtime-endpoint=/run/c.sock",
+            "--node-status-update-frequency=50s",
+            "--healthz-port=0",
+        ]);
+        assert_eq!(settings.node.name, "node-1");
+        assert_eq!(
+            settings.node.ips,
+            NodeIps::Fixed(vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()])
+        );
+        assert_eq!(settings.node.taints[0].value.as_deref(), Some("y"));
+        assert_eq!(settings.node.cloud, CloudProvider::External);
+        let api = settings.api.unwrap();
+        assert_eq!(
+            (api.rate, api.event_rate),
+            (Rate::Limited { per_second: 50, burst: 100 }, Rate::Unlimited)
+        );
+        assert_eq!(api.heartbeat_timeout, Duration::from_secs(40));
+        assert_eq!(settings.runtime.socket, PathBuf::from("/run/c.sock"));
+        assert_eq!(settings.process.healthz, None);
+    }
+}

@@ -1,0 +1,133 @@
+//! Puts the parts together and runs them until a signal.
+
+use std::{process::ExitCode, sync::Arc};
+
+use ::agent::{
+    Agent, Outside,
+    events::{EventRate, EventSink},
+};
+use ::node::admission::sysctls::PatternError;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+use crate::{
+    healthz::{self, Check},
+    lock_file::{LockError, LockFile},
+    process::StopSignals,
+    settings::{Rate, Settings},
+    systemd::{self, Watchdog},
+};
+
+mod agent;
+mod edges;
+mod fetch;
+
+/// Why the node ends other than by a signal.
+#[derive(Debug, thiserror::Error)]
+enum WiringError {
+    /// A watchdog that cannot be served.
+    #[error("failed to run Kubelet")]
+    Watchdog(#[source] systemd::WatchdogError),
+    /// The lock file.
+    #[error("failed to run Kubelet")]
+    Lock(#[source] LockError),
+    /// Signal handlers.
+    #[error("failed to install the signal handlers")]
+    Signals(#[source] std::io::Error),
+    /// Something that the node cannot be without.
+    #[error("{0}")]
+    Edges(#[source] edges::EdgeError),
+    /// `allowedUnsafeSysctls`.
+    #[error("failed to run Kubelet: allowedUnsafeSysctls: {0}")]
+    Sysctls(PatternError),
+    /// A task that runs for ever ended.
+    #[error("internal error, please report it: {0}")]
+    Task(String),
+}
+
+/// Runs until SIGTERM or SIGINT (exit code 0), lock contention (0) or a fatal error (1).
+pub async fn run(settings: Settings) -> ExitCode {
+    match serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            let err: &(dyn std::error::Error + 'static) = &cause;
+            error!(err, "command failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), WiringError> {
+    let mut signals = StopSignals::install().map_err(WiringError::Signals)?;
+    let watchdog = Watchdog::from_environment().map_err(WiringError::Watchdog)?;
+    let lock = match settings.process.lock_file.clone() {
+        None => None,
+        Some(path) => {
+            info!(path = %path.display(), "Acquiring file lock");
+            let file = path.clone();
+            let locking = tokio::task::spawn_blocking(move || LockFile::acquire(&file));
+            // Cancel-safe: a signal while waiting ends the process, and the kernel drops the lock with it.
+            let joined = tokio::select! {
+                joined = locking => joined,
+                () = signals.recv() => return Ok(()),
+            };
+            let gave_up = |cause| LockError::Acquire { path, source: std::io::Error::other(cause) };
+            Some(joined.map_err(gave_up).and_then(|held| held).map_err(WiringError::Lock)?)
+        }
+    };
+    let mut watch = match &lock {
+        Some(lock) if settings.process.exit_on_lock_contention => {
+            info!("Watching for inotify events on the lock file");
+            Some(lock.watch().map_err(WiringError::Lock)?)
+        }
+        _ => None,
+    };
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    if let Some(address) = settings.process.healthz {
+        tasks.spawn(healthz::serve(address, vec![Check::ping()], stop.clone()));
+    }
+    tasks.spawn(watchdog.run(stop.clone(), || Ok(())));
+    // Cancel-safe: nothing runs yet that a signal could interrupt half-way.
+    let mut agent = tokio::select! {
+        started = start(&settings) => started?,
+        () = signals.recv() => return Ok(()),
+    };
+    drop(settings);
+    systemd::ready();
+    let contention = async {
+        match &mut watch {
+            Some(watch) => watch.noticed().await,
+            None => std::future::pending().await,
+        }
+    };
+    // Cancel-safe: all arms only wait, and the losing ones have nothing to give back.
+    let ended = tokio::select! {
+        () = signals.recv() => Ok(()),
+        contention = contention => contention.map_err(WiringError::Lock).map(|()| {
+            info!("Lock file contention: another process wants to run, stopping");
+        }),
+        failure = agent.failed() => Err(WiringError::Task(failure)),
+    };
+    systemd::stopping();
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    ended
+}
+
+/// Makes the edges and starts the agent.
+async fn start(settings: &Settings) -> Result<Agent, WiringError> {
+    let made = edges::make(settings).await.map_err(WiringError::Edges)?;
+    let config = agent::config(settings, &made).map_err(WiringError::Sysctls)?;
+    let rate = settings.api.as_ref().and_then(|api| match api.event_rate {
+        Rate::Unlimited => None,
+        Rate::Limited { per_second, burst } => Some(EventRate { per_second, burst }),
+    });
+    let clock = Arc::clone(&made.edges.clock);
+    let (events, event_task) = EventSink::new(made.edges.cluster.clone(), settings.node.name.clone(), rate, clock);
+    events.record_node(false, "Starting", "Starting kubelet.");
+    let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
+    let outside = Outside { config, node: agent::node(settings, &made), events, event_task, fetch };
+    Ok(::agent::start(&made.edges, outside))
+}

@@ -1,0 +1,146 @@
+//! Settings in the agent's terms.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ::agent::{AgentConfig, config::ManifestUrl, node_status::NodeSettings};
+use ::node::{
+    addresses::CloudProvider,
+    admission::sysctls::{PatternError, SysctlAllowlist},
+    capacity::{EvictionReserve, Reservations, Threshold},
+    cgroup::{CgroupRules, CgroupVersion, Swap},
+    quantity::{Format, Quantity, ResourceList},
+    registration::Registration,
+};
+use lifecycle::spec::dns::ClusterDns;
+
+use crate::{
+    gates::Gate,
+    settings::{self, NodeIps, Pulls, Rate, Reserved, Settings},
+    thresholds::{Amount, Signal},
+    wiring::edges::Made,
+};
+
+/// The pod side.
+///
+/// # Errors
+/// A pattern of `allowedUnsafeSysctls` that is none.
+pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, PatternError> {
+    let facts = made.edges.host.facts();
+    let pods = &settings.pods;
+    let static_pods = &settings.static_pods;
+    Ok(AgentConfig {
+        node_name: settings.node.name.clone(),
+        root_dir: settings.paths.root.clone(),
+        pod_logs_dir: settings.paths.pod_logs.clone(),
+        static_pod_path: static_pods.path.clone(),
+        file_check_frequency: static_pods.file_check,
+        static_pod_url: static_pods.url.clone().map(|url| ManifestUrl {
+            url,
+            headers: static_pods.headers.clone(),
+            frequency: static_pods.http_check,
+        }),
+        sync_frequency: pods.sync,
+        cluster_dns: ClusterDns {
+            servers: pods.cluster_dns.iter().map(ToString::to_string).collect(),
+            domain: pods.cluster_domain.clone().unwrap_or_default(),
+        },
+        resolv_conf: settings.paths.resolv_conf.clone(),
+        max_parallel_pulls: match settings.images.pulls {
+            Pulls::Serial => Some(1),
+            Pulls::Parallel(places) => usize::try_from(places).ok(),
+            Pulls::Unlimited => None,
+        },
+        registry_rate: match settings.images.rate {
+            Rate::Unlimited => (0, 0),
+            Rate::Limited { per_second, burst } => (per_second, burst),
+        },
+        seccomp_default: pods.seccomp_default,
+        rules: CgroupRules {
+            version: made.cgroups,
+            quota_period_micros: pods.cpu_quota_period.and_then(|period| u64::try_from(period.as_micros()).ok()),
+            memory_bytes: facts.memory_bytes,
+            hugepage_sizes: facts.hugepages.iter().map(|(size, _)| *size).collect(),
+            memory_qos: settings.gates.enabled(Gate::MemoryQoS),
+            single_process_oom_kill: settings
+                .config
+                .single_process_oom_kill
+                .unwrap_or(made.cgroups == CgroupVersion::V1),
+            swap: if made.swap_is_controlled { Swap::NoSwap } else { Swap::Uncontrolled },
+            pod_pids_limit: pods.pids_limit,
+        },
+        max_restart_backoff: pods.max_restart_delay,
+        sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
+        runtime_request_timeout: settings.runtime.request_timeout,
+    })
+}
+
+/// The node side.
+#[must_use]
+pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
+    let node = &settings.node;
+    let external = node.cloud == settings::CloudProvider::External;
+    NodeSettings {
+        registration: Registration {
+            node_name: node.name.clone(),
+            hostname: node.hostname.clone(),
+            architecture: made.edges.host.facts().architecture.to_owned(),
+            labels: node.labels.clone(),
+            taints: node.taints.clone(),
+            external_cloud: external,
+            controller_attach: node.controller_attaches_volumes,
+            provider_id: node.provider_id.clone().unwrap_or_default(),
+        },
+        register: node.register == settings::Registration::Register,
+        node_ips: match &node.ips {
+            NodeIps::Detect => Vec::new(),
+            NodeIps::PreferV4 => vec![std::net::Ipv4Addr::UNSPECIFIED.into()],
+            NodeIps::PreferV6 => vec![std::net::Ipv6Addr::UNSPECIFIED.into()],
+            NodeIps::Fixed(ips) => ips.clone(),
+        },
+        cloud: if external { CloudProvider::External } else { CloudProvider::None },
+        network: Arc::new(|| linux::interfaces::host_network().map_err(|error| error.to_string())),
+        root_dir: settings.paths.root.clone(),
+        local_storage: settings.resources.local_storage_isolation,
+        max_pods: settings.pods.max,
+        pods_per_core: settings.pods.max_per_core.unwrap_or(0),
+        reservations: reservations(settings),
+        enforce_pods: settings.resources.enforce_pods,
+        kubelet_version: settings.reported_version.clone(),
+        port: settings.server.listen.map_or(0, |address| address.port()),
+        max_images: settings.heartbeat.max_images.and_then(|images| i32::try_from(images).ok()).unwrap_or(-1),
+        update_frequency: settings.heartbeat.update,
+        report_frequency: settings.heartbeat.report,
+        lease_duration: settings.heartbeat.lease,
+    }
+}
+
+fn reservations(settings: &Settings) -> Reservations {
+    let resources = &settings.resources;
+    let eviction = settings.eviction.thresholds.iter().filter(|threshold| threshold.grace.is_none());
+    let eviction = eviction.filter_map(|threshold| {
+        let value = match threshold.value {
+            Amount::Units(units) => Threshold::Quantity(Quantity::integer(units, Format::BinarySi)),
+            Amount::Share(share) => Threshold::Fraction(share),
+        };
+        match threshold.signal {
+            Signal::MemoryAvailable => Some(EvictionReserve::Memory(value)),
+            Signal::NodeFsAvailable => Some(EvictionReserve::NodeFs(value)),
+            _ => None,
+        }
+    });
+    Reservations {
+        system: reserved(&resources.system_reserved),
+        kube: reserved(&resources.kube_reserved),
+        eviction: if resources.allocatable_ignores_eviction { Vec::new() } else { eviction.collect() },
+    }
+}
+
+fn reserved(reserved: &Reserved) -> ResourceList {
+    let amounts = [
+        ("cpu", reserved.cpu_milli.map(Quantity::milli)),
+        ("memory", reserved.memory.map(|bytes| Quantity::integer(bytes, Format::BinarySi))),
+        ("ephemeral-storage", reserved.ephemeral_storage.map(|bytes| Quantity::integer(bytes, Format::BinarySi))),
+        ("pid", reserved.pids.map(Quantity::count)),
+    ];
+    amounts.into_iter().filter_map(|(name, amount)| Some((name.to_owned(), amount?))).collect::<BTreeMap<_, _>>()
+}

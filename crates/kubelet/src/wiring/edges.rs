@@ -1,0 +1,216 @@
+//! Makes the edges: runtime, API server, machine, volumes.
+//!
+//! What the node cannot be without is checked here, before anything runs: each error says what is wrong, where, and
+//! what to do.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use agent::Edges;
+use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, RateLimit};
+use cri::{CriConfig, CriRuntime, EndpointError};
+use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
+use node::cgroup::CgroupVersion;
+use seams::{Clock, HostError, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver};
+use tracing::{info, warn};
+
+use crate::settings::{self, Rate, Settings};
+
+/// Tries to learn the cgroup driver, and the time between them (contract §1.1, start order).
+const DRIVER_TRIES: usize = 3;
+const DRIVER_WAIT: Duration = Duration::from_secs(2);
+/// Links to container logs, where log collectors look (contract §17).
+const LOG_LINKS: &str = "/var/log/containers";
+
+/// Why the node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EdgeError {
+    /// The socket's address is no address.
+    #[error("failed to run Kubelet")]
+    Endpoint(#[source] EndpointError),
+    /// The runtime does not answer.
+    #[error(
+        "failed to run Kubelet: the container runtime at {} does not answer\nhint: is containerd or CRI-O running? \
+         `containerRuntimeEndpoint` names its socket",
+        socket.display()
+    )]
+    Runtime {
+        /// Socket.
+        socket: PathBuf,
+        /// Last answer.
+        source: RuntimeError,
+    },
+    /// The kubeconfig is missing or wrong.
+    #[error("failed to run Kubelet")]
+    Kubeconfig(#[source] KubeconfigError),
+    /// Cgroups or facts of the machine.
+    #[error("failed to run Kubelet")]
+    Host(#[source] HostError),
+    /// cgroup v1.
+    #[error(
+        "failed to run Kubelet: kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is \
+         unsupported and will be removed in a future release\nhint: set failCgroupV1: false to run here all the same"
+    )]
+    CgroupV1,
+    /// Swap.
+    #[error(
+        "failed to run Kubelet: running with swap on is not supported, please disable swap or set --fail-swap-on flag \
+         to false\nhint: `swapoff -a`, or failSwapOn: false"
+    )]
+    Swap,
+    /// Kernel tunables.
+    #[error("failed to run Kubelet: kernel tunables are not as they have to be: {}", .0.join("; "))]
+    Tunables(Vec<String>),
+    /// The root directory.
+    #[error("failed to run Kubelet: cannot make the root directory {}", path.display())]
+    RootDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The edges, and the machine as its own type: some questions are asked at start only.
+pub(super) struct Made {
+    /// For the agent.
+    pub edges: Edges,
+    /// Version of the cgroup hierarchy.
+    pub cgroups: CgroupVersion,
+    /// Whether swap can be limited per container.
+    pub swap_is_controlled: bool,
+}
+
+/// Makes them all.
+///
+/// # Errors
+/// [`EdgeError`].
+pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    make_root(settings)?;
+    let runtime = runtime(settings)?;
+    let driver = cgroup_driver(&runtime, settings).await?;
+    let host = host(settings, driver)?;
+    let cluster = cluster(settings, &clock)?;
+    let objects = cluster.clone().map(|cluster| cluster as Arc<dyn seams::Objects>);
+    let config = volumes::Config { root_dir: settings.paths.root.clone() };
+    let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock));
+    let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
+    let edges = Edges {
+        runtime: Arc::new(runtime),
+        cluster: cluster.map(|cluster| cluster as Arc<dyn seams::Cluster>),
+        objects,
+        host: Arc::new(host),
+        volumes: Arc::new(volumes),
+        clock,
+    };
+    Ok(Made { edges, cgroups, swap_is_controlled })
+}
+
+/// The root directory is shared with containers that mount below it, so mounts must spread both ways.
+fn make_root(settings: &Settings) -> Result<(), EdgeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let path = &settings.paths.root;
+    let failed = |source| EdgeError::RootDir { path: path.clone(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o750);
+    for dir in [path.clone(), path.join("pods"), path.join("plugins"), path.join("plugins_registry")] {
+        builder.create(dir).map_err(failed)?;
+    }
+    if let Err(error) = linux::mounts::make_rshared(path) {
+        warn!(path = %path.display(), %error, "Could not make the root directory a shared mount");
+    }
+    Ok(())
+}
+
+fn runtime(settings: &Settings) -> Result<CriRuntime, EdgeError> {
+    let config = CriConfig {
+        runtime_endpoint: settings.runtime.socket.display().to_string(),
+        image_endpoint: settings.runtime.image_socket.display().to_string(),
+        request_timeout: settings.runtime.request_timeout,
+        pod_logs_dir: settings.paths.pod_logs.clone(),
+        container_links_dir: Some(PathBuf::from(LOG_LINKS)),
+        host: cri::config::host_facts(),
+    };
+    CriRuntime::connect(&config).map_err(EdgeError::Endpoint)
+}
+
+/// The runtime's word counts; one that does not know the call leaves it to the configuration.
+async fn cgroup_driver(runtime: &CriRuntime, settings: &Settings) -> Result<CgroupDriver, EdgeError> {
+    let configured = match settings.resources.cgroup_driver {
+        settings::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
+        settings::CgroupDriver::Systemd => CgroupDriver::Systemd,
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match runtime.cgroup_driver().await {
+            Ok(Some(driver)) => {
+                if driver != configured {
+                    info!(?driver, ?configured, "Using the cgroup driver that the container runtime reports");
+                }
+                return Ok(driver);
+            }
+            Ok(None) => return Ok(configured),
+            Err(source) if tries >= DRIVER_TRIES => {
+                return Err(EdgeError::Runtime { socket: settings.runtime.socket.clone(), source });
+            }
+            Err(error) => {
+                warn!(%error, tries, "The container runtime does not answer yet");
+                tokio::time::sleep(DRIVER_WAIT).await;
+            }
+        }
+    }
+}
+
+fn host(settings: &Settings, driver: CgroupDriver) -> Result<LinuxHost, EdgeError> {
+    let roots = Roots::default();
+    let config = LinuxConfig {
+        cgroup_driver: driver,
+        cgroup_root: settings.resources.cgroup_root.clone(),
+        pod_cgroups: if settings.resources.cgroups_per_qos { PodCgroups::PerQos } else { PodCgroups::Off },
+        roots: roots.clone(),
+    };
+    let host = LinuxHost::open(config).map_err(EdgeError::Host)?;
+    if host.cgroup_version() == CgroupVersion::V1 {
+        if settings.config.fail_cgroup_v1 {
+            return Err(EdgeError::CgroupV1);
+        }
+        warn!("cgroup v1 detected. cgroup v1 support is deprecated and will be removed in a future release");
+    }
+    if settings.resources.fail_swap_on && seams::Host::facts(&host).swap_bytes > 0 {
+        return Err(EdgeError::Swap);
+    }
+    let mode = if settings.resources.protect_kernel_defaults { Tunables::Verify } else { Tunables::Set };
+    if let Err(errors) = linux::tunables::apply(&roots, mode, host.in_user_namespace()) {
+        return Err(EdgeError::Tunables(errors.iter().map(ToString::to_string).collect()));
+    }
+    match linux::oom::protect_self(&roots, i64::from(settings.process.oom_score_adj)) {
+        Ok(linux::oom::OwnScore::Set) => {}
+        Ok(linux::oom::OwnScore::Refused) => warn!("The kernel does not allow the kubelet's own oom_score_adj to be set"),
+        Err(error) => warn!(%error, "Could not set the kubelet's own oom_score_adj"),
+    }
+    Ok(host)
+}
+
+fn cluster(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<ApiCluster>>, EdgeError> {
+    let Some(api) = &settings.api else {
+        info!("Standalone mode, no API client");
+        return Ok(None);
+    };
+    let access = Access::load(&api.kubeconfig).map_err(EdgeError::Kubeconfig)?;
+    if let Err(error) = access.check_client_certificate(clock.now().wall) {
+        return Err(EdgeError::Kubeconfig(error));
+    }
+    Ok(Some(Arc::new(ApiCluster::start(ApiOptions {
+        access,
+        node_name: settings.node.name.clone(),
+        rate_limit: match api.rate {
+            Rate::Unlimited => RateLimit::Unlimited,
+            Rate::Limited { per_second, burst } => RateLimit::Bucket { per_second: f64::from(per_second), burst },
+        },
+        lease_duration: settings.heartbeat.lease,
+        change_detection: ChangeDetection::Watch,
+        kubelet_version: settings.reported_version.clone(),
+        clock: Arc::clone(clock),
+    }))))
+}

@@ -1,0 +1,205 @@
+//! Making and starting containers.
+//!
+//! Each target passes the same gates, in this order: no other instance of it may live; a created one is taken up; its
+//! crash-loop back-off is over; its image is present; sandbox and volumes are ready; no earlier sibling's postStart
+//! hook holds it back.
+
+use crate::{
+    Reason,
+    action::{Action, ActionKey},
+    decide::{
+        backoff::{Restart, START_TRIES},
+        images,
+        plan::{self, Target},
+        sync,
+        view::{Life, View},
+        work::{Asked, Work},
+    },
+    ids::{ContainerName, PodKey, SandboxId},
+    observation::ContainerRecord,
+    reason::{ContainerKind, go_duration::go_duration},
+    state::{ContainerMemo, ImageMemo, Trouble},
+};
+
+pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: Option<&SandboxId>) {
+    let mut held_back = hook_running(work);
+    for target in targets {
+        let regular = target.kind == ContainerKind::Regular;
+        pursue(work, target, sandbox, regular && held_back);
+        // A container that failed or backs off holds nobody back.
+        let failing = work.state.containers.get(&target.name).is_some_and(|memo| memo.trouble.is_some());
+        held_back |= regular && target.holds_back && !failing;
+    }
+}
+
+/// Whether the postStart hook of a regular container runs at this moment. People rely on the next container being
+/// held back until then.
+fn hook_running(work: &Work<'_>) -> bool {
+    let Some(view) = work.view else { return false };
+    work.spec.containers.iter().any(|container| {
+        container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some())
+            && view.newest(&container.name).is_some_and(|record| plan::starting(work, record))
+    })
+}
+
+fn pursue(work: &mut Work<'_>, target: &Target<'_>, sandbox: Option<&SandboxId>, held_back: bool) {
+    let Some(view) = work.view else { return };
+    start_afresh_when_changed(work, target);
+    if work.flying(&ActionKey::CreateContainer(target.name.clone())) {
+        return;
+    }
+    let history = view.history(target.name.as_str());
+    if history.iter().any(|record| matches!(view.life(record), Life::Running | Life::Lost)) {
+        return;
+    }
+    if let Some(created) = history.first().filter(|record| view.life(record) == Life::Created) {
+        take_up(work, target, created, sandbox, held_back);
+        return;
+    }
+    if !backed_off(work, target, &view, &history) {
+        return;
+    }
+    let Some(image_ref) = images::pursue(work, target) else { return };
+    let Some(sandbox) = sandbox else { return };
+    let prerequisites = [ActionKey::PrepareDirs, ActionKey::EnsureCgroup];
+    if held_back || !sync::volumes_mounted(work) || prerequisites.iter().any(|key| !sync::in_place(work, key))
+    {
+        return;
+    }
+    let attempt = next_attempt(work, &view, &target.name);
+    let action = Action::CreateContainer {
+        container: target.name.clone(),
+        attempt,
+        sandbox: sandbox.clone(),
+        image_ref,
+    };
+    if work.ask(action) == Asked::Now {
+        let memo = work.memo(&target.name);
+        memo.image = ImageMemo::Unknown;
+        memo.asked = Some(attempt);
+    }
+}
+
+/// Back-offs belong to an image with its resources; the new one starts without a past.
+fn start_afresh_when_changed(work: &mut Work<'_>, target: &Target<'_>) {
+    let key = ActionKey::EnsureImage(target.name.clone());
+    let known = work.state.containers.get(&target.name).map(|memo| memo.fingerprint);
+    if known == Some(target.fingerprint) || work.flying(&key) {
+        return;
+    }
+    let memo = work.memo(&target.name);
+    let old = std::mem::take(memo);
+    *memo = ContainerMemo {
+        fingerprint: target.fingerprint,
+        owed: old.owed,
+        condemned: old.condemned,
+        asked: old.asked,
+        created: old.created,
+        // The first look of all is no change.
+        trouble: if known == Some(0) { old.trouble } else { None },
+        ..ContainerMemo::default()
+    };
+    work.state.setbacks.remove(&key);
+    work.state.setbacks.remove(&ActionKey::CreateContainer(target.name.clone()));
+}
+
+/// A container that was created and not started: by us a moment ago, or by a process that was killed in between.
+fn take_up(
+    work: &mut Work<'_>,
+    target: &Target<'_>,
+    created: &ContainerRecord,
+    sandbox: Option<&SandboxId>,
+    held_back: bool,
+) {
+    let key = ActionKey::StartContainer(created.id.clone());
+    let tries = work.state.setbacks.get(&key).map_or(0, |setback| setback.tries);
+    let usable = created.hash == target.hash()
+        && sandbox.is_none_or(|id| *id == created.sandbox)
+        && tries < START_TRIES;
+    if !usable {
+        if !work.flying(&key) {
+            work.ask(Action::RemoveContainer { id: created.id.clone() });
+        }
+        return;
+    }
+    if sandbox.is_none() || held_back || work.flying(&ActionKey::RemoveContainer(created.id.clone())) {
+        return;
+    }
+    let start = Action::StartContainer { container: target.name.clone(), id: created.id.clone() };
+    let ours = work.memo(&target.name).created >= Some(created.attempt);
+    if work.ask(start) == Asked::Now && !ours {
+        work.memo(&target.name).created = Some(created.attempt);
+        work.because(Reason::ContainerAdopted { container: target.reference() });
+    }
+}
+
+/// Whether the crash-loop back-off lets a start through; notes the wait if not.
+fn backed_off(
+    work: &mut Work<'_>,
+    target: &Target<'_>,
+    view: &View<'_>,
+    history: &[&ContainerRecord],
+) -> bool {
+    let now = work.now;
+    let cap = work.seen.node.max_restart_backoff;
+    let mut dead = history.iter().filter(|record| view.life(record) == Life::Dead);
+    let Some(last) = dead.next() else { return true };
+    let before = dead.next().copied();
+    let memo = work.memo(&target.name);
+    let promised = memo.owed.as_ref().is_some_and(|owed| owed.after == last.id);
+    let answer =
+        if promised { memo.crash.ask_promised(last, before, now) } else { memo.crash.ask(last, now) };
+    match answer {
+        Restart::Now => {
+            if promised && before.is_none() {
+                memo.crash.pass(last, now);
+            } else {
+                memo.crash.restarted(last, cap, now);
+            }
+            if memo.trouble.as_ref().is_some_and(|trouble| trouble.reason == CRASH_LOOP) {
+                memo.trouble = None;
+            }
+            true
+        }
+        Restart::At { until, delay, fresh } => {
+            work.wake_at(until);
+            if fresh {
+                let pod = PodKey::of(work.pod);
+                let message = format!(
+                    "back-off {} restarting failed container={} pod={pod}",
+                    go_duration(delay),
+                    target.name
+                );
+                work.memo(&target.name).trouble = Some(Trouble { reason: CRASH_LOOP, message });
+                work.because(Reason::CrashLoop { container: target.reference(), pod, delay });
+            }
+            false
+        }
+    }
+}
+
+const CRASH_LOOP: &str = "CrashLoopBackOff";
+
+/// Never an attempt that exists, or that was made before: one past the highest known to the runtime, to this process,
+/// or to the last report.
+fn next_attempt(work: &Work<'_>, view: &View<'_>, name: &ContainerName) -> u32 {
+    let seen = view.highest_attempt(name);
+    let made = work.state.containers.get(name).and_then(|memo| memo.created);
+    let reported = plan::last_status(work).and_then(|status| {
+        let lists = [
+            &status.container_statuses,
+            &status.init_container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        let mut all = lists.into_iter().flatten().flatten();
+        let status = all.find(|status| status.name == name.as_str())?;
+        let count = u32::try_from(status.restart_count).ok()?;
+        // The count of a lost instance was raised when its loss was reported.
+        Some(if status.container_id.is_some() { count.saturating_add(1) } else { count })
+    });
+    let after = |attempt: Option<u32>| attempt.map_or(0, |attempt| attempt.saturating_add(1));
+    match seen {
+        Some(_) => after(seen).max(after(made)),
+        None => after(made).max(reported.unwrap_or(0)),
+    }
+}

@@ -1,0 +1,117 @@
+//! The image of a container that is about to be created (contract §16).
+
+use crate::{
+    Reason,
+    action::{Action, ActionKey, Done, Failure, FailureStep},
+    decide::{absorb, backoff::PULL_FAILURE_SHOWN, plan::Target, work::Work},
+    ids::ContainerName,
+    state::{ImageMemo, Shown, Trouble},
+};
+
+/// Has the image present. Returns its reference when a container may be created from it; that uses it up: the next
+/// creation asks again, as the pull policy wants.
+pub(super) fn pursue(work: &mut Work<'_>, target: &Target<'_>) -> Option<String> {
+    if let ImageMemo::Ready { image_ref } = &work.memo(&target.name).image {
+        return Some(image_ref.clone());
+    }
+    show_back_off(work, target);
+    work.ask(Action::EnsureImage { container: target.name.clone() });
+    None
+}
+
+/// Some time after its failure a pull is reported as waiting for its next try.
+fn show_back_off(work: &mut Work<'_>, target: &Target<'_>) {
+    let now = work.now.mono;
+    let ImageMemo::Failed { reason, message, back_off_from, shown: shown @ Shown::Failure } =
+        &mut work.memo(&target.name).image
+    else {
+        return;
+    };
+    if *back_off_from > now {
+        let at = *back_off_from;
+        work.wake_at(at);
+        return;
+    }
+    *shown = Shown::BackOff;
+    let text = format!("Back-off pulling image \"{}\": {reason}: {message}", target.image);
+    work.memo(&target.name).trouble = Some(Trouble { reason: "ImagePullBackOff", message: text });
+    let container = target.reference();
+    work.because(Reason::ImageBackOff { container: container.clone(), image: target.image.to_owned() });
+    work.because(Reason::ContainerFailed { container, message: "ImagePullBackOff".to_owned() });
+}
+
+pub(super) fn ensured(work: &mut Work<'_>, name: &ContainerName, done: &Done) {
+    let Done::Image { image_ref, pulled } = done else { return };
+    let memo = work.memo(name);
+    memo.image = ImageMemo::Ready { image_ref: image_ref.clone() };
+    memo.trouble = None;
+    let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
+        return;
+    };
+    work.because(match pulled {
+        Some(pulled) => Reason::ImagePulled { container, image, pulled: pulled.clone() },
+        None => Reason::ImagePresent { container, image },
+    });
+}
+
+pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failure) {
+    let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
+        return;
+    };
+    let message = failure.message.clone();
+    let (waiting, text, pull) = match failure.step {
+        FailureStep::ImageName => ("InvalidImageName", message.clone(), false),
+        FailureStep::ImageInspect => ("ImageInspectError", message.clone(), false),
+        FailureStep::ImageNeverPull => ("ErrImageNeverPull", message.clone(), false),
+        FailureStep::RegistryUnavailable => (
+            "RegistryUnavailable",
+            unavailable(&image, "the registry is unavailable", "RegistryUnavailable", &message),
+            true,
+        ),
+        FailureStep::SignatureValidation => (
+            "SignatureValidationFailed",
+            unavailable(&image, "the signature validation failed", "SignatureValidationFailed", &message),
+            true,
+        ),
+        _ => ("ErrImagePull", message.clone(), true),
+    };
+    let back_off_from = work.now.mono.saturating_add(PULL_FAILURE_SHOWN);
+    let memo = work.memo(name);
+    memo.trouble = Some(Trouble { reason: waiting, message: text.clone() });
+    memo.image = if pull {
+        ImageMemo::Failed { reason: waiting, message: text, back_off_from, shown: Shown::Failure }
+    } else {
+        ImageMemo::Unknown
+    };
+    work.because(match failure.step {
+        FailureStep::ImageNeverPull => Reason::ImageNeverPull { container: container.clone(), message },
+        FailureStep::ImageName => Reason::ImageInspectFailed { container: container.clone(), message },
+        FailureStep::ImageInspect => Reason::ImageInspectFailed {
+            container: container.clone(),
+            message: format!("Failed to inspect image \"{image}\": {message}"),
+        },
+        _ => Reason::ImagePullFailed { container: container.clone(), image, message },
+    });
+    work.because(Reason::ContainerFailed { container, message: waiting.to_owned() });
+    if !pull {
+        // Not a pull: looked at again with the pod, not with the pull's growing delay.
+        let key = ActionKey::EnsureImage(name.clone());
+        if let Some(setback) = work.state.setbacks.get_mut(&key) {
+            setback.tries = 0;
+        }
+    }
+}
+
+/// The runtime's text begins with a well-known word; upstream replaces it by a sentence.
+fn unavailable(image: &str, why: &str, word: &str, message: &str) -> String {
+    let rest = message.strip_prefix(word).unwrap_or(message);
+    format!("image pull failed for {image} because {why}{rest}")
+}
+
+fn image_of(work: &Work<'_>, name: &ContainerName) -> Option<String> {
+    let regular = work.spec.containers.iter().chain(work.spec.init_containers.iter().flatten());
+    let mut images = regular
+        .map(|c| (&c.name, &c.image))
+        .chain(work.spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
+    images.find(|(candidate, _)| candidate.as_str() == name.as_str()).and_then(|(_, image)| image.clone())
+}

@@ -1,0 +1,312 @@
+//! What a running pod needs next: which sandbox, which containers to start, which to kill (contract §7).
+
+use crate::{
+    action::ActionKey,
+    decide::{
+        backoff::fnv,
+        init::{self, Verdict},
+        restart,
+        view::{Life, SandboxFault, View},
+        work::Work,
+    },
+    ids::{ContainerName, SandboxId},
+    observation::{ContainerRecord, FatalProbe},
+    reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
+    spec::hash::container_hash,
+};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
+
+/// What is to be done.
+pub(super) struct Plan<'a> {
+    pub(super) sandbox: SandboxPlan<'a>,
+    /// In spec order: ephemeral, init, regular.
+    pub(super) start: Vec<Target<'a>>,
+    pub(super) kill: Vec<Kill<'a>>,
+}
+
+/// What is to be done about the sandbox.
+pub(super) enum SandboxPlan<'a> {
+    /// It serves.
+    Keep(&'a SandboxId),
+    /// Everything in the old ones is killed, they are stopped, and a new one is made.
+    Create { attempt: u32, fault: SandboxFault },
+}
+
+/// A container to start.
+#[derive(Clone)]
+pub(super) struct Target<'a> {
+    pub(super) kind: ContainerKind,
+    pub(super) name: ContainerName,
+    pub(super) image: &'a str,
+    /// Image and resources: the back-off starts afresh when it changes.
+    pub(super) fingerprint: u64,
+    /// Whether a postStart hook holds back its later siblings.
+    pub(super) holds_back: bool,
+}
+
+/// A container to kill.
+pub(super) struct Kill<'a> {
+    pub(super) record: &'a ContainerRecord,
+    pub(super) container: Option<ContainerRef>,
+    pub(super) cause: KillCause,
+    pub(super) afterwards: Afterwards,
+    /// `terminationGracePeriodSeconds` of the probe that failed, if it has one.
+    pub(super) probe_grace: Option<i64>,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn of(kind: ContainerKind, container: &'a Container) -> Self {
+        Self {
+            kind,
+            name: container.name.as_str().into(),
+            image: container.image.as_deref().unwrap_or_default(),
+            fingerprint: fingerprint(container.image.as_deref(), container.resources.as_ref()),
+            holds_back: container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some()),
+        }
+    }
+
+    fn ephemeral(container: &'a EphemeralContainer) -> Self {
+        let image = container.image.as_deref();
+        Self {
+            kind: ContainerKind::Ephemeral,
+            name: container.name.as_str().into(),
+            image: image.unwrap_or_default(),
+            fingerprint: fingerprint(image, container.resources.as_ref()),
+            holds_back: false,
+        }
+    }
+
+    /// Hash that its containers carry.
+    pub(super) fn hash(&self) -> u64 {
+        container_hash(self.name.as_str(), self.image)
+    }
+
+    pub(super) fn reference(&self) -> ContainerRef {
+        ContainerRef { kind: self.kind, name: self.name.clone() }
+    }
+}
+
+impl<'a> Kill<'a> {
+    pub(super) fn new(
+        kind: ContainerKind,
+        record: &'a ContainerRecord,
+        cause: KillCause,
+        afterwards: Afterwards,
+    ) -> Self {
+        let container = Some(ContainerRef { kind, name: record.name.clone() });
+        Self { record, container, cause, afterwards, probe_grace: None }
+    }
+}
+
+pub(super) fn hash_of(container: &Container) -> u64 {
+    container_hash(&container.name, container.image.as_deref().unwrap_or_default())
+}
+
+fn fingerprint(image: Option<&str>, resources: Option<&ResourceRequirements>) -> u64 {
+    let lists = resources.map(|r| [r.requests.as_ref(), r.limits.as_ref()]);
+    let quantities = lists.into_iter().flatten().flat_map(|list| list.into_iter().flatten());
+    let text = image.unwrap_or_default().bytes().chain([0]);
+    fnv(text.chain(quantities.flat_map(|(name, q)| name.bytes().chain([b'=']).chain(q.0.bytes()).chain([0]))))
+}
+
+/// Makes the plan; `None`: nothing runs that is to be kept and nothing is to be started, the pod is over.
+pub(super) fn make<'a>(work: &Work<'a>) -> Option<Plan<'a>> {
+    let view = work.view?;
+    match view.sandbox() {
+        Ok(sandbox) => inside(work, &view, &sandbox.id),
+        Err(fault) => replace(work, &view, fault),
+    }
+}
+
+/// No usable sandbox: everything is killed, and starts over in a new one, if anything is left to start.
+fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<Plan<'a>> {
+    let spec = work.spec;
+    let attempt = view.newest_sandbox().map_or(0, |s| s.attempt.saturating_add(1));
+    let never = spec.restart_policy.as_deref() == Some("Never");
+    if never && attempt != 0 && !view.containers().is_empty() {
+        return None;
+    }
+    let regular: Vec<_> =
+        spec.containers.iter().filter(|container| !done_for_good(work, view, container)).collect();
+    if regular.is_empty() {
+        return None;
+    }
+    let kill = view
+        .alive()
+        .map(|record| {
+            let container = super::absorb::reference(work, &record.name);
+            let cause = KillCause::PodStops;
+            Kill { record, container, cause, afterwards: Afterwards::Restart, probe_grace: None }
+        })
+        .collect();
+    let start = match spec.init_containers.as_deref().and_then(<[_]>::first) {
+        Some(first) => vec![Target::of(ContainerKind::Init, first)],
+        None => regular.into_iter().map(|c| Target::of(ContainerKind::Regular, c)).collect(),
+    };
+    Some(Plan { sandbox: SandboxPlan::Create { attempt, fault }, start, kill })
+}
+
+/// Ended, and its policy lets that stand. Unlike upstream, which runs such a container once more in a new sandbox.
+fn done_for_good(work: &Work<'_>, view: &View<'_>, container: &Container) -> bool {
+    match view.newest(&container.name) {
+        None => reported_final(work, container),
+        Some(record) => {
+            view.life(record) == Life::Dead
+                && !owed(work, view, &container.name)
+                && !restart::wanted(container, work.pod, work.spec, view)
+        }
+    }
+}
+
+/// Whether its newest instance was killed with the promise of a restart.
+fn owed(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
+    let memo = work.state.containers.get(&ContainerName::from(name));
+    let Some(owed) = memo.and_then(|memo| memo.owed.as_ref()) else { return false };
+    view.newest(name).is_some_and(|record| record.id == owed.after)
+}
+
+fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Option<Plan<'a>> {
+    let mut plan = Plan { sandbox: SandboxPlan::Keep(sandbox), start: Vec::new(), kill: Vec::new() };
+    for container in work.spec.ephemeral_containers.iter().flatten() {
+        if ephemeral_to_start(work, view, &container.name) {
+            plan.start.push(Target::ephemeral(container));
+        }
+    }
+    let init = init::look(work, view, sandbox);
+    plan.kill.extend(init.kill);
+    match init.verdict {
+        Verdict::Failed => return None,
+        Verdict::Unfinished => {
+            plan.start.extend(init.start);
+            return Some(plan);
+        }
+        Verdict::Done => {}
+    }
+    let before = (plan.start.len(), plan.kill.len());
+    let mut kept = 0;
+    for container in &work.spec.containers {
+        match regular(work, view, container, sandbox) {
+            Next::Keep => kept += 1,
+            Next::Leave => {}
+            Next::Start => plan.start.push(Target::of(ContainerKind::Regular, container)),
+            Next::Kill(kill) => plan.kill.push(kill),
+        }
+    }
+    if kept == 0 && before == (plan.start.len(), plan.kill.len()) {
+        return None;
+    }
+    plan.start.splice(before.0..before.0, init.start);
+    Some(plan)
+}
+
+/// Ephemeral containers start once. Those that were created and not yet started are taken up, or made anew when their
+/// sandbox is gone.
+fn ephemeral_to_start(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
+    match view.newest(name) {
+        Some(record) => view.life(record) == Life::Created,
+        None => !reported_ended(work, name),
+    }
+}
+
+/// What is to be done with one regular container.
+enum Next<'a> {
+    Keep,
+    Leave,
+    Start,
+    Kill(Kill<'a>),
+}
+
+fn regular<'a>(work: &Work<'a>, view: &View<'a>, container: &'a Container, sandbox: &SandboxId) -> Next<'a> {
+    let kind = ContainerKind::Regular;
+    let Some(record) = view.newest(&container.name) else {
+        // A run that ended for good is not repeated because its record was removed.
+        return if reported_final(work, container) { Next::Leave } else { Next::Start };
+    };
+    let wanted = restart::wanted(container, work.pod, work.spec, view) || owed(work, view, &container.name);
+    match view.life(record) {
+        Life::Created | Life::Dead if wanted => Next::Start,
+        Life::Created | Life::Dead => Next::Leave,
+        Life::Lost => Next::Kill(Kill::new(kind, record, KillCause::Unknown, Afterwards::Restart)),
+        Life::Running if &record.sandbox != sandbox => {
+            Next::Kill(Kill::new(kind, record, KillCause::PodStops, Afterwards::Restart))
+        }
+        Life::Running => match cause_to_kill(work, container, record) {
+            None => Next::Keep,
+            Some(cause) => Next::Kill(kill_running(work, kind, container, record, cause)),
+        },
+    }
+}
+
+pub(super) fn kill_running<'a>(
+    work: &Work<'a>,
+    kind: ContainerKind,
+    container: &Container,
+    record: &'a ContainerRecord,
+    cause: KillCause,
+) -> Kill<'a> {
+    let afterwards = match cause {
+        KillCause::Liveness | KillCause::Startup if !restart::after_probe(container, work.spec) => {
+            Afterwards::Stay
+        }
+        KillCause::PostStartHook => Afterwards::Stay,
+        _ => Afterwards::Restart,
+    };
+    let probe = match cause {
+        KillCause::Liveness => container.liveness_probe.as_ref(),
+        KillCause::Startup => container.startup_probe.as_ref(),
+        _ => None,
+    };
+    let probe_grace = probe.and_then(|p| p.termination_grace_period_seconds);
+    Kill { probe_grace, ..Kill::new(kind, record, cause, afterwards) }
+}
+
+/// Why a running container is to be killed, if it is.
+pub(super) fn cause_to_kill(
+    work: &Work<'_>,
+    container: &Container,
+    record: &ContainerRecord,
+) -> Option<KillCause> {
+    if record.hash != hash_of(container) {
+        return Some(KillCause::DefinitionChanged);
+    }
+    if work.state.containers.get(&record.name).is_some_and(|memo| memo.condemned.as_ref() == Some(&record.id))
+    {
+        return Some(KillCause::PostStartHook);
+    }
+    let failed = |kind| {
+        work.seen
+            .probes
+            .failures
+            .iter()
+            .any(|f| f.kind == kind && f.id == record.id && f.container == record.name)
+    };
+    if failed(FatalProbe::Liveness) {
+        return Some(KillCause::Liveness);
+    }
+    failed(FatalProbe::Startup).then_some(KillCause::Startup)
+}
+
+/// Whether the last reported status says that the container ended and its policy lets that stand.
+fn reported_final(work: &Work<'_>, container: &Container) -> bool {
+    let statuses = last_status(work).and_then(|s| s.container_statuses.as_ref());
+    let status = statuses.into_iter().flatten().find(|s| s.name == container.name);
+    let ended = status.and_then(|s| s.state.as_ref()?.terminated.as_ref());
+    // A container that nobody located may never have ended by itself.
+    ended.is_some_and(|t| t.container_id.is_some() && !restart::after_exit(container, work.spec, t.exit_code))
+}
+
+fn reported_ended(work: &Work<'_>, name: &str) -> bool {
+    let statuses = last_status(work).and_then(|s| s.ephemeral_container_statuses.as_ref());
+    let status = statuses.into_iter().flatten().find(|s| s.name == name);
+    status.and_then(|s| s.state.as_ref()).is_some_and(|s| s.terminated.is_some() || s.running.is_some())
+}
+
+/// Own last status, else what the API holds.
+pub(super) fn last_status<'w>(work: &'w Work<'_>) -> Option<&'w k8s_openapi::api::core::v1::PodStatus> {
+    work.state.reported.as_deref().or(work.pod.status.as_ref())
+}
+
+/// Whether a start of this instance is under way: its postStart hook may still run.
+pub(super) fn starting(work: &Work<'_>, record: &ContainerRecord) -> bool {
+    work.flying(&ActionKey::StartContainer(record.id.clone()))
+}

@@ -1,0 +1,66 @@
+//! Stopping one container.
+
+use std::time::Duration;
+
+use crate::{
+    Reason,
+    action::{Action, ActionKey},
+    decide::{
+        plan::Kill,
+        triggers,
+        view::Life,
+        work::{Asked, Work},
+    },
+    observation::{ContainerRecord, PodSource},
+    reason::{Afterwards, ContainerKind},
+    state::Owed,
+};
+
+/// Kills one container of a pod that goes on.
+pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
+    let grace = match kill.probe_grace.and_then(|seconds| u64::try_from(seconds).ok()) {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => triggers::spec_grace(work),
+    };
+    let deadline = work.now.mono.saturating_add(grace);
+    if stop(work, kill.record, deadline) == Asked::Now
+        && let Some(container) = kill.container.clone()
+    {
+        let restart = kill.afterwards == Afterwards::Restart;
+        if restart && container.kind == ContainerKind::Regular {
+            work.memo(&kill.record.name).owed = Some(Owed { after: kill.record.id.clone() });
+        }
+        work.because(Reason::Killing { container, cause: kill.cause, afterwards: kill.afterwards });
+    }
+}
+
+/// Asks to stop a container that runs, or may, until a deadline on the monotonic clock. A stop that is under way with
+/// a later deadline is hurried.
+pub(super) fn stop(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) -> Asked {
+    let id = record.id.clone();
+    let left = deadline.saturating_sub(work.now.mono);
+    let known = work.state.stopping.get(&id).copied();
+    let action = Action::StopContainer {
+        container: record.name.clone(),
+        id: id.clone(),
+        grace: left,
+        run_pre_stop: !left.is_zero()
+            && work.seen.source != PodSource::RuntimeOnly
+            && work.view.is_some_and(|view| view.life(record) == Life::Running),
+    };
+    let retry = work.state.setbacks.contains_key(&ActionKey::StopContainer(id.clone()));
+    let asked = work.ask(action);
+    match asked {
+        Asked::Now => {
+            work.state.stopping.insert(id, deadline);
+            // Announced once, not at every retry.
+            if retry { Asked::InFlight } else { Asked::Now }
+        }
+        Asked::InFlight if known.is_some_and(|known| deadline < known) => {
+            work.state.stopping.insert(id.clone(), deadline);
+            work.ask(Action::HurryContainer { container: record.name.clone(), id, grace: left });
+            Asked::InFlight
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,100 @@
+//! A pod that is to run: prerequisites side by side, then whatever the plan asks for.
+//!
+//! ```text
+//!   PrepareDirs ──► MountVolumes ───────────────────┐
+//!        └──┬────► CreateSandbox (network ready) ───┼──► CreateContainer ──► StartContainer
+//!   EnsureCgroup ┘                                  │
+//!   EnsureImage, one for each container to start ───┘
+//! ```
+
+use crate::{
+    action::{Action, ActionKey},
+    decide::{
+        Progress,
+        backoff::fnv,
+        containers,
+        plan::{self, Plan},
+        sandbox, stop, tidy,
+        work::{Asked, Work},
+    },
+    state::{Stage, Volumes},
+};
+
+pub(super) fn advance(work: &mut Work<'_>) -> Progress {
+    let Some(plan) = plan::make(work) else { return Progress::Over };
+    drop_old_trouble(work, &plan);
+    prerequisites(work);
+    for kill in &plan.kill {
+        stop::kill(work, kill);
+    }
+    let sandbox = sandbox::pursue(work, &plan);
+    containers::pursue_all(work, &plan.start, sandbox);
+    tidy::dead_containers(work);
+    Progress::Continue
+}
+
+/// Trouble with starting a container is over when it is not to be started any more.
+fn drop_old_trouble(work: &mut Work<'_>, plan: &Plan<'_>) {
+    for (name, memo) in &mut work.state.containers {
+        let concerned = plan.start.iter().any(|target| target.name == *name)
+            || plan.kill.iter().any(|kill| kill.record.name == *name);
+        if !concerned {
+            memo.trouble = None;
+        }
+    }
+}
+
+/// Directories, cgroup, volumes: none of them needs the runtime.
+pub(super) fn prerequisites(work: &mut Work<'_>) {
+    note_stale_volumes(work);
+    for action in [Action::PrepareDirs, Action::EnsureCgroup] {
+        if !in_place(work, &action.key()) {
+            work.ask(action);
+        }
+    }
+    let Stage::Syncing(syncing) = &work.state.stage else { return };
+    if syncing.volumes == Volumes::Fresh || !syncing.in_place.contains(&ActionKey::PrepareDirs) {
+        return;
+    }
+    if work.ask(Action::MountVolumes) == Asked::Now
+        && let Stage::Syncing(syncing) = &mut work.state.stage
+        && syncing.volumes == Volumes::Stale
+    {
+        // What changes from here on makes them stale again, even while this update runs.
+        syncing.volumes = Volumes::Fresh;
+    }
+}
+
+fn note_stale_volumes(work: &mut Work<'_>) {
+    let shown = shown(work);
+    let stale = work.seen.volumes_stale;
+    let mounting = work.flying(&ActionKey::MountVolumes);
+    let Stage::Syncing(syncing) = &mut work.state.stage else { return };
+    let changed = syncing.shown != shown;
+    syncing.shown = shown;
+    if stale || changed {
+        syncing.volumes = match syncing.volumes {
+            Volumes::Missing if mounting => Volumes::MissingStale,
+            Volumes::Fresh => Volumes::Stale,
+            other => other,
+        };
+    }
+}
+
+/// Labels and annotations are what volumes show of the pod itself.
+fn shown(work: &Work<'_>) -> u64 {
+    let maps = [work.pod.metadata.labels.as_ref(), work.pod.metadata.annotations.as_ref()];
+    let pairs = maps.into_iter().flatten().flatten();
+    fnv(pairs.flat_map(|(key, value)| key.bytes().chain([b'=']).chain(value.bytes()).chain([0])))
+}
+
+pub(super) fn in_place(work: &Work<'_>, key: &ActionKey) -> bool {
+    match &work.state.stage {
+        Stage::Syncing(syncing) => syncing.in_place.contains(key),
+        _ => false,
+    }
+}
+
+pub(super) fn volumes_mounted(work: &Work<'_>) -> bool {
+    matches!(&work.state.stage, Stage::Syncing(syncing) if matches!(syncing.volumes, Volumes::Fresh | Volumes::Stale))
+}

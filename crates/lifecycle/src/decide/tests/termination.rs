@@ -1,0 +1,244 @@
+//! Stopping and clearing away.
+
+use super::*;
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn delete(scene: &mut Scene, grace: u64) {
+    scene.intent = Intent::Delete { grace: secs(grace) };
+    scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
+}
+
+#[test]
+fn regular_containers_first_then_sidecars_backwards() {
+    let mut scene =
+        Scene::new("Always", vec![sidecar("s"), sidecar("t")], vec![container("c"), container("d")]);
+    scene.settle();
+    delete(&mut scene, 30);
+    let first = scene.look();
+    assert_eq!(brief(&first.actions), ["stop d 30", "stop c 30"]);
+    assert_eq!(
+        events(&first),
+        [("Killing", "Stopping container d".to_owned()), ("Killing", "Stopping container c".to_owned())]
+    );
+    assert_eq!(first.wake_at.unwrap().mono, scene.mono + secs(30));
+    scene.pass(secs(4));
+    scene.succeed(&first.actions[0]);
+    assert!(scene.look().actions.is_empty());
+    scene.pass(secs(6));
+    scene.succeed(&first.actions[1]);
+    let second = scene.look();
+    assert_eq!(brief(&second.actions), ["stop t 20"], "they share the grace period");
+    scene.succeed(&second.actions[0]);
+    let third = scene.look();
+    assert_eq!(brief(&third.actions), ["stop s 20"]);
+    scene.succeed(&third.actions[0]);
+    let fourth = scene.look();
+    assert_eq!(brief(&fourth.actions), ["stop sandbox"]);
+    assert_eq!(phase(&fourth), "Running", "terminal only when nothing can run");
+    scene.succeed(&fourth.actions[0]);
+    let ended = scene.look();
+    assert_eq!(phase(&ended), "Failed");
+    assert!(!ended.finished);
+    for action in &ended.actions {
+        scene.succeed(action);
+    }
+    let mut names = brief(&ended.actions);
+    names.extend(brief(&scene.settle()));
+    let at = |name: &str| names.iter().position(|n| n == name).unwrap();
+    assert!(at("RemoveCgroup") < at("RemoveDirs") && at("remove sandbox") < at("RemoveDirs"));
+    assert!(scene.look().finished);
+    assert!(events(&scene.look()).is_empty());
+}
+
+#[test]
+fn past_the_deadline_sidecars_no_longer_wait() {
+    let mut scene = Scene::new("Always", vec![sidecar("s")], vec![container("c")]);
+    scene.settle();
+    delete(&mut scene, 5);
+    assert_eq!(brief(&scene.look().actions), ["stop c 5"]);
+    scene.pass(secs(5));
+    assert_eq!(brief(&scene.look().actions), ["stop s 0"]);
+}
+
+#[test]
+fn shortened_grace_hurries() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    delete(&mut scene, 60);
+    let stop = scene.look().actions[0].clone();
+    scene.pass(secs(10));
+    delete(&mut scene, 90);
+    assert!(scene.look().actions.is_empty(), "never lengthened");
+    delete(&mut scene, 3);
+    assert_eq!(brief(&scene.look().actions), ["hurry c 3"]);
+    assert!(scene.look().actions.is_empty());
+    scene.succeed(&stop);
+    assert_eq!(brief(&scene.look().actions), ["stop sandbox"]);
+}
+
+#[test]
+fn failed_stop_is_named_and_retried() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    delete(&mut scene, 30);
+    let stop = scene.look().actions[0].clone();
+    scene.fail(&stop, FailureStep::Teardown, "hung");
+    let decision = scene.look();
+    assert_eq!(events(&decision), [("FailedKillPod", "error killing pod: hung".to_owned())]);
+    assert_eq!(decision.next.setbacks().map(|(_, message)| message).collect::<Vec<_>>(), ["hung"]);
+    assert_eq!(decision.wake_at.unwrap().mono, scene.mono + secs(1));
+    scene.pass(secs(1));
+    let again = scene.look();
+    assert_eq!(brief(&again.actions), ["stop c 29"]);
+    assert!(events(&again).is_empty());
+    // A runtime that says "stopped" while it runs is not believed.
+    scene.answer(&again.actions[0], Ok(Done::Plain));
+    let lied = scene.look();
+    assert_eq!(events(&lied)[0].0, "FailedKillPod");
+    assert!(lied.actions.is_empty());
+}
+
+#[test]
+fn completed_pod_keeps_its_dead_until_it_is_deleted() {
+    let mut scene = Scene::new("Never", vec![], vec![container("c")]);
+    scene.settle();
+    scene.exit("c", 0);
+    let actions = scene.settle();
+    assert_eq!(brief(&actions), ["stop sandbox", "UnmountVolumes", "RemoveCgroup"]);
+    let decision = scene.look();
+    assert_eq!(phase(&decision), "Succeeded");
+    assert!(!decision.finished);
+    assert_eq!(decision.status.pod_ip.as_deref(), Some("10.0.0.5"), "addresses are kept");
+    let reasons: Vec<_> = decision
+        .status
+        .conditions
+        .iter()
+        .flatten()
+        .map(|c| (c.type_.as_str(), c.reason.as_deref()))
+        .collect();
+    assert!(reasons.contains(&("Ready", Some("PodCompleted"))));
+    // After a restart of the process it is still over.
+    scene.restart();
+    scene.settle();
+    assert_eq!(phase(&scene.look()), "Succeeded");
+    delete(&mut scene, 30);
+    let actions = scene.settle();
+    assert_eq!(brief(&actions), ["remove container", "remove sandbox", "RemoveDirs"]);
+    assert!(scene.look().finished);
+}
+
+#[test]
+fn pending_pod_that_is_deleted_fails() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.look();
+    delete(&mut scene, 30);
+    for action in [Action::PrepareDirs, Action::EnsureCgroup, Action::EnsureImage { container: "c".into() }] {
+        scene.succeed(&action);
+    }
+    let decision = scene.look();
+    assert_eq!(phase(&decision), "Failed");
+    let state = decision.status.container_statuses.as_ref().unwrap()[0].state.as_ref().unwrap();
+    let ended = state.terminated.as_ref().unwrap();
+    assert_eq!((ended.exit_code, ended.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert_eq!(
+        ended.message.as_deref(),
+        Some("The container could not be located when the pod was terminated")
+    );
+}
+
+#[test]
+fn deadline_fails_the_pod() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.spec().active_deadline_seconds = Some(100);
+    scene.settle();
+    let decision = scene.look();
+    assert_eq!(decision.wake_at.unwrap().mono, scene.mono + secs(100));
+    scene.pass(secs(100));
+    let decision = scene.look();
+    assert_eq!(brief(&decision.actions), ["stop c 30"]);
+    let text = "Pod was active on the node longer than the specified deadline";
+    assert_eq!(events(&decision)[0], ("DeadlineExceeded", text.to_owned()));
+    assert_eq!(phase(&decision), "Running");
+    scene.succeed(&decision.actions[0]);
+    scene.settle();
+    let status = scene.look().status;
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+    assert_eq!(status.message.as_deref(), Some(text));
+}
+
+#[test]
+fn eviction_carries_its_reason_and_the_disruption_condition() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    let (reason, message) = ("Evicted".to_owned(), "The node was low on resource: memory. ".to_owned());
+    scene.intent = Intent::Kill { grace: secs(1), reason: reason.clone(), message: message.clone() };
+    let first = scene.look();
+    assert!(first.status.conditions.iter().flatten().all(|c| c.type_ != "DisruptionTarget"));
+    for action in &first.actions {
+        scene.succeed(action);
+    }
+    scene.settle();
+    let status = scene.look().status;
+    assert_eq!((status.phase.as_deref(), status.reason.as_ref()), (Some("Failed"), Some(&reason)));
+    assert_eq!(status.message.as_ref(), Some(&message));
+    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget").unwrap();
+    assert_eq!(
+        (condition.reason.as_deref(), condition.message.as_ref()),
+        (Some("TerminationByKubelet"), Some(&message))
+    );
+    scene.pod.status = Some(status.clone());
+    let again = scene.look().status;
+    assert_eq!(again, status, "nothing changes any more");
+}
+
+#[test]
+fn rejected_pod_never_starts() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.admission = Admission::Rejected { reason: "OutOfcpu".to_owned(), message: "no room".to_owned() };
+    let decision = scene.look();
+    assert_eq!(phase(&decision), "Failed");
+    assert_eq!(decision.status.reason.as_deref(), Some("OutOfcpu"));
+    assert_eq!(decision.status.message.as_deref(), Some("Pod was rejected: no room"));
+    assert_eq!(decision.status.container_statuses, None);
+    assert_eq!(brief(&decision.actions), ["UnmountVolumes"]);
+}
+
+#[test]
+fn leftovers_of_an_unknown_pod_are_swept() {
+    let mut scene = Scene::new("Always", vec![sidecar("s")], vec![container("c")]);
+    scene.settle();
+    scene.state = PodState::default();
+    scene.source = PodSource::RuntimeOnly;
+    scene.intent = Intent::Removed { grace: secs(1) };
+    scene.pod.spec = Some(PodSpec::default());
+    scene.pod.status = None;
+    let decision = scene.look();
+    let stops: Vec<_> = decision
+        .actions
+        .iter()
+        .filter(|a| matches!(a, Action::StopContainer { run_pre_stop: false, .. }))
+        .collect();
+    assert_eq!(stops.len(), 2, "{:?}", decision.actions);
+    for action in &decision.actions {
+        scene.succeed(action);
+    }
+    scene.settle();
+    assert!(scene.look().finished);
+    assert_eq!(scene.runtime, Ok(RuntimePod::default()));
+}
+
+#[test]
+fn static_pod_does_not_become_terminal_by_removal() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.source = PodSource::File;
+    scene.settle();
+    scene.intent = Intent::Removed { grace: secs(5) };
+    scene.settle();
+    let decision = scene.look();
+    assert!(decision.finished);
+    assert_eq!(phase(&decision), "Running");
+}

@@ -1,0 +1,94 @@
+//! What ends a pod's running life from outside its containers.
+
+use std::time::Duration;
+
+use crate::{
+    Reason,
+    decide::work::Work,
+    observation::{Admission, Intent, PodSource},
+    reason::Cause,
+    state::{Stage, Terminating},
+};
+
+/// Grace when a spec names none: the API's default (contract §9).
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Moves a pod that is to stop out of `Syncing`, and shortens a grace period in force. Grace is never lengthened.
+pub(super) fn look(work: &mut Work<'_>) {
+    if matches!(work.state.stage, Stage::Syncing(_)) {
+        if let Some(cause) = cause(work) {
+            terminating(work, cause);
+        }
+        return;
+    }
+    let wanted = match &work.seen.intent {
+        Intent::Delete { grace } | Intent::Removed { grace } | Intent::Kill { grace, .. } => *grace,
+        Intent::Run => return,
+    };
+    let now = work.now.mono;
+    if let Stage::Terminating(terminating) = &mut work.state.stage
+        && wanted < terminating.grace
+    {
+        terminating.grace = wanted;
+        terminating.deadline = terminating.deadline.min(now.saturating_add(wanted));
+    }
+}
+
+/// Begins to stop the pod.
+pub(super) fn terminating(work: &mut Work<'_>, cause: Cause) {
+    let grace = match &work.seen.intent {
+        Intent::Delete { grace } | Intent::Removed { grace } | Intent::Kill { grace, .. } => *grace,
+        Intent::Run => spec_grace(work),
+    };
+    work.because(Reason::Terminating { cause: cause.clone() });
+    work.state.stage =
+        Stage::Terminating(Terminating { cause, grace, deadline: work.now.mono.saturating_add(grace) });
+    // Delays of a life that is over do not delay its end.
+    work.state.setbacks.clear();
+}
+
+/// The pod's own grace period.
+pub(super) fn spec_grace(work: &Work<'_>) -> Duration {
+    let seconds = work.spec.termination_grace_period_seconds;
+    seconds.map_or(DEFAULT_GRACE, |s| Duration::from_secs(u64::try_from(s).unwrap_or(0)))
+}
+
+fn cause(work: &mut Work<'_>) -> Option<Cause> {
+    match &work.seen.intent {
+        Intent::Removed { .. } => return Some(Cause::Removed),
+        Intent::Delete { .. } => return Some(Cause::Deleted),
+        Intent::Kill { reason, message, .. } => {
+            return Some(Cause::Killed { reason: reason.clone(), message: message.clone() });
+        }
+        Intent::Run => {}
+    }
+    if work.seen.source == PodSource::RuntimeOnly {
+        return Some(Cause::Removed);
+    }
+    let phase = work.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    if matches!(phase, Some("Succeeded" | "Failed")) {
+        return Some(Cause::AlreadyTerminal);
+    }
+    if let Admission::Rejected { reason, message } = &work.seen.admission {
+        return Some(Cause::Rejected { reason: reason.clone(), message: message.clone() });
+    }
+    deadline(work)
+}
+
+/// `activeDeadlineSeconds` counts from `status.startTime` on the wall clock: it is a promise made in the object, and
+/// has to hold across restarts of this process.
+fn deadline(work: &mut Work<'_>) -> Option<Cause> {
+    let limit = u64::try_from(work.spec.active_deadline_seconds?).ok()?;
+    let reported = work.state.reported.as_ref().and_then(|status| status.start_time.clone());
+    let api = || work.pod.status.as_ref().and_then(|status| status.start_time.clone());
+    // Before the first report the pod starts now.
+    let start = reported.or_else(api).map_or(work.now.wall, |time| time.0);
+    let active = Duration::try_from(work.now.wall.duration_since(start)).unwrap_or(Duration::ZERO);
+    let left = Duration::from_secs(limit).saturating_sub(active);
+    if left.is_zero() {
+        return Some(Cause::DeadlineExceeded);
+    }
+    let at = work.now.mono.saturating_add(left);
+    work.wake_at(at);
+    None
+}

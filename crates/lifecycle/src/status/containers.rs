@@ -1,0 +1,258 @@
+//! Container statuses (contract §10).
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, ContainerUser, EphemeralContainer, LinuxContainerUser, VolumeMount, VolumeMountStatus,
+};
+
+use super::{Input, find, resources, seconds};
+use crate::{
+    decide::restart,
+    ids::ContainerName,
+    observation::{ContainerRecord, RuntimeState},
+    state::Stage,
+};
+
+const UNKNOWN: &str = "ContainerStatusUnknown";
+pub(super) const LOST_AT_END: &str = "The container could not be located when the pod was terminated";
+const LOST_ALIVE: &str =
+    "The container could not be located when the pod was deleted.  The container used to be Running";
+const INIT_LOST: &str = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
+
+/// Sorted by name.
+pub(super) fn regular(input: &Input<'_>) -> Vec<ContainerStatus> {
+    let old = input.old.container_statuses.as_ref();
+    let containers = input.spec.containers.iter();
+    let mut all: Vec<_> =
+        containers.map(|c| with_trouble(input, c, one(input, c, find(old, &c.name)))).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// In spec order.
+pub(super) fn init(input: &Input<'_>) -> Vec<ContainerStatus> {
+    let old = input.old.init_container_statuses.as_ref();
+    let containers = input.spec.init_containers.iter().flatten();
+    containers.map(|c| init_one(input, c, one(input, c, find(old, &c.name)))).collect()
+}
+
+/// Sorted by name.
+pub(super) fn ephemeral(input: &Input<'_>) -> Vec<ContainerStatus> {
+    let old = input.old.ephemeral_container_statuses.as_ref();
+    let containers = input.spec.ephemeral_containers.iter().flatten().map(as_container);
+    let mut all: Vec<_> =
+        containers.map(|c| with_trouble(input, &c, one(input, &c, find(old, &c.name)))).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn as_container(ephemeral: &EphemeralContainer) -> Container {
+    Container {
+        name: ephemeral.name.clone(),
+        image: ephemeral.image.clone(),
+        volume_mounts: ephemeral.volume_mounts.clone(),
+        resources: ephemeral.resources.clone(),
+        // Never started twice, so never "to be restarted".
+        restart_policy: Some("Never".to_owned()),
+        ..Container::default()
+    }
+}
+
+fn init_one(input: &Input<'_>, container: &Container, mut status: ContainerStatus) -> ContainerStatus {
+    match input.view.newest(&container.name) {
+        Some(record) if record.state == RuntimeState::Exited && record.exit_code == 0 => return status,
+        None if input.view.initialised_once(input.spec)
+            && !restart::is_sidecar(container)
+            && is_waiting(&status) =>
+        {
+            status.state = Some(ContainerState {
+                terminated: Some(ContainerStateTerminated {
+                    reason: Some("Completed".to_owned()),
+                    message: Some(INIT_LOST.to_owned()),
+                    ..ContainerStateTerminated::default()
+                }),
+                ..ContainerState::default()
+            });
+            return status;
+        }
+        _ => {}
+    }
+    with_trouble(input, container, status)
+}
+
+/// A container that is to be started and could not be, waits; its last end moves to `lastState`.
+fn with_trouble(input: &Input<'_>, container: &Container, mut status: ContainerStatus) -> ContainerStatus {
+    let name = ContainerName::from(container.name.as_str());
+    let trouble = input.state.containers.get(&name).and_then(|memo| memo.trouble.as_ref());
+    let syncing = matches!(input.state.stage, Stage::Syncing(_));
+    let Some(trouble) = trouble.filter(|_| syncing) else { return status };
+    if !restart::wanted(container, input.pod, input.spec, input.view) {
+        return status;
+    }
+    if status.state.as_ref().is_some_and(|state| state.terminated.is_some()) {
+        status.last_state = status.state.take();
+    }
+    status.state = Some(waiting(Some(trouble.reason), &trouble.message));
+    status
+}
+
+fn waiting(reason: Option<&str>, message: &str) -> ContainerState {
+    let message = (!message.is_empty()).then(|| message.to_owned());
+    ContainerState {
+        waiting: Some(ContainerStateWaiting { reason: reason.map(str::to_owned), message }),
+        ..ContainerState::default()
+    }
+}
+
+pub(super) fn is_waiting(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.waiting.is_some())
+}
+
+pub(super) fn is_terminated(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+/// The end of a container that nobody saw.
+pub(super) fn unknown_end(message: &str) -> ContainerStateTerminated {
+    ContainerStateTerminated {
+        reason: Some(UNKNOWN.to_owned()),
+        message: Some(message.to_owned()),
+        exit_code: 137,
+        ..ContainerStateTerminated::default()
+    }
+}
+
+fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
+    let history = input.view.history(&container.name);
+    let Some(record) = history.first() else { return without_record(input, container, old) };
+    let mut status = from_record(input, container, record, old);
+    if let Some(before) = history.get(1).filter(|before| before.state == RuntimeState::Exited) {
+        let terminated = Some(ended(input, before));
+        status.last_state = Some(ContainerState { terminated, ..ContainerState::default() });
+    }
+    status
+}
+
+fn without_record(
+    input: &Input<'_>,
+    container: &Container,
+    old: Option<&ContainerStatus>,
+) -> ContainerStatus {
+    if let Some(old) = old.filter(|old| is_terminated(old)) {
+        return old.clone();
+    }
+    let initial = match input.spec.init_containers.as_deref() {
+        Some([_, ..]) => "PodInitializing",
+        _ => "ContainerCreating",
+    };
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        state: Some(waiting(Some(initial), "")),
+        last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
+        restart_count: old.map_or(0, |old| old.restart_count),
+        volume_mounts: volume_mounts(container.volume_mounts.as_deref()),
+        ..ContainerStatus::default()
+    };
+    let Some(old) = old else { return status };
+    if old.state.as_ref().is_some_and(|state| state.running.is_some()) {
+        let terminated = Some(unknown_end(LOST_ALIVE));
+        status.last_state = Some(ContainerState { terminated, ..ContainerState::default() });
+    }
+    // It existed: its successor must not share its identity.
+    if old.container_id.is_some() && input.pod.metadata.deletion_timestamp.is_none() {
+        status.restart_count = old.restart_count.saturating_add(1);
+    }
+    status
+}
+
+fn from_record(
+    input: &Input<'_>,
+    container: &Container,
+    record: &ContainerRecord,
+    old: Option<&ContainerStatus>,
+) -> ContainerStatus {
+    let id = container_id(input, record);
+    let same = old.is_some_and(|old| old.container_id.as_deref() == Some(&id));
+    let count = i32::try_from(record.attempt).unwrap_or(i32::MAX);
+    let last = old.and_then(|old| {
+        let ended = old.state.as_ref().filter(|state| !same && state.terminated.is_some());
+        ended.or(old.last_state.as_ref()).cloned()
+    });
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        image: record.image.clone(),
+        image_id: record.image_ref.clone(),
+        restart_count: old.map_or(count, |old| old.restart_count.max(count)),
+        last_state: Some(last.unwrap_or_default()),
+        volume_mounts: volume_mounts(container.volume_mounts.as_deref()),
+        resources: Some(resources::of_container(container, record, old.filter(|_| same))),
+        allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
+        user: record.user.as_ref().map(user),
+        container_id: Some(id),
+        ..ContainerStatus::default()
+    };
+    status.state = Some(match record.state {
+        RuntimeState::Running => ContainerState {
+            running: Some(ContainerStateRunning { started_at: record.started_at.map(seconds) }),
+            ..ContainerState::default()
+        },
+        RuntimeState::Created => waiting(None, ""),
+        RuntimeState::Exited => {
+            ContainerState { terminated: Some(ended(input, record)), ..ContainerState::default() }
+        }
+        RuntimeState::Unknown => {
+            let ran = |old: &ContainerStatus| old.state.as_ref().is_some_and(|s| s.waiting.is_none());
+            if same && old.is_some_and(ran) {
+                // Counted now: its successor will carry this number.
+                status.restart_count = status.restart_count.max(count.saturating_add(1));
+                ContainerState { terminated: Some(unknown_end(LOST_AT_END)), ..ContainerState::default() }
+            } else {
+                waiting(None, "")
+            }
+        }
+    });
+    status
+}
+
+fn container_id(input: &Input<'_>, record: &ContainerRecord) -> String {
+    format!("{}://{}", input.seen.node.runtime_name, record.id)
+}
+
+fn ended(input: &Input<'_>, record: &ContainerRecord) -> ContainerStateTerminated {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    ContainerStateTerminated {
+        exit_code: record.exit_code,
+        reason: text(&record.reason),
+        message: text(&record.message),
+        started_at: record.started_at.map(seconds),
+        finished_at: record.finished_at.map(seconds),
+        container_id: Some(container_id(input, record)),
+        signal: None,
+    }
+}
+
+fn user((uid, gid, groups): &(i64, i64, Vec<i64>)) -> ContainerUser {
+    let supplemental_groups = (!groups.is_empty()).then(|| groups.clone());
+    ContainerUser { linux: Some(LinuxContainerUser { uid: *uid, gid: *gid, supplemental_groups }) }
+}
+
+fn volume_mounts(mounts: Option<&[VolumeMount]>) -> Option<Vec<VolumeMountStatus>> {
+    let statuses: Vec<_> = mounts.unwrap_or_default().iter().map(volume_mount).collect();
+    super::some(statuses)
+}
+
+fn volume_mount(mount: &VolumeMount) -> VolumeMountStatus {
+    let read_only = mount.read_only.unwrap_or(false);
+    let recursive = match mount.recursive_read_only.as_deref() {
+        Some("Enabled") => "Enabled",
+        _ => "Disabled",
+    };
+    VolumeMountStatus {
+        name: mount.name.clone(),
+        mount_path: mount.mount_path.clone(),
+        read_only: read_only.then_some(true),
+        recursive_read_only: read_only.then(|| recursive.to_owned()),
+        ..VolumeMountStatus::default()
+    }
+}

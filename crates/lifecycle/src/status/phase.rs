@@ -1,0 +1,132 @@
+//! The phase (contract §10 "Phase algorithm").
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+
+use super::{Input, find, is_terminal};
+use crate::{decide::restart, reason::Cause};
+
+#[derive(Default)]
+struct Counts {
+    unknown: usize,
+    running: usize,
+    waiting: usize,
+    stopped: usize,
+    stopped_for_good: usize,
+    succeeded: usize,
+    pending_init: usize,
+    pending_sidecar: usize,
+    failed_init: usize,
+}
+
+/// What a state means for the phase.
+enum Meaning {
+    Running,
+    /// Ended with this code.
+    Ended(i32),
+    /// Waits after an end with this code.
+    WaitsAgain(i32),
+    /// Waits for its first start.
+    Waits,
+    Unknown,
+}
+
+fn meaning(status: Option<&ContainerStatus>) -> Meaning {
+    let Some(ContainerState { running, terminated, waiting }) = status.and_then(|s| s.state.as_ref()) else {
+        return Meaning::Unknown;
+    };
+    let last = status.and_then(|s| s.last_state.as_ref()?.terminated.as_ref());
+    match (running, terminated, waiting, last) {
+        (Some(_), ..) => Meaning::Running,
+        (_, Some(ended), ..) => Meaning::Ended(ended.exit_code),
+        (_, _, Some(_), Some(ended)) => Meaning::WaitsAgain(ended.exit_code),
+        (_, _, Some(_), None) => Meaning::Waits,
+        _ => Meaning::Unknown,
+    }
+}
+
+pub(super) fn compute(input: &Input<'_>, status: &PodStatus) -> String {
+    for known in [input.old.phase.as_deref(), input.pod.status.as_ref().and_then(|s| s.phase.as_deref())] {
+        if is_terminal(known) {
+            return known.unwrap_or_default().to_owned();
+        }
+    }
+    let forced = matches!(
+        input.cause(),
+        Some(Cause::DeadlineExceeded | Cause::Killed { .. } | Cause::Rejected { .. })
+    );
+    if forced { "Failed".to_owned() } else { decide(input, &count(input, status)).to_owned() }
+}
+
+fn count(input: &Input<'_>, status: &PodStatus) -> Counts {
+    let mut counts = Counts::default();
+    let spec = input.spec;
+    for container in spec.init_containers.iter().flatten() {
+        let meaning = meaning(find(status.init_container_statuses.as_ref(), &container.name));
+        if restart::is_sidecar(container) {
+            let started = find(status.init_container_statuses.as_ref(), &container.name)
+                .is_some_and(|s| s.started == Some(true));
+            match meaning {
+                Meaning::Running => {
+                    counts.running += 1;
+                    counts.pending_sidecar += usize::from(!started);
+                }
+                // Ended sidecars do not count.
+                Meaning::Ended(_) | Meaning::WaitsAgain(_) => {}
+                Meaning::Waits => {
+                    counts.pending_sidecar += 1;
+                    counts.waiting += 1;
+                }
+                Meaning::Unknown => counts.unknown += 1,
+            }
+            continue;
+        }
+        match meaning {
+            Meaning::Ended(code) | Meaning::WaitsAgain(code) => {
+                let for_good = code != 0 && !restart::after_exit(container, spec, code);
+                counts.failed_init += usize::from(for_good);
+            }
+            _ => counts.pending_init += 1,
+        }
+    }
+    for container in &spec.containers {
+        match meaning(find(status.container_statuses.as_ref(), &container.name)) {
+            Meaning::Running => counts.running += 1,
+            Meaning::Ended(code) => {
+                counts.stopped += 1;
+                counts.succeeded += usize::from(code == 0);
+                counts.stopped_for_good += usize::from(!restart::after_exit(container, spec, code));
+            }
+            Meaning::WaitsAgain(code) => {
+                counts.stopped += 1;
+                counts.stopped_for_good += usize::from(!restart::after_exit(container, spec, code));
+            }
+            Meaning::Waits => counts.waiting += 1,
+            Meaning::Unknown => counts.unknown += 1,
+        }
+    }
+    counts
+}
+
+fn decide(input: &Input<'_>, counts: &Counts) -> &'static str {
+    let initialised = input.view.sandbox().is_ok_and(|s| input.view.initialised_in(input.spec, &s.id));
+    if counts.failed_init > 0 {
+        return "Failed";
+    }
+    let pending =
+        counts.pending_init > 0 || (counts.pending_sidecar > 0 && !initialised) || counts.waiting > 0;
+    if pending {
+        return "Pending";
+    }
+    if counts.running > 0 && counts.unknown == 0 {
+        return "Running";
+    }
+    if counts.running > 0 || counts.stopped == 0 || counts.unknown > 0 {
+        return "Pending";
+    }
+    let outcome = if counts.stopped == counts.succeeded { "Succeeded" } else { "Failed" };
+    // The pod is over, whatever its policy: nothing restarts. Static pods are never terminal through that alone.
+    if input.ended() && !input.seen.source.is_static() {
+        return outcome;
+    }
+    if counts.stopped != counts.stopped_for_good { "Running" } else { outcome }
+}

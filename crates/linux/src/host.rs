@@ -1,0 +1,149 @@
+//! [`seams::Host`] on a real machine.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use lifecycle::PodUid;
+use node::{
+    cgroup::{CgroupValues, CgroupVersion},
+    qos::QosClass,
+};
+use seams::{
+    Host, HostError,
+    host::{FsUsage, MachineFacts, PodCgroup},
+    runtime::CgroupDriver,
+};
+
+use crate::{
+    cgroup::{CgroupTree, Layout, PodCgroups},
+    facts::{self, Roots},
+    mounts::MountTable,
+    usage,
+};
+
+/// How the machine is used.
+#[derive(Clone, Debug)]
+pub struct LinuxConfig {
+    /// Cgroup driver: what the runtime reports, or `cgroupDriver`.
+    pub cgroup_driver: CgroupDriver,
+    /// `cgroupRoot`: has to exist, in every hierarchy; empty is `/`.
+    pub cgroup_root: String,
+    /// `cgroupsPerQOS`.
+    pub pod_cgroups: PodCgroups,
+    /// Kernel's filesystems.
+    pub roots: Roots,
+}
+
+impl Default for LinuxConfig {
+    fn default() -> Self {
+        Self {
+            cgroup_driver: CgroupDriver::Cgroupfs,
+            cgroup_root: String::new(),
+            pod_cgroups: PodCgroups::PerQos,
+            roots: Roots::default(),
+        }
+    }
+}
+
+/// The machine that this process runs on.
+#[derive(Debug)]
+pub struct LinuxHost {
+    facts: MachineFacts,
+    tree: CgroupTree,
+    roots: Roots,
+}
+
+impl LinuxHost {
+    /// Reads the facts and finds the cgroup hierarchies. Changes nothing.
+    ///
+    /// # Errors
+    /// [`HostError`]: no cgroups, no such cgroup root, the systemd driver, or files that every machine has are
+    /// unreadable.
+    pub fn open(config: LinuxConfig) -> Result<Self, HostError> {
+        let table = MountTable::read().map_err(|error| HostError::Unsupported(error.to_string()))?;
+        Self::with_layout(config, Layout::of(&table)?)
+    }
+
+    /// Like [`Self::open`], on given hierarchies.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_layout(config: LinuxConfig, layout: Layout) -> Result<Self, HostError> {
+        if config.cgroup_driver == CgroupDriver::Systemd && config.pod_cgroups == PodCgroups::PerQos {
+            return Err(HostError::Unsupported(
+                "the systemd cgroup driver is not supported yet; hint: set cgroupDriver: cgroupfs, and SystemdCgroup = \
+                 false in the container runtime's configuration"
+                    .to_owned(),
+            ));
+        }
+        let tree = CgroupTree::open(layout, config.cgroup_driver, &config.cgroup_root, config.pod_cgroups)?;
+        Ok(Self { facts: facts::read(&config.roots)?, tree, roots: config.roots })
+    }
+
+    /// Version of the hierarchies that hold the controllers; v1 is refused by `failCgroupV1`.
+    #[must_use]
+    pub fn cgroup_version(&self) -> CgroupVersion {
+        self.tree.version()
+    }
+
+    /// Path of the group of all pods, for messages.
+    #[must_use]
+    pub fn kubepods_path(&self) -> String {
+        self.tree.kubepods_path()
+    }
+
+    /// Whether swap can be limited per container.
+    #[must_use]
+    pub fn swap_is_controlled(&self) -> bool {
+        usage::swap_is_controlled(self.tree.layout(), &self.roots)
+    }
+
+    /// Whether this process runs in a user namespace.
+    #[must_use]
+    pub fn in_user_namespace(&self) -> bool {
+        facts::in_user_namespace(&self.roots)
+    }
+}
+
+#[async_trait]
+impl Host for LinuxHost {
+    fn facts(&self) -> &MachineFacts {
+        &self.facts
+    }
+
+    fn ensure_node_cgroups(&self, kubepods: &CgroupValues) -> Result<(), HostError> {
+        self.tree.ensure_node(kubepods)
+    }
+
+    fn set_qos_cgroup(&self, qos: QosClass, values: &CgroupValues) -> Result<(), HostError> {
+        self.tree.set_qos(qos, values)
+    }
+
+    fn ensure_pod_cgroup(&self, pod: &PodCgroup, values: &CgroupValues) -> Result<(), HostError> {
+        self.tree.ensure_pod(pod, values)
+    }
+
+    async fn remove_pod_cgroup(&self, uid: &PodUid) -> Result<(), HostError> {
+        self.tree.remove_pod(uid).await
+    }
+
+    fn list_pod_cgroups(&self) -> Result<Vec<PodUid>, HostError> {
+        self.tree.pods()
+    }
+
+    fn cgroup_parent(&self, pod: &PodCgroup) -> String {
+        self.tree.cgroup_parent(pod)
+    }
+
+    fn fs_usage(&self, path: &Path) -> Result<FsUsage, HostError> {
+        usage::filesystem(path)
+    }
+
+    fn memory_available(&self) -> Result<u64, HostError> {
+        usage::memory_available(self.tree.layout(), self.facts.memory_bytes)
+    }
+
+    fn process_count(&self) -> Result<(u64, u64), HostError> {
+        usage::processes(&self.roots)
+    }
+}

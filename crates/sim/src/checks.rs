@@ -1,0 +1,283 @@
+//! The invariants.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use lifecycle::{
+    Action, Decision, Observation, PodState,
+    observation::{ContainerRecord, RuntimeState},
+    spec::hash::container_hash,
+};
+
+use crate::{Violation, kubelet, runtime::Runtime, world::World};
+
+fn broken(text: impl Into<String>) -> Result<(), Violation> {
+    Err(Violation::new(text))
+}
+
+/// What must hold of every single decision.
+pub(crate) fn decision(before: &PodState, seen: &Observation, decision: &Decision) -> Result<(), Violation> {
+    for action in &decision.actions {
+        let key = action.key();
+        let answered = seen.outcomes.iter().any(|outcome| outcome.key == key);
+        if before.in_flight().any(|known| *known == key) && !answered {
+            return broken(format!("{key:?} was asked for while it was in flight"));
+        }
+        if !decision.next.in_flight().any(|known| *known == key) {
+            return broken(format!("{key:?} was asked for and is not remembered as in flight"));
+        }
+        let Ok(runtime) = &seen.runtime else { continue };
+        if let Some((name, attempt)) = kubelet::created(action)
+            && runtime.containers.iter().any(|c| c.name.as_str() == name && c.attempt == attempt)
+        {
+            return broken(format!("container {name} attempt {attempt} was asked for a second time"));
+        }
+        if let Action::StartContainer { container, id } = action
+            && runtime.containers.iter().any(|c| {
+                c.name == *container
+                    && c.id != *id
+                    && matches!(c.state, RuntimeState::Running | RuntimeState::Unknown)
+            })
+        {
+            return broken(format!("container {container} was started while another instance may run"));
+        }
+    }
+    let mut keys: Vec<_> = decision.actions.iter().map(Action::key).collect();
+    keys.sort();
+    keys.dedup();
+    if keys.len() != decision.actions.len() {
+        return broken("one decision asked for the same action twice");
+    }
+    let rank =
+        |state: &PodState| ["syncing", "terminating", "terminated"].iter().position(|s| *s == state.stage());
+    if rank(before) > rank(&decision.next) {
+        return broken(format!("the pod went back from {} to {}", before.stage(), decision.next.stage()));
+    }
+    if decision.wake_at.is_some_and(|at| at.mono.is_zero()) {
+        return broken("wake-up at the beginning of time");
+    }
+    bounded(seen, decision)
+}
+
+/// The state is as large as the pod and its account in the runtime, whatever happened before.
+fn bounded(seen: &Observation, decision: &Decision) -> Result<(), Violation> {
+    let Ok(runtime) = &seen.runtime else { return Ok(()) };
+    let spec = seen.pod.spec.as_ref();
+    let named = spec.map_or(0, |s| {
+        s.containers.len()
+            + s.init_containers.as_ref().map_or(0, Vec::len)
+            + s.ephemeral_containers.as_ref().map_or(0, Vec::len)
+    });
+    let records = runtime.containers.len() + runtime.sandboxes.len();
+    let bound = 24 + 4 * named + 5 * records;
+    let flying_before = decision.next.in_flight().count();
+    if decision.next.weight() > bound + flying_before {
+        return broken(format!(
+            "state of {} things for {named} containers and {records} records",
+            decision.next.weight()
+        ));
+    }
+    Ok(())
+}
+
+/// What must hold of the world at every moment.
+pub(crate) fn world(world: &World) -> Result<(), Violation> {
+    if world.runtime.most_running > 1 {
+        return broken("two containers of one name ran at the same time");
+    }
+    Ok(())
+}
+
+/// What must hold of every status written.
+pub(crate) fn written(old: Option<&PodStatus>, new: &PodStatus, runtime: &Runtime) -> Result<(), Violation> {
+    let terminal = |phase: Option<&str>| matches!(phase, Some("Succeeded" | "Failed"));
+    let (before, after) = (old.and_then(|s| s.phase.as_deref()), new.phase.as_deref());
+    if terminal(before) && before != after {
+        return broken(format!("phase went from {before:?} to {after:?}"));
+    }
+    if terminal(after) && !terminal(before) && runtime.running().next().is_some() {
+        return broken(format!("phase {after:?} while a container runs"));
+    }
+    if terminal(after) && condition(new, "Ready") == Some("True") {
+        return broken("terminal and ready");
+    }
+    let counts = |status: &PodStatus| -> BTreeMap<String, i32> {
+        all(status).map(|s| (s.name.clone(), s.restart_count)).collect()
+    };
+    if let Some(old) = old {
+        let after = counts(new);
+        for (name, count) in counts(old) {
+            if after.get(&name).is_some_and(|now| *now < count) {
+                return broken(format!("restartCount of {name} fell from {count} to {:?}", after.get(&name)));
+            }
+        }
+    }
+    if old.and_then(|s| s.observed_generation) > new.observed_generation {
+        return broken("observedGeneration went back");
+    }
+    Ok(())
+}
+
+fn condition<'s>(status: &'s PodStatus, kind: &str) -> Option<&'s str> {
+    status.conditions.iter().flatten().find(|c| c.type_ == kind).map(|c| c.status.as_str())
+}
+
+fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    lists.into_iter().flatten().flatten()
+}
+
+/// Nothing is left of the pod.
+pub(crate) fn gone(world: &World) -> Result<(), Violation> {
+    if !world.runtime.is_empty() {
+        return broken(format!("said to be gone, yet the runtime holds {:?}", world.runtime.inspect()));
+    }
+    if world.host.volumes || world.host.cgroup || world.host.dirs {
+        return broken(format!("said to be gone, yet the machine holds {:?}", world.host));
+    }
+    Ok(())
+}
+
+/// In calm weather, after enough time: the pod is what its spec wants, and its status says what is.
+pub(crate) fn converged(world: &World) -> Result<(), Violation> {
+    let Some(object) = &world.object else { return gone(world) };
+    let Some(kubelet) = &world.kubelet else { return broken("an object without a worker") };
+    if !world.idle() {
+        return broken(format!("still busy with {:?}", kubelet.state.in_flight().collect::<Vec<_>>()));
+    }
+    let Some(status) = &object.status else { return broken("no status") };
+    if kubelet.status.as_ref() != Some(status) {
+        return broken("the last status was not written");
+    }
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return ended(world, status);
+    }
+    if status.phase.as_deref() != Some("Running") {
+        return broken(format!("phase {:?} after a long calm, {}", status.phase, describe(status)));
+    }
+    if !(world.host.volumes && world.host.cgroup && world.host.dirs) {
+        return broken(format!("running on {:?}", world.host));
+    }
+    let ready: Vec<_> = world.runtime.sandboxes().iter().filter(|s| s.ready).collect();
+    let [sandbox] = ready.as_slice() else { return broken(format!("{} ready sandboxes", ready.len())) };
+    let spec = object.spec.as_ref();
+    let inits = spec.and_then(|s| s.init_containers.as_ref()).into_iter().flatten();
+    let sidecars = inits.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    for container in spec.into_iter().flat_map(|s| &s.containers).chain(sidecars) {
+        let Some(record) = newest(&world.runtime, &container.name) else {
+            let ended = all(status)
+                .find(|s| s.name == container.name)
+                .and_then(|s| s.state.as_ref()?.terminated.as_ref());
+            if ended.is_some_and(|ended| is_final(object.spec.as_ref(), container, ended.exit_code)) {
+                continue;
+            }
+            return broken(format!("container {} was never made, {}", container.name, describe(status)));
+        };
+        let hash = container_hash(&container.name, container.image.as_deref().unwrap_or_default());
+        match record.state {
+            RuntimeState::Running if record.hash != hash => {
+                return broken(format!("{} runs an old definition", container.name));
+            }
+            RuntimeState::Running if record.sandbox != sandbox.id => {
+                return broken(format!("{} runs in an old sandbox", container.name));
+            }
+            RuntimeState::Running => {}
+            RuntimeState::Exited if is_final(object.spec.as_ref(), container, record.exit_code) => {}
+            _ => return broken(format!("{} is {:?}, {}", container.name, record.state, describe(status))),
+        }
+    }
+    surplus(&world.runtime)?;
+    truthful(status, &world.runtime)
+}
+
+fn is_final(
+    spec: Option<&k8s_openapi::api::core::v1::PodSpec>,
+    container: &k8s_openapi::api::core::v1::Container,
+    code: i32,
+) -> bool {
+    let pod = spec.and_then(|s| s.restart_policy.as_deref());
+    match container.restart_policy.as_deref().or(pod) {
+        Some("Never") => true,
+        Some("OnFailure") => code == 0,
+        _ => false,
+    }
+}
+
+fn ended(world: &World, status: &PodStatus) -> Result<(), Violation> {
+    if world.runtime.running().next().is_some() {
+        return broken("ended, yet a container runs");
+    }
+    if world.host.volumes || world.host.cgroup {
+        return broken(format!("ended, yet the machine holds {:?}", world.host));
+    }
+    if world.runtime.sandboxes().iter().any(|s| s.ready) {
+        return broken("ended, yet a sandbox is ready");
+    }
+    surplus(&world.runtime)?;
+    truthful(status, &world.runtime)
+}
+
+/// One dead container of each name, at most.
+fn surplus(runtime: &Runtime) -> Result<(), Violation> {
+    let mut dead: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in runtime.containers().iter().filter(|c| c.state == RuntimeState::Exited) {
+        *dead.entry(record.name.as_str()).or_default() += 1;
+    }
+    if let Some((name, count)) = dead.iter().find(|(_, count)| **count > 1) {
+        return broken(format!("{count} dead containers of {name} were kept"));
+    }
+    Ok(())
+}
+
+fn newest<'r>(runtime: &'r Runtime, name: &str) -> Option<&'r ContainerRecord> {
+    runtime
+        .containers()
+        .iter()
+        .filter(|c| c.name.as_str() == name)
+        .max_by_key(|c| (c.state == RuntimeState::Running, c.attempt))
+}
+
+/// The status says of every container what the runtime says.
+pub(crate) fn truthful(status: &PodStatus, runtime: &Runtime) -> Result<(), Violation> {
+    for status in all(status) {
+        let state = status.state.as_ref();
+        let running = state.is_some_and(|s| s.running.is_some());
+        let Some(record) = newest(runtime, &status.name) else {
+            if running {
+                return broken(format!("{} is said to run and does not exist", status.name));
+            }
+            continue;
+        };
+        if running != (record.state == RuntimeState::Running) {
+            return broken(format!("{}: {:?} is reported, {:?} is true", status.name, state, record.state));
+        }
+        if running && status.container_id.as_deref() != Some(&format!("sim://{}", record.id)) {
+            return broken(format!(
+                "{} runs as {}, {:?} is reported",
+                status.name, record.id, status.container_id
+            ));
+        }
+        let code = state.and_then(|s| s.terminated.as_ref()).map(|t| t.exit_code);
+        if record.state == RuntimeState::Exited && code.is_some_and(|code| code != record.exit_code) {
+            return broken(format!("{} ended with {}, {code:?} is reported", status.name, record.exit_code));
+        }
+        if running && !status.ready && status.started == Some(true) && !status.name.starts_with('e') {
+            let init = status.name.starts_with('i');
+            if !init {
+                return broken(format!("{} runs, has started, and is not ready", status.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn describe(status: &PodStatus) -> String {
+    let states: Vec<_> = all(status)
+        .map(|s| {
+            let state = s.state.as_ref();
+            format!("{} #{} {}", s.name, s.restart_count, serde_json::to_string(&state).unwrap_or_default())
+        })
+        .collect();
+    states.join(", ")
+}

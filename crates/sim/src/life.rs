@@ -1,0 +1,116 @@
+//! One pod's life: storm, calm, a restart that nobody must notice, the end.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PodStatus;
+
+use crate::{
+    Options, Violation, checks, pods,
+    rng::Rng,
+    world::{Counts, Event, Weather, World},
+};
+
+/// Longest storm.
+const STORM: Duration = Duration::from_secs(900);
+/// Longest wait for everything to come right: past every back-off, hung call and scripted end.
+const SETTLE: Duration = Duration::from_secs(2400);
+/// Wait after a restart of the kubelet alone.
+const RESTART: Duration = Duration::from_secs(120);
+/// Longest wait for the end of a deleted pod.
+const END: Duration = Duration::from_secs(1200);
+
+/// Lives one life.
+///
+/// # Errors
+/// The first invariant that did not hold.
+pub fn live(seed: u64, options: Options) -> Result<Counts, Violation> {
+    let mut rng = Rng::new(seed);
+    let pod = pods::draw(&mut rng, seed);
+    let mut world = World::new(options, rng, pod);
+    run(&mut world).map_err(|violation| violation.of(seed, options))?;
+    Ok(world.counts)
+}
+
+fn run(world: &mut World) -> Result<(), Violation> {
+    world.after(Duration::ZERO, Event::Start);
+    let storm = world.rng.between(Duration::from_secs(5), STORM);
+    let first = world.rng.between(Duration::ZERO, Duration::from_secs(30));
+    world.after(first, Event::Disturb);
+    let first = world.rng.between(Duration::ZERO, Duration::from_secs(300));
+    world.after(first, Event::Operate);
+    world.run_until(storm)?;
+    calm(world)?;
+    if world.object.is_some() {
+        restart_unnoticed(world)?;
+    }
+    end(world)
+}
+
+fn calm(world: &mut World) -> Result<(), Violation> {
+    world.trace(|| "calm".to_owned());
+    world.weather = Weather::Calm;
+    world.operations = 0;
+    world.runtime_down = Duration::ZERO;
+    world.api_down = Duration::ZERO;
+    world.network_down = Duration::ZERO;
+    world.pulls_down = Duration::ZERO;
+    world.unhealthy = None;
+    world.after(Duration::from_secs(1), Event::Start);
+    world.run_until_quiet(world.now + SETTLE)?;
+    checks::converged(world)
+}
+
+/// A restart of the kubelet alone changes nothing in the status.
+fn restart_unnoticed(world: &mut World) -> Result<(), Violation> {
+    let before = reported(world);
+    world.kill_kubelet();
+    world.after(Duration::from_secs(1), Event::Start);
+    world.run_until(world.now + RESTART)?;
+    checks::converged(world)?;
+    let after = reported(world);
+    // The clock may have been set back by days: then the deadline comes when it comes.
+    let deadline = after.as_ref().is_some_and(|s| s.reason.as_deref() == Some("DeadlineExceeded"));
+    if before != after && !deadline && !world.source.is_static() {
+        return Err(Violation::new(format!(
+            "a restart of the kubelet changed the status:\n{}",
+            difference(&show(before.as_ref()), &show(after.as_ref()))
+        )));
+    }
+    Ok(())
+}
+
+fn reported(world: &World) -> Option<PodStatus> {
+    world.object.as_ref().and_then(|object| object.status.clone())
+}
+
+fn show(status: Option<&PodStatus>) -> String {
+    serde_json::to_string_pretty(&status).unwrap_or_default()
+}
+
+/// Lines that only one of two texts has.
+fn difference(before: &str, after: &str) -> String {
+    let only = |these: &str, those: &str, sign: char| -> String {
+        let those: Vec<_> = those.lines().collect();
+        these.lines().filter(|line| !those.contains(line)).map(|line| format!("{sign}{line}\n")).collect()
+    };
+    only(before, after, '-') + &only(after, before, '+')
+}
+
+fn end(world: &mut World) -> Result<(), Violation> {
+    world.trace(|| "deletion".to_owned());
+    let grace = i64::try_from(world.rng.below(30)).unwrap_or(1);
+    if world.source.is_static() {
+        world.object = None;
+    }
+    world.delete(grace);
+    world.refresh_mail();
+    world.run_until_quiet(world.now + END)?;
+    checks::gone(world)?;
+    if world.object.is_some() {
+        return Err(Violation::new("a deleted pod is still in the API"));
+    }
+    if world.kubelet.is_some() {
+        return Err(Violation::new("the worker of a pod that is gone still lives"));
+    }
+    Ok(())
+}

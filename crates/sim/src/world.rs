@@ -1,0 +1,262 @@
+//! The world around one pod: machine, runtime, API server, clocks, and everything that may go wrong with them.
+//!
+//! Virtual time jumps from event to event. Nothing here decides about the pod; that is [`crate::kubelet`]'s call to
+//! `lifecycle::decide`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::{
+    Action, ActionKey, Admission, ContainerId, Done, Failure, FailureStep, PodSource, Tick, action::Pulled,
+    observation::RuntimeState,
+};
+
+use crate::{
+    Options, Violation,
+    kubelet::Kubelet,
+    rng::Rng,
+    runtime::{Runtime, Script},
+};
+
+/// How long a call that nobody answers takes to fail.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What happens next.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// An action takes effect.
+    Effect(u64),
+    /// An action is answered.
+    Answer(u64),
+    /// The worker of this kubelet looks at its pod.
+    Look(u64),
+    /// The same, when its wake-up is still the newest.
+    Wake(u64, u64),
+    /// A container ends by itself.
+    Exit(ContainerId, i32),
+    /// Something goes wrong.
+    Disturb,
+    /// Somebody changes the pod.
+    Operate,
+    /// The kubelet starts.
+    Start,
+    /// The periodic look for leftovers nobody owns, and the periodic look at the pod.
+    Relist(u64),
+    /// The newest status is written.
+    Patch(u64),
+    /// The API object is deleted after the pod ended.
+    DeleteObject(u64),
+}
+
+/// Directories, cgroup, volumes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Host {
+    /// Pod directories exist.
+    pub(crate) dirs: bool,
+    /// Pod cgroup exists.
+    pub(crate) cgroup: bool,
+    /// Volumes are mounted.
+    pub(crate) volumes: bool,
+}
+
+/// Whether things go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    Storm,
+    Calm,
+}
+
+pub(crate) struct World {
+    pub(crate) options: Options,
+    pub(crate) rng: Rng,
+    pub(crate) now: Duration,
+    shift: SignedDuration,
+    queue: BTreeMap<(Duration, u64), Event>,
+    serial: u64,
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    pub(crate) runtime: Runtime,
+    pub(crate) host: Host,
+    /// The object in the API server.
+    pub(crate) object: Option<Pod>,
+    pub(crate) kubelet: Option<Kubelet>,
+    pub(crate) generation: u64,
+    pub(crate) weather: Weather,
+    pub(crate) runtime_down: Duration,
+    pub(crate) api_down: Duration,
+    pub(crate) network_down: Duration,
+    pub(crate) pulls_down: Duration,
+    /// A running container whose liveness probe fails.
+    pub(crate) unhealthy: Option<ContainerId>,
+    pub(crate) operations: u64,
+    pub(crate) admission: Admission,
+    pub(crate) source: PodSource,
+    pub(crate) counts: Counts,
+}
+
+/// Figures of one life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Calls of `decide`.
+    pub decisions: u64,
+    /// Actions run.
+    pub actions: u64,
+    /// Faults injected.
+    pub faults: u64,
+    /// Kubelet starts.
+    pub starts: u64,
+    /// Largest state seen.
+    pub weight: usize,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.decisions += other.decisions;
+        self.actions += other.actions;
+        self.faults += other.faults;
+        self.starts += other.starts;
+        self.weight = self.weight.max(other.weight);
+    }
+}
+
+impl World {
+    pub(crate) fn new(options: Options, mut rng: Rng, pod: Pod) -> Self {
+        let operations = rng.below(4);
+        let admission = if rng.percent(3) {
+            Admission::Rejected { reason: "OutOfcpu".to_owned(), message: "no room".to_owned() }
+        } else {
+            Admission::Admitted
+        };
+        let source = if rng.percent(10) { PodSource::File } else { PodSource::Api };
+        Self {
+            options,
+            rng,
+            now: Duration::ZERO,
+            shift: SignedDuration::ZERO,
+            queue: BTreeMap::new(),
+            serial: 0,
+            jobs: BTreeMap::new(),
+            runtime: Runtime::default(),
+            host: Host::default(),
+            object: Some(pod),
+            kubelet: None,
+            generation: 0,
+            weather: if options.fault_free { Weather::Calm } else { Weather::Storm },
+            runtime_down: Duration::ZERO,
+            api_down: Duration::ZERO,
+            network_down: Duration::ZERO,
+            pulls_down: Duration::ZERO,
+            unhealthy: None,
+            operations,
+            admission,
+            source,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        Tick { mono: self.now, wall: self.wall() }
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        // 2026-01-01T00:00:00Z, a day like any other.
+        let began = Timestamp::from_second(1_767_225_600).unwrap_or_default();
+        let mono = SignedDuration::try_from(self.now).unwrap_or_default();
+        began.saturating_add(mono).and_then(|at| at.saturating_add(self.shift)).unwrap_or_default()
+    }
+
+    pub(crate) fn jump_clock(&mut self, by: SignedDuration) {
+        self.shift = self.shift.saturating_add(by);
+    }
+
+    pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
+        if self.options.trace {
+            println!("{:>12.3} {}", self.now.as_secs_f64(), what());
+        }
+    }
+
+    pub(crate) fn at(&mut self, when: Duration, event: Event) {
+        self.serial += 1;
+        self.queue.insert((when.max(self.now), self.serial), event);
+    }
+
+    pub(crate) fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now.saturating_add(delay), event);
+    }
+
+    /// Runs until nothing is left to happen but periodic looks, at most until a time.
+    pub(crate) fn run_until_quiet(&mut self, end: Duration) -> Result<(), Violation> {
+        // One periodic look at the least: what no event told of is found by it.
+        let mut step = Duration::from_secs(250);
+        while self.now < end {
+            self.run_until((self.now + step).min(end))?;
+            if self.quiet() {
+                break;
+            }
+            step = Duration::from_secs(60);
+        }
+        Ok(())
+    }
+
+    fn quiet(&self) -> bool {
+        let stirs = |event: &Event| match event {
+            Event::Relist(_) => false,
+            Event::Look(generation) | Event::Wake(generation, _) | Event::Patch(generation) => {
+                *generation == self.generation && self.kubelet.is_some()
+            }
+            Event::Exit(id, _) => self.runtime.running().any(|c| c.id == *id),
+            _ => true,
+        };
+        self.idle() && self.jobs.is_empty() && !self.queue.values().any(stirs)
+    }
+
+    /// Runs until a time.
+    pub(crate) fn run_until(&mut self, end: Duration) -> Result<(), Violation> {
+        while let Some((&(when, serial), _)) = self.queue.first_key_value() {
+            if when > end {
+                break;
+            }
+            let Some(event) = self.queue.remove(&(when, serial)) else { break };
+            self.now = when;
+            self.happen(event)?;
+        }
+        self.now = self.now.max(end);
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Effect(job) => self.take_effect(job)?,
+            Event::Answer(job) => self.answer(job)?,
+            Event::Look(generation) => self.look(generation)?,
+            Event::Wake(generation, serial) => self.wake(generation, serial)?,
+            Event::Exit(id, code) => {
+                let now = self.wall();
+                self.trace(|| format!("container {id} ends with {code}"));
+                self.runtime.exit(&id, code, "Error", now);
+                self.runtime_event();
+            }
+            Event::Disturb => self.disturb(),
+            Event::Operate => self.operate(),
+            Event::Start => self.start_kubelet(),
+            Event::Relist(generation) => self.relist(generation),
+            Event::Patch(generation) => self.patch(generation)?,
+            Event::DeleteObject(generation) => self.delete_object(generation)?,
+        }
+        Ok(())
+    }
+
+    /// The runtime tells of a change: late, twice, or not at all.
+    pub(crate) fn runtime_event(&mut self) {
+        let generation = self.generation;
+        if self.weather == Weather::Storm && self.rng.percent(20) {
+            return;
+        }
+        let delay = Duration::from_millis(self.rng.below(50));
+        self.after(delay, Event::Look(generation));
+        if self.weather == Weather::Storm && self.rng.percent(10) {
+            let delay = Duration::from_millis(self.rng.below(3000));
+            self.after(delay, Event::Look(generation));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Why a volume cannot be set up: the text after `MountVolume.SetUp failed for volume "v" : `.
+
+use std::{io, path::PathBuf};
+
+use lifecycle::spec::{field_ref::FieldError, resource_ref::ResourceError};
+use linux::{mounts::MountError, safe_path::SafePathError};
+use seams::ObjectError;
+
+use crate::{layout::LayoutError, ownership::OwnershipError, payload::PathError};
+
+/// A failed step of setting a volume up, with what it was about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetUpError {
+    /// The pod or volume has a name that is no file name.
+    #[error("{0}")]
+    Layout(LayoutError),
+    /// A directory or file of the volume.
+    #[error("{0}")]
+    Path(SafePathError),
+    /// A mount.
+    #[error("{0}")]
+    Mount(MountError),
+    /// A plain operation on a file.
+    #[error("{operation} {path}: {}", os_text(.cause))]
+    File {
+        /// As a verb: `mkdir`, `write`.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// System's answer.
+        cause: io::Error,
+    },
+    /// Group ownership.
+    #[error("{0}")]
+    Ownership(OwnershipError),
+    /// Group ownership of files about to be published.
+    #[error("{0}")]
+    Publish(String),
+    /// A path inside the volume.
+    #[error("{0}")]
+    Payload(PathError),
+    /// A config map, secret or token that could not be had.
+    #[error("{0}")]
+    Object(ObjectError),
+    /// No API server, and the volume wants something from it.
+    #[error("couldn't get {kind} {namespace}/{name}, no kubeClient defined")]
+    NoApi {
+        /// `configMap`, `secret`.
+        kind: &'static str,
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// No API server, and the volume is projected from it.
+    #[error("cannot setup projected volume {volume} because kube client is not configured")]
+    ProjectedNoApi {
+        /// Volume.
+        volume: String,
+    },
+    /// A key that is not in the config map.
+    #[error("configmap references non-existent config key: {0}")]
+    ConfigMapKey(String),
+    /// A key that is not in the secret.
+    #[error("references non-existent secret key: {0}")]
+    SecretKey(String),
+    /// The API always sets a default mode.
+    #[error("no defaultMode used, not even the default value for it")]
+    NoDefaultMode,
+    /// A field for a downward API file.
+    #[error("{0}")]
+    Field(FieldError),
+    /// A resource for a downward API file.
+    #[error("{0}")]
+    Resource(ResourceError),
+    /// A token that could not be had for the first time.
+    #[error("failed to fetch token: {0}")]
+    Token(ObjectError),
+    /// A token that ran out and could not be replaced.
+    #[error("token of service account {namespace}/{service_account} expired and refresh failed: {cause}")]
+    TokenExpired {
+        /// Namespace.
+        namespace: String,
+        /// Service account.
+        service_account: String,
+        /// Why.
+        cause: ObjectError,
+    },
+    /// The API server answered a token request without a token.
+    #[error("the API server returned no token for service account {namespace}/{service_account}")]
+    NoToken {
+        /// Namespace.
+        namespace: String,
+        /// Service account.
+        service_account: String,
+    },
+    /// `emptyDir.medium`.
+    #[error("unknown storage medium {medium:?}")]
+    Medium {
+        /// As written.
+        medium: String,
+    },
+    /// A quantity that does not parse.
+    #[error("size limit {0:?} is not a quantity")]
+    Size(String),
+    /// `..` in a `hostPath`.
+    #[error("invalid HostPath `{0}`: must not contain '..'")]
+    HostPathBackstep(String),
+    /// A `hostPath` of another type.
+    #[error("hostPath type check failed: {path} is not a {expected}, it's a {found}")]
+    HostPathType {
+        /// Path.
+        path: String,
+        /// Wanted.
+        expected: &'static str,
+        /// Found, as the API names it.
+        found: &'static str,
+    },
+    /// A `hostPath` that cannot be looked at.
+    #[error("hostPath type check failed, {path} is not a {expected}, unable to determine its type: {cause}")]
+    HostPathUnknown {
+        /// Path.
+        path: String,
+        /// Wanted.
+        expected: &'static str,
+        /// Why.
+        cause: String,
+    },
+    /// A `hostPath.type` that does not exist.
+    #[error("{0} is an invalid volume type")]
+    HostPathKind(String),
+    /// A mount path that begins with `..`.
+    #[error("invalid container mount point {0}")]
+    MountPoint(String),
+    /// A kind of volume, or of projection, that this kubelet does not have.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Several of the above: a projected volume reports all of its sources.
+    #[error("[{}]", texts(.0))]
+    Several(Vec<SetUpError>),
+}
+
+fn texts(errors: &[SetUpError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+/// One error of several: each text once, brackets only around more than one.
+pub(crate) fn aggregate(errors: Vec<SetUpError>) -> Option<SetUpError> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut distinct: Vec<SetUpError> =
+        errors.into_iter().filter(|error| seen.insert(error.to_string())).collect();
+    match distinct.len() {
+        0 | 1 => distinct.pop(),
+        _ => Some(SetUpError::Several(distinct)),
+    }
+}
+
+/// The system's answer in the form upstream prints it: lower case, without the number.
+pub(crate) fn os_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+impl From<SafePathError> for SetUpError {
+    fn from(error: SafePathError) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl From<MountError> for SetUpError {
+    fn from(error: MountError) -> Self {
+        Self::Mount(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_errors_are_listed_once_each() {
+        let key = |name: &str| SetUpError::SecretKey(name.into());
+        assert!(aggregate(vec![]).is_none());
+        let text = |errors| aggregate(errors).unwrap().to_string();
+        assert_eq!(text(vec![key("a"), key("a")]), "references non-existent secret key: a");
+        assert_eq!(
+            text(vec![key("a"), key("b")]),
+            "[references non-existent secret key: a, references non-existent secret key: b]"
+        );
+    }
+
+    #[test]
+    fn system_answers_look_like_upstreams() {
+        assert_eq!(os_text(&io::Error::from_raw_os_error(2)), "no such file or directory");
+    }
+}

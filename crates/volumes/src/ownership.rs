@@ -1,0 +1,166 @@
+//! `fsGroup`: a volume's files belong to the pod's group (contract §14.1).
+//!
+//! Everything in the tree gets the group; files get `rw-` for it, directories `rwx` and set-group-id, or the
+//! read-only halves of these. `fsGroupChangePolicy` does not matter here: upstream ignores it for every kind of volume
+//! that this crate has.
+//!
+//! The tree is walked by descriptor: a link is changed itself, never what it points to, and other filesystems are left
+//! alone.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::PathBuf,
+};
+
+use linux::{mounts::fd_path, safe_path::SafeRoot};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, chmod, chownat, fstat, openat},
+    io::Errno,
+};
+
+/// What containers do with the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// They read.
+    ReadOnly,
+    /// They write, too.
+    ReadWrite,
+}
+
+/// A file whose group could not be changed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot give {path} to group {group} (fsGroup): {cause}")]
+pub(crate) struct OwnershipError {
+    path: PathBuf,
+    group: u32,
+    cause: io::Error,
+}
+
+/// A directory on the way down.
+struct Level {
+    name: OsString,
+    fd: OwnedFd,
+    left: Vec<OsString>,
+}
+
+fn entries(directory: impl AsFd) -> Result<Vec<OsString>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Changes one object, given by an `O_PATH` or ordinary descriptor.
+fn change(fd: &OwnedFd, group: u32, access: Access) -> Result<(), Errno> {
+    let seen = fstat(fd)?;
+    chownat(fd, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
+    let kind = FileType::from_raw_mode(seen.st_mode);
+    if kind == FileType::Symlink {
+        return Ok(());
+    }
+    let mut mask = match access {
+        Access::ReadOnly => 0o440,
+        Access::ReadWrite => 0o660,
+    };
+    if kind == FileType::Directory {
+        mask |= 0o2110;
+    }
+    // chmod(2) on the descriptor's magic link: fchmod(2) does not take an O_PATH descriptor.
+    chmod(fd_path(fd.as_fd()), Mode::from_raw_mode((seen.st_mode & 0o7777) | mask))
+}
+
+/// Gives a volume to a group, children before parents.
+pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(), OwnershipError> {
+    let failed = |levels: &[Level], name: &OsStr, errno: Errno| {
+        let mut path = volume.path().to_path_buf();
+        path.extend(levels.iter().skip(1).map(|level| &level.name));
+        path.push(name);
+        OwnershipError { path, group, cause: errno.into() }
+    };
+    let open = |parent: &dyn AsFd, name: &OsStr| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(parent.as_fd(), name, flags, Mode::empty())
+    };
+    let enter = |parent: &dyn AsFd, name: &OsStr| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(parent.as_fd(), name, flags, Mode::empty())?;
+        let left = entries(&fd)?;
+        Ok::<_, Errno>((fd, left))
+    };
+    let top = OsStr::new(".");
+    let (fd, left) = enter(volume, top).map_err(|errno| failed(&[], top, errno))?;
+    let device = fstat(&fd).map_err(|errno| failed(&[], top, errno))?.st_dev;
+    let mut levels = vec![Level { name: OsString::new(), fd, left }];
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.left.pop() else {
+            let Some(done) = levels.pop() else { break };
+            change(&done.fd, group, access).map_err(|errno| failed(&levels, &done.name, errno))?;
+            continue;
+        };
+        let step = match open(&level.fd, &name).and_then(|fd| Ok((fstat(&fd)?, fd))) {
+            Ok((seen, _)) if seen.st_dev != device => Ok(None),
+            Ok((seen, _)) if FileType::from_raw_mode(seen.st_mode) == FileType::Directory => {
+                enter(&level.fd, &name).map(Some)
+            }
+            Ok((_, fd)) => change(&fd, group, access).map(|()| None),
+            Err(errno) => Err(errno),
+        };
+        match step {
+            Ok(Some((fd, left))) => levels.push(Level { name, fd, left }),
+            // Gone, or replaced under our hands by something else: not part of this volume any more.
+            Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(errno) => return Err(failed(&levels, &name, errno)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &std::path::Path) -> (u32, u32) {
+        let seen = path.symlink_metadata().unwrap();
+        (seen.mode() & 0o7777, seen.gid())
+    }
+
+    #[test]
+    fn the_tree_gets_the_group_and_links_are_not_followed() {
+        assert!(rustix::process::geteuid().is_root(), "this test changes groups: run it as root");
+        let scratch = tempfile::tempdir().unwrap();
+        let volume = scratch.path().join("volume");
+        std::fs::create_dir_all(volume.join("a/b")).unwrap();
+        let victim = scratch.path().join("victim");
+        for file in [victim.clone(), volume.join("a/b/file")] {
+            std::fs::write(&file, "x").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        for directory in ["", "a", "a/b"] {
+            std::fs::set_permissions(volume.join(directory), std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        symlink(&victim, volume.join("a/link")).unwrap();
+
+        apply(&SafeRoot::open(&volume).unwrap(), 4321, Access::ReadWrite).unwrap();
+        assert_eq!(mode(&volume), (0o2770, 4321));
+        assert_eq!(mode(&volume.join("a/b")), (0o2770, 4321));
+        assert_eq!(mode(&volume.join("a/b/file")), (0o660, 4321));
+        assert_eq!(mode(&volume.join("a/link")).1, 4321);
+        assert_eq!(mode(&victim), (0o600, 0));
+
+        std::fs::set_permissions(volume.join("a/b/file"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        apply(&SafeRoot::open(&volume).unwrap(), 1234, Access::ReadOnly).unwrap();
+        assert_eq!(mode(&volume.join("a/b/file")), (0o640, 1234));
+    }
+}

@@ -1,0 +1,212 @@
+//! All volumes of all pods: the implementation of [`Volumes`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Volume};
+use lifecycle::{PodUid, spec::quote::go_quote};
+use linux::safe_path::SafeRoot;
+use seams::{
+    Clock, Objects, VolumeError, Volumes,
+    volumes::{MountedVolume, VolumeContext},
+};
+
+use crate::{
+    empty_dir::Medium, error::SetUpError, lanes::Lanes, layout::PodPaths, sub_path, teardown, tokens::Tokens,
+};
+
+mod plan;
+mod set_up;
+
+use plan::{Failed, Plan, Planner};
+
+/// Settings that do not change while the kubelet runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `--root-dir`, `/var/lib/kubelet` by default. Pods are below `pods`.
+    pub root_dir: PathBuf,
+}
+
+/// The volumes of all pods.
+pub struct PodVolumes {
+    config: Config,
+    objects: Option<Arc<dyn Objects>>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    lanes: Lanes,
+}
+
+impl PodVolumes {
+    /// Volumes below `config.root_dir`. Without `objects` (standalone), volumes that need the API server fail with a
+    /// clear text.
+    #[must_use]
+    pub fn new(config: Config, objects: Option<Arc<dyn Objects>>, clock: Arc<dyn Clock>) -> Self {
+        Self { config, objects, clock, tokens: Tokens::default(), lanes: Lanes::default() }
+    }
+}
+
+/// Opens the root directory under its real path: mount points are compared as text.
+fn open_root(root_dir: &Path) -> Result<SafeRoot, String> {
+    let real = root_dir
+        .canonicalize()
+        .map_err(|error| format!("the root directory {} is not there: {error}", root_dir.display()))?;
+    SafeRoot::open(&real).map_err(|error| error.to_string())
+}
+
+/// Names of the volumes that a container uses. The others are left alone, as upstream does: a pod may list a config
+/// map that does not exist as long as nobody mounts it.
+fn used_names(pod: &Pod) -> BTreeSet<&str> {
+    let Some(spec) = pod.spec.as_ref() else {
+        return BTreeSet::new();
+    };
+    let mut names = BTreeSet::new();
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
+        names.extend(container.volume_devices.iter().flatten().map(|device| device.name.as_str()));
+        // A file of variables is read by the kubelet: its volume need not be mounted by this very container.
+        let sources = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+        names.extend(sources.filter_map(|s| s.file_key_ref.as_ref()).map(|file| file.volume_name.as_str()));
+    }
+    for container in spec.ephemeral_containers.iter().flatten() {
+        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
+    }
+    names
+}
+
+fn set_up_failed(volume: &str, message: String) -> VolumeError {
+    VolumeError::SetUp { volume: volume.to_owned(), message }
+}
+
+type Mounted = Result<BTreeMap<String, MountedVolume>, Vec<VolumeError>>;
+
+/// The blocking half of a mount: every plan, one after the other.
+fn carry_out(
+    root_dir: &Path,
+    pod: &Pod,
+    plans: Vec<(String, Result<Plan, Failed>)>,
+    now: Timestamp,
+) -> Mounted {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let ready = open_root(root_dir).and_then(|root| {
+        let paths = PodPaths::new(uid).map_err(|error| error.to_string())?;
+        Ok((root, paths))
+    });
+    let (root, paths) = match ready {
+        Ok(ready) => ready,
+        Err(message) => {
+            return Err(plans.iter().map(|(volume, _)| set_up_failed(volume, message.clone())).collect());
+        }
+    };
+    let worker = set_up::Worker { root: &root, paths: &paths, pod, now };
+    let mut mounted = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (volume, plan) in plans {
+        let result = match plan {
+            Ok(plan) => worker.set_up(&volume, plan),
+            Err(Failed::Kind(kind)) => {
+                errors.push(VolumeError::Unsupported { volume, kind });
+                continue;
+            }
+            Err(Failed::Contents { plugin, error }) => worker.serve_old(&volume, plugin, error),
+            Err(Failed::Other(error)) => Err(error),
+        };
+        match result {
+            Ok(found) => {
+                mounted.insert(volume, found);
+            }
+            Err(error) => errors.push(set_up_failed(&volume, error.to_string())),
+        }
+    }
+    if errors.is_empty() { Ok(mounted) } else { Err(errors) }
+}
+
+#[async_trait]
+impl Volumes for PodVolumes {
+    async fn mount(&self, pod: &Arc<Pod>, context: &VolumeContext) -> Mounted {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let now = self.clock.now().wall;
+        let planner = Planner {
+            pod: pod.as_ref(),
+            objects: self.objects.as_deref(),
+            tokens: &self.tokens,
+            allocatable: &context.allocatable,
+            now,
+        };
+        let used = used_names(pod);
+        let volumes: Vec<&Volume> = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten())
+            .filter(|volume| used.contains(volume.name.as_str()))
+            .collect();
+        let names: Vec<String> = volumes.iter().map(|volume| volume.name.clone()).collect();
+        let plans = futures::future::join_all(volumes.iter().map(|volume| planner.plan(volume))).await;
+        let plans: Vec<_> = names.iter().cloned().zip(plans).collect();
+        let (root_dir, pod) = (self.config.root_dir.clone(), Arc::clone(pod));
+        match self.lanes.run(&uid, move || carry_out(&root_dir, &pod, plans, now)).await {
+            Ok(result) => result,
+            Err(error) => Err(names.iter().map(|name| set_up_failed(name, error.to_string())).collect()),
+        }
+    }
+
+    async fn sub_path(
+        &self,
+        pod: &PodUid,
+        volume: &str,
+        root: &Path,
+        sub_path: &str,
+        container: &str,
+        index: usize,
+        // The runtime mounts it read only; the bind stays writable, so that a relabel reaches it.
+        _read_only: bool,
+    ) -> Result<PathBuf, VolumeError> {
+        let hidden = || {
+            let (volume, container) = (go_quote(volume), go_quote(container));
+            format!("failed to prepare subPath for volumeMount {volume} of container {container}")
+        };
+        let (root_dir, uid, name) =
+            (self.config.root_dir.clone(), pod.as_str().to_owned(), volume.to_owned());
+        let (volume_root, path, owner) = (root.to_path_buf(), sub_path.to_owned(), container.to_owned());
+        let work = move || -> Result<PathBuf, String> {
+            let root = open_root(&root_dir)?;
+            let paths = PodPaths::new(&uid).map_err(|error| error.to_string())?;
+            let request = sub_path::Request {
+                root: &root,
+                pod: &paths,
+                volume: &name,
+                volume_root: &volume_root,
+                path: &path,
+                container: &owner,
+                index,
+            };
+            sub_path::prepare(&request).map_err(|error| error.to_string())
+        };
+        let result = self.lanes.run(pod.as_str(), work).await.map_err(|error| error.to_string());
+        result.and_then(|result| result).map_err(|cause| {
+            tracing::error!(pod = %pod, volume, container, sub_path, error = cause, "cannot prepare a subPath");
+            set_up_failed(volume, hidden())
+        })
+    }
+
+    async fn unmount(&self, uid: &PodUid) -> Result<(), Vec<VolumeError>> {
+        self.tokens.forget(uid.as_str());
+        let whole_pod = |message: String| vec![VolumeError::TearDown { volume: "*".to_owned(), message }];
+        let (root_dir, name) = (self.config.root_dir.clone(), uid.as_str().to_owned());
+        let work = move || {
+            let root = open_root(&root_dir).map_err(whole_pod)?;
+            let paths = PodPaths::new(&name).map_err(|error| whole_pod(error.to_string()))?;
+            teardown::tear_down(&root, &paths)
+        };
+        self.lanes.run(uid.as_str(), work).await.unwrap_or_else(|error| Err(whole_pod(error.to_string())))
+    }
+
+    fn refresh_after(&self, uid: &PodUid) -> Option<Duration> {
+        self.tokens.refresh_after(uid.as_str(), self.clock.now().wall)
+    }
+}

@@ -1,0 +1,134 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use k8s_openapi::{
+    api::{
+        authentication::v1::TokenRequestStatus,
+        core::v1::{ConfigMap, Pod, Secret, Service},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+
+/// Gives out numbered tokens that live for an hour from `now`, or fails.
+struct Issuer {
+    count: AtomicUsize,
+    now: Mutex<Timestamp>,
+    failing: Mutex<bool>,
+}
+
+#[async_trait]
+impl Objects for Issuer {
+    fn register(&self, _pod: &Pod) {}
+    fn unregister(&self, _uid: &str) {}
+    async fn config_map(&self, _: &str, _: &str) -> Result<Arc<ConfigMap>, ObjectError> {
+        Err(ObjectError::Unavailable("not here".into()))
+    }
+    async fn secret(&self, _: &str, _: &str) -> Result<Arc<Secret>, ObjectError> {
+        Err(ObjectError::Unavailable("not here".into()))
+    }
+    async fn token(&self, _: &str, _: &str, request: &TokenRequest) -> Result<TokenRequest, ObjectError> {
+        if *self.failing.lock() {
+            return Err(ObjectError::Unavailable("refused".into()));
+        }
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let mut answer = request.clone();
+        let seconds = answer.spec.as_ref().unwrap().expiration_seconds.unwrap();
+        answer.status = Some(TokenRequestStatus {
+            token: Some(format!("token-{number}")),
+            expiration_timestamp: Some(Time(*self.now.lock() + SignedDuration::from_secs(seconds))),
+        });
+        Ok(answer)
+    }
+    fn services(&self) -> watch::Receiver<Option<Arc<BTreeMap<(String, String), Arc<Service>>>>> {
+        watch::channel(None).1
+    }
+    fn changes(&self) -> mpsc::Receiver<String> {
+        mpsc::channel(1).1
+    }
+}
+
+fn start() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+fn key(uid: &str, audience: &str, seconds: i64) -> TokenKey {
+    TokenKey {
+        pod_uid: uid.into(),
+        pod_name: "web".into(),
+        namespace: "ns".into(),
+        service_account: "robot".into(),
+        audience: audience.into(),
+        seconds: Some(seconds),
+    }
+}
+
+fn issuer() -> Issuer {
+    Issuer { count: AtomicUsize::new(0), now: Mutex::new(start()), failing: Mutex::new(false) }
+}
+
+#[test]
+fn renewal_is_due_at_four_fifths_or_a_day() {
+    let none = SignedDuration::ZERO;
+    let after = |seconds: i64| {
+        let expires = start() + SignedDuration::from_secs(seconds);
+        due(expires, seconds, none).duration_since(start()).as_secs()
+    };
+    assert_eq!(after(3600), 2880);
+    assert_eq!(after(600), 480);
+    assert_eq!(after(100 * 3600), 24 * 3600);
+    let late = due(start() + SignedDuration::from_secs(3600), 3600, SignedDuration::from_secs(9));
+    assert_eq!(late.duration_since(start()).as_secs(), 2871);
+    for token in ["", "a", "b", "eyJhbGciOi"] {
+        assert!(jitter(token) < SignedDuration::from_secs(10));
+    }
+}
+
+#[tokio::test]
+async fn one_token_serves_until_it_is_due() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    let get = async |key: &TokenKey, seconds: i64| {
+        let now = start() + SignedDuration::from_secs(seconds);
+        *issuer.now.lock() = now;
+        tokens.get(&issuer, key, now).await.map_err(|error| error.to_string())
+    };
+    let hour = key("u1", "", 3600);
+    assert_eq!(get(&hour, 0).await.unwrap(), "token-0");
+    assert_eq!(get(&hour, 2860).await.unwrap(), "token-0");
+    assert_eq!(get(&key("u1", "vault", 3600), 0).await.unwrap(), "token-1");
+    assert_eq!(get(&key("u2", "", 3600), 0).await.unwrap(), "token-2");
+    assert_eq!(get(&hour, 2881).await.unwrap(), "token-3");
+    assert_eq!(get(&hour, 2882).await.unwrap(), "token-3");
+
+    // Renewal fails: the old one serves while it lives.
+    *issuer.failing.lock() = true;
+    assert_eq!(get(&hour, 2881 + 3599).await.unwrap(), "token-3");
+    assert_eq!(
+        get(&hour, 2881 + 3601).await.unwrap_err(),
+        "token of service account ns/robot expired and refresh failed: refused"
+    );
+    assert_eq!(get(&key("u3", "", 3600), 0).await.unwrap_err(), "failed to fetch token: refused");
+}
+
+#[tokio::test]
+async fn refresh_times_and_forgetting() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    assert_eq!(tokens.refresh_after("u1", start()), None);
+    tokens.get(&issuer, &key("u1", "", 3600), start()).await.ok().unwrap();
+    tokens.get(&issuer, &key("u1", "x", 600), start()).await.ok().unwrap();
+    let first = tokens.refresh_after("u1", start()).unwrap();
+    assert!((Duration::from_secs(470)..=Duration::from_secs(480)).contains(&first), "{first:?}");
+    let late = start() + SignedDuration::from_secs(599);
+    assert_eq!(tokens.refresh_after("u1", late), Some(Duration::from_secs(1)));
+    tokens.forget("u1");
+    assert_eq!(tokens.refresh_after("u1", start()), None);
+    assert_eq!(tokens.get(&issuer, &key("u1", "", 3600), start()).await.ok().unwrap(), "token-2");
+}
