@@ -150,7 +150,16 @@ impl EventSink {
         let namespace = about.namespace.clone().unwrap_or_default();
         let name = about.name.clone().unwrap_or_default();
         let kind = about.kind.clone().unwrap_or_default();
-        tracing::info!(kind, namespace, name, field_path = about.field_path, warning, reason, message, "event");
+        tracing::info!(
+            kind,
+            namespace,
+            name,
+            field_path = about.field_path,
+            warning,
+            reason,
+            message,
+            "event"
+        );
         let Some(queue) = &self.inner.queue else { return };
         let now = self.inner.clock.now();
         let event = self.event(about, warning, reason, message, now);
@@ -165,8 +174,16 @@ impl EventSink {
         }
     }
 
-    fn event(&self, about: ObjectReference, warning: bool, reason: &str, message: String, now: Tick) -> Event {
-        let namespace = about.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
+    fn event(
+        &self,
+        about: ObjectReference,
+        warning: bool,
+        reason: &str,
+        message: String,
+        now: Tick,
+    ) -> Event {
+        let namespace =
+            about.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
         let time = Time(now.wall);
         Event {
             metadata: ObjectMeta {

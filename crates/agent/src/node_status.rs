@@ -107,7 +107,9 @@ impl NodeSettings {
     /// Chooses the node's addresses.
     pub fn addresses(&self, reported: &[NodeAddress]) -> Result<AddressChoice, String> {
         let network = (self.network)()?;
-        let resolved = resolve(&self.registration.hostname);
+        // Asking a resolver may take long, and its answer counts only where no address was given.
+        let given = self.node_ips.iter().any(|ip| !ip.is_unspecified());
+        let resolved = if given { Vec::new() } else { resolve(&self.registration.hostname) };
         let inputs = AddressInputs {
             node_name: &self.registration.node_name,
             hostname: &self.registration.hostname,
@@ -302,7 +304,7 @@ impl Keeper {
             None => base.clone(),
         };
         // Spreads forced reports of nodes that changed together; any cheap source will do.
-        let random = f64::from(u32::try_from(now.wall.subsec_nanosecond().unsigned_abs() % 1000).unwrap_or(0)) / 1000.0;
+        let random = f64::from(now.wall.subsec_nanosecond().unsigned_abs() % 1000) / 1000.0;
         self.clock = self.clock.reported(now.mono, due, random);
         Ok(node)
     }

@@ -141,7 +141,10 @@ impl Api {
     }
 
     async fn send(&self, purpose: Purpose, request: &Request<Bytes>) -> Result<Response<Body>, ApiError> {
-        self.transport.send(purpose, request).await.map_err(|e: TransportError| self.unreachable(&e.to_string()))
+        self.transport
+            .send(purpose, request)
+            .await
+            .map_err(|e: TransportError| self.unreachable(&e.to_string()))
     }
 
     async fn accepted(&self, response: Response<Body>) -> Result<Body, ApiError> {

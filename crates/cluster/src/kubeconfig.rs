@@ -196,7 +196,8 @@ impl Access {
     fn from_file(path: &Path, config: Kubeconfig) -> Result<Self, KubeconfigError> {
         let current = config.current_context.unwrap_or_default();
         let context = file::find(path, "context", "current-context", config.contexts, &current)?;
-        let cluster = file::find(path, "cluster", "contexts[].context.cluster", config.clusters, &context.cluster)?;
+        let cluster =
+            file::find(path, "cluster", "contexts[].context.cluster", config.clusters, &context.cluster)?;
         let user = if context.user.is_empty() {
             AuthInfo::default()
         } else {
@@ -209,7 +210,11 @@ impl Access {
         let server_name = match cluster.tls_server_name.as_deref() {
             None | Some("") => None,
             Some(name) => Some(ServerName::try_from(name.to_owned()).map_err(|e| {
-                reader.field("clusters[].cluster.tls-server-name", e.to_string(), "give a DNS name or an IP address")
+                reader.field(
+                    "clusters[].cluster.tls-server-name",
+                    e.to_string(),
+                    "give a DNS name or an IP address",
+                )
             })?),
         };
         let login = reader.login(user)?;
@@ -347,7 +352,12 @@ impl Reader<'_> {
         }
     }
 
-    fn server(&self, cluster: &ClusterInfo, trust: &Trust, identity: bool) -> Result<Server, KubeconfigError> {
+    fn server(
+        &self,
+        cluster: &ClusterInfo,
+        trust: &Trust,
+        identity: bool,
+    ) -> Result<Server, KubeconfigError> {
         const FIELD: &str = "clusters[].cluster.server";
         const HINT: &str = "write it as https://host:port";
         if cluster.proxy_url.as_deref().is_some_and(|p| !p.is_empty()) {

@@ -143,7 +143,9 @@ async fn look_after_files(access: Arc<Access>, transports: [Arc<Transport>; 2], 
         tokio::time::sleep(LOOK_AT_FILES).await;
         for transport in &transports {
             if transport.reset_if_rotated() {
-                tracing::info!("credential files of the kubeconfig changed; connecting again with the new ones");
+                tracing::info!(
+                    "credential files of the kubeconfig changed; connecting again with the new ones"
+                );
             }
         }
     }

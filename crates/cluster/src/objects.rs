@@ -155,7 +155,8 @@ impl Store {
     async fn get(&self, key: Key) -> Result<Object, ObjectError> {
         let slot = {
             let inner = self.inner.lock();
-            if let (ChangeDetection::Cache { ttl }, Some((read_at, object))) = (self.strategy, inner.kept.get(&key))
+            if let (ChangeDetection::Cache { ttl }, Some((read_at, object))) =
+                (self.strategy, inner.kept.get(&key))
                 && read_at.elapsed() < ttl
             {
                 return Ok(object.clone());
@@ -249,14 +250,18 @@ impl Objects for ApiCluster {
     async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ConfigMap>, ObjectError> {
         match self.store.get(key(Kind::ConfigMap, namespace, name)).await? {
             Object::ConfigMap(object) => Ok(object),
-            Object::Secret(_) => Err(ObjectError::Unavailable("a secret in the place of a config map".to_owned())),
+            Object::Secret(_) => {
+                Err(ObjectError::Unavailable("a secret in the place of a config map".to_owned()))
+            }
         }
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Secret>, ObjectError> {
         match self.store.get(key(Kind::Secret, namespace, name)).await? {
             Object::Secret(object) => Ok(object),
-            Object::ConfigMap(_) => Err(ObjectError::Unavailable("a config map in the place of a secret".to_owned())),
+            Object::ConfigMap(_) => {
+                Err(ObjectError::Unavailable("a config map in the place of a secret".to_owned()))
+            }
         }
     }
 
@@ -293,7 +298,9 @@ impl Objects for ApiCluster {
 
     fn changes(&self) -> mpsc::Receiver<String> {
         self.changes.lock().take().unwrap_or_else(|| {
-            tracing::error!("changes of config maps and secrets were asked for twice; the second asker hears nothing");
+            tracing::error!(
+                "changes of config maps and secrets were asked for twice; the second asker hears nothing"
+            );
             mpsc::channel(1).1
         })
     }

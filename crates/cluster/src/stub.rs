@@ -28,11 +28,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use crate::{
-    Access,
-    api::Api,
-    transport::Transport,
-};
+use crate::{Access, api::Api, transport::Transport};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -89,15 +85,19 @@ impl Stub {
         Self::with(StubOptions::default(), handler).await
     }
 
-    pub(crate) async fn with(options: StubOptions, handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with(
+        options: StubOptions,
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = certificates(dir.path());
-        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(server.0, server.1)
-            .unwrap();
+        let mut config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(server.0, server.1)
+                .unwrap();
         config.alpn_protocols = vec![options.alpn.to_vec()];
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -116,7 +116,8 @@ impl Stub {
                 served.spawn(async move {
                     let Ok(tls) = acceptor.accept(tcp).await else { return };
                     count.fetch_add(1, Ordering::SeqCst);
-                    let service = service_fn(|request| answer(request, Arc::clone(&kept), Arc::clone(&handler)));
+                    let service =
+                        service_fn(|request| answer(request, Arc::clone(&kept), Arc::clone(&handler)));
                     let io = TokioIo::new(tls);
                     if options.alpn == b"h2" {
                         let _ = http2::Builder::new(TokioExecutor::new())
@@ -130,7 +131,10 @@ impl Stub {
             }
         });
         let stub = Self { dir, address, seen, connections, _tasks: tasks };
-        stub.kubeconfig(&format!("https://{address}"), "{client-certificate: client.crt, client-key: client.key}");
+        stub.kubeconfig(
+            &format!("https://{address}"),
+            "{client-certificate: client.crt, client-key: client.key}",
+        );
         stub
     }
 
@@ -175,7 +179,8 @@ fn certificates(dir: &Path) -> (Vec<rustls_pki_types::CertificateDer<'static>>, 
     std::fs::write(dir.join("ca.crt"), ca.clone().self_signed(&ca_key).unwrap().pem()).unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let server =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     client_pair(dir);
     (vec![server.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
 }
@@ -229,5 +234,5 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not within ten seconds: {what}");
+    unreachable!("not within ten seconds: {what}");
 }

@@ -169,9 +169,11 @@ impl Transport {
         let server = self.access.server();
         let path = format!("{}{}", server.prefix, request.uri());
         let uri = match scheme {
-            Some(scheme) => {
-                Uri::builder().scheme(scheme).authority(server.authority.as_str()).path_and_query(path).build()
-            }
+            Some(scheme) => Uri::builder()
+                .scheme(scheme)
+                .authority(server.authority.as_str())
+                .path_and_query(path)
+                .build(),
             None => Uri::builder().path_and_query(path).build(),
         }
         .map_err(|e| TransportError::of(&e))?;

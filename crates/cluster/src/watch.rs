@@ -185,55 +185,62 @@ where
                     }
                     Err(error) => return self.pause(error),
                 },
-                State::Listing { mut stream, mut found } => match Box::pin(self.listing(&mut stream, &mut found)).await {
-                    Ok(version) => {
-                        found.shrink_to_fit();
-                        self.state = State::Watching { stream, version };
-                        return Change::Snapshot(found);
-                    }
-                    Err(Setback::Failed(error) | Setback::Expired(error)) => return self.pause(error),
-                    Err(Setback::Ended) => {
-                        return self.pause(ApiError::Malformed("the list ended before it was complete".into()));
-                    }
-                },
-                State::Known { version } => match Box::pin(self.open(&format!("&resourceVersion={}", encoded(&version)))).await {
-                    Ok(stream) => self.state = State::Watching { stream, version },
-                    Err(ApiError::Gone(message)) => {
-                        tracing::debug!(path = self.feed.path, message, "listing again");
-                        self.not_before = Some(Instant::now() + self.backoff.next());
-                    }
-                    Err(error) => {
-                        self.state = State::Known { version };
-                        return self.pause(error);
-                    }
-                },
-                State::Watching { mut stream, mut version } => match self.event(&mut stream, &mut version).await {
-                    Ok(change) => {
-                        self.state = State::Watching { stream, version };
-                        return change;
-                    }
-                    Err(setback) => {
-                        let lived = stream.opened.elapsed() >= SHORT;
-                        if lived {
-                            self.backoff.reset();
+                State::Listing { mut stream, mut found } => {
+                    match Box::pin(self.listing(&mut stream, &mut found)).await {
+                        Ok(version) => {
+                            found.shrink_to_fit();
+                            self.state = State::Watching { stream, version };
+                            return Change::Snapshot(found);
                         }
-                        match setback {
-                            Setback::Ended if lived => self.state = State::Known { version },
-                            Setback::Expired(error) if lived => {
-                                tracing::debug!(path = self.feed.path, %error, "listing again");
-                            }
-                            Setback::Expired(error) => return self.pause(error),
-                            Setback::Ended => {
-                                self.state = State::Known { version };
-                                self.not_before = Some(Instant::now() + self.backoff.next());
-                            }
-                            Setback::Failed(error) => {
-                                self.state = State::Known { version };
-                                return self.pause(error);
-                            }
+                        Err(Setback::Failed(error) | Setback::Expired(error)) => return self.pause(error),
+                        Err(Setback::Ended) => {
+                            return self
+                                .pause(ApiError::Malformed("the list ended before it was complete".into()));
                         }
                     }
-                },
+                }
+                State::Known { version } => {
+                    match Box::pin(self.open(&format!("&resourceVersion={}", encoded(&version)))).await {
+                        Ok(stream) => self.state = State::Watching { stream, version },
+                        Err(ApiError::Gone(message)) => {
+                            tracing::debug!(path = self.feed.path, message, "listing again");
+                            self.not_before = Some(Instant::now() + self.backoff.next());
+                        }
+                        Err(error) => {
+                            self.state = State::Known { version };
+                            return self.pause(error);
+                        }
+                    }
+                }
+                State::Watching { mut stream, mut version } => {
+                    match self.event(&mut stream, &mut version).await {
+                        Ok(change) => {
+                            self.state = State::Watching { stream, version };
+                            return change;
+                        }
+                        Err(setback) => {
+                            let lived = stream.opened.elapsed() >= SHORT;
+                            if lived {
+                                self.backoff.reset();
+                            }
+                            match setback {
+                                Setback::Ended if lived => self.state = State::Known { version },
+                                Setback::Expired(error) if lived => {
+                                    tracing::debug!(path = self.feed.path, %error, "listing again");
+                                }
+                                Setback::Expired(error) => return self.pause(error),
+                                Setback::Ended => {
+                                    self.state = State::Known { version };
+                                    self.not_before = Some(Instant::now() + self.backoff.next());
+                                }
+                                Setback::Failed(error) => {
+                                    self.state = State::Known { version };
+                                    return self.pause(error);
+                                }
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -293,7 +300,8 @@ where
         loop {
             let Ok(line) = timeout_at(patience, self.line(stream)).await else {
                 self.streaming.refuse();
-                let message = format!("no end of the streaming list within {FIRST_BOOKMARK:?}; listing in pages");
+                let message =
+                    format!("no end of the streaming list within {FIRST_BOOKMARK:?}; listing in pages");
                 return Err(Setback::Failed(ApiError::Malformed(message)));
             };
             let line = line?;
@@ -361,9 +369,8 @@ where
     }
 
     fn parse<'a>(&self, line: &'a [u8]) -> Result<Event<'a>, Setback> {
-        serde_json::from_slice(line).map_err(|e| {
-            Setback::Failed(ApiError::Malformed(format!("watch of {}: {e}", self.feed.path)))
-        })
+        serde_json::from_slice(line)
+            .map_err(|e| Setback::Failed(ApiError::Malformed(format!("watch of {}: {e}", self.feed.path))))
     }
 
     fn error(&self, object: &RawValue) -> Setback {

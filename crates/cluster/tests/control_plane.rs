@@ -72,7 +72,9 @@ fn a_pod(namespace: &str, name: &str, objects: usize) -> Value {
         .map(|i| json!({"name": format!("v{i}"), "configMap": {"name": format!("{name}-{i}"), "optional": true}}))
         .collect();
     // A node may ask only for tokens that a pod of its own mounts.
-    volumes.push(json!({"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}));
+    volumes.push(
+        json!({"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+    );
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
         "spec": {
@@ -141,7 +143,9 @@ async fn node_lease_and_heartbeat() {
     let patched = api.patch_node_status(&patch).await.unwrap();
     assert_eq!(patched.status.as_ref().unwrap().addresses, wanted.status.as_ref().unwrap().addresses);
     let hears = seen.wait_for(|n| {
-        n.as_ref().is_some_and(|n| n.metadata.labels.as_ref().is_some_and(|l| l.get("example.com/mark") == Some(&mark)))
+        n.as_ref().is_some_and(|n| {
+            n.metadata.labels.as_ref().is_some_and(|l| l.get("example.com/mark") == Some(&mark))
+        })
     });
     let heard = timeout(LONG, hears).await.unwrap().unwrap().clone().unwrap();
     assert_eq!(heard.metadata.managed_fields, None);
@@ -150,7 +154,11 @@ async fn node_lease_and_heartbeat() {
     let mut lease = Lease::default();
     lease.metadata.name = Some(node_name());
     lease.metadata.namespace = Some("kube-node-lease".into());
-    lease.spec = Some(LeaseSpec { holder_identity: Some(node_name()), lease_duration_seconds: Some(40), ..LeaseSpec::default() });
+    lease.spec = Some(LeaseSpec {
+        holder_identity: Some(node_name()),
+        lease_duration_seconds: Some(40),
+        ..LeaseSpec::default()
+    });
     let lease = match api.get_lease().await {
         Ok(lease) => lease,
         Err(ApiError::NotFound(_)) => api.create_lease(&lease).await.unwrap(),
@@ -162,7 +170,10 @@ async fn node_lease_and_heartbeat() {
     let first = api.update_lease(&renewed).await.unwrap();
     renewed.spec.as_mut().unwrap().lease_duration_seconds = Some(seconds + 2);
     let stale = api.update_lease(&renewed).await;
-    assert!(matches!(stale, Err(ApiError::Conflict { ref reason, .. }) if reason == "Conflict"), "{stale:?} {first:?}");
+    assert!(
+        matches!(stale, Err(ApiError::Conflict { ref reason, .. }) if reason == "Conflict"),
+        "{stale:?} {first:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +199,10 @@ async fn pods_statuses_and_events() {
     let patch = patch::status_patch_pod(&old, &new, &uid).unwrap();
     let answer = api.patch_pod_status(&ns, "a", &patch).await.unwrap();
     assert_eq!(answer.status.as_ref().unwrap().phase.as_deref(), Some("Running"));
-    applied(&mut pods, &ns, "a", |p| p.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))).await;
+    applied(&mut pods, &ns, "a", |p| {
+        p.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))
+    })
+    .await;
     let foreign = patch::status_patch_pod(&old, &new, "another-uid").unwrap();
     let refused = api.patch_pod_status(&ns, "a", &foreign).await;
     assert!(matches!(refused, Err(ApiError::Status { code: 422, .. })), "{refused:?}");
@@ -223,7 +237,8 @@ async fn pods_statuses_and_events() {
     assert!(matches!(wrong, Err(ApiError::Conflict { .. })), "{wrong:?}");
     api.delete_pod(&ns, "a", &uid, 0).await.unwrap();
     loop {
-        if matches!(self::event(&mut pods).await, PodEvent::Deleted(p) if p.metadata.uid.as_ref() == Some(&uid)) {
+        if matches!(self::event(&mut pods).await, PodEvent::Deleted(p) if p.metadata.uid.as_ref() == Some(&uid))
+        {
             break;
         }
     }

@@ -419,6 +419,7 @@ fn the_lock_file_hands_over() {
     assert!(first.get("/healthz").ends_with("ok"));
     let mut second = Node::start(&[&lock], &[]);
     second.wait_for("Acquiring file lock");
+    first.signal(rustix::process::Signal::TERM);
     assert_eq!(first.ended(), Some(0), "{}", first.seen.join("\n"));
     assert!(second.get("/healthz").ends_with("ok"));
     let mut waiting = Node::start(&[&lock], &[]);

@@ -296,10 +296,17 @@ impl Reason {
     #[must_use]
     pub fn event(&self) -> Option<PodEvent> {
         let (warning, reason) = self.kind()?;
+        let message = match self {
+            // The bare message: the object carries what goes with it.
+            Self::Terminating { cause: Cause::Rejected { message, .. } | Cause::Killed { message, .. } } => {
+                message.clone()
+            }
+            _ => self.to_string(),
+        };
         Some(PodEvent {
             warning,
             reason,
-            message: self.to_string(),
+            message,
             field_path: self.container().map(ContainerRef::field_path),
         })
     }
@@ -328,6 +335,12 @@ impl Reason {
             Self::KillFailed { .. } => (true, "FailedKillPod"),
             Self::StatusUnknown { .. } => (true, "FailedSync"),
             Self::Terminating { cause: Cause::DeadlineExceeded } => (false, "DeadlineExceeded"),
+            Self::Terminating { cause: Cause::Rejected { reason, .. } } => (true, rejection(reason)),
+            Self::Terminating { cause: Cause::Killed { reason, .. } } => match reason.as_str() {
+                "Evicted" => (true, "Evicted"),
+                "Preempting" => (true, "Preempting"),
+                _ => return None,
+            },
             Self::Terminating { .. }
             | Self::Terminated { .. }
             | Self::Gone
@@ -406,6 +419,47 @@ impl fmt::Display for Reason {
             Self::Terminated { cause } => write!(f, "nothing runs any more: {cause}"),
             Self::Gone => f.write_str("nothing of the pod is left on the node"),
         }
+    }
+}
+
+/// Reasons that node admission gives (contract §5).
+const REJECTIONS: [&str; 26] = [
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfpods",
+    "OutOfephemeral-storage",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeName",
+    "TaintToleration",
+    "PodOSNotSupported",
+    "PodOSSelectorNodeLabelDoesNotMatch",
+    "SysctlForbidden",
+    "AppArmor",
+    "TopologyAffinityError",
+    "UnexpectedAdmissionError",
+    "EmptyPodSharedPoolError",
+    "Evicted",
+    "NodeShutdown",
+    "SupplementalGroupsPolicyNotSupported",
+    "PodLevelResourcesNotSupported",
+    "PodFeatureUnsupported",
+    "InitContainerRestartPolicyForbidden",
+    "InvalidNodeInfo",
+    "UnknownReason",
+    "UnexpectedPredicateFailureType",
+    "VolumeAttachmentLimitExceeded",
+    "Preempting",
+];
+
+/// The event's reason for a rejection. Extended resources have names of their own, which events gather under the name
+/// that upstream's rejection metric gives them.
+fn rejection(reason: &str) -> &'static str {
+    let known = REJECTIONS.iter().find(|known| **known == reason);
+    match known {
+        Some(known) => known,
+        None if reason.starts_with("OutOf") => "OutOfExtendedResources",
+        None => "UnexpectedAdmissionError",
     }
 }
 

@@ -120,8 +120,20 @@ fn add_v1(list: &mut Vec<Hierarchy>, options: &str, mount: &Path) {
 
 fn is_controller(option: &str) -> bool {
     let known = [
-        "cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "net_cls", "perf_event", "net_prio",
-        "hugetlb", "pids", "rdma", "misc",
+        "cpuset",
+        "cpu",
+        "cpuacct",
+        "blkio",
+        "memory",
+        "devices",
+        "freezer",
+        "net_cls",
+        "perf_event",
+        "net_prio",
+        "hugetlb",
+        "pids",
+        "rdma",
+        "misc",
     ];
     known.contains(&option)
 }
@@ -226,10 +238,7 @@ impl CgroupTree {
         for qos in [QosClass::Burstable, QosClass::BestEffort] {
             self.make(&self.group(qos))?;
         }
-        let least = CgroupValues {
-            cpu_shares: Some(node::cgroup::MIN_SHARES),
-            ..CgroupValues::default()
-        };
+        let least = CgroupValues { cpu_shares: Some(node::cgroup::MIN_SHARES), ..CgroupValues::default() };
         self.apply(&self.group(QosClass::BestEffort), &least)?;
         self.apply(&self.kubepods(), kubepods)
     }

@@ -39,12 +39,17 @@ pub(crate) fn read_number(path: &Path) -> Result<u64, HostError> {
 /// A file that holds something else than it should.
 pub(crate) fn malformed(path: &Path, text: &str) -> HostError {
     let shown: String = text.chars().take(80).collect();
-    failed("parse", path, io::Error::new(io::ErrorKind::InvalidData, format!("unexpected contents {shown:?}")))
+    failed(
+        "parse",
+        path,
+        io::Error::new(io::ErrorKind::InvalidData, format!("unexpected contents {shown:?}")),
+    )
 }
 
 /// Writes an existing file. Never creates one: in a kernel filesystem a missing file is a missing feature.
 pub(crate) fn write(path: &Path, value: &str) -> Result<(), HostError> {
-    let mut file = OpenOptions::new().write(true).open(path).map_err(|source| failed("open", path, source))?;
+    let mut file =
+        OpenOptions::new().write(true).open(path).map_err(|source| failed("open", path, source))?;
     file.write_all(value.as_bytes()).map_err(|source| failed(WRITE, path, source))
 }
 

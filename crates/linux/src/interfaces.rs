@@ -25,7 +25,8 @@ const REJECT: u32 = 0x200;
 /// # Errors
 /// [`HostError::Path`].
 pub fn host_network() -> Result<HostNetwork, HostError> {
-    let interfaces = interfaces().map_err(|source| files::failed("read", Path::new("network interfaces"), source))?;
+    let interfaces =
+        interfaces().map_err(|source| files::failed("read", Path::new("network interfaces"), source))?;
     let table = |name: &str| files::read_if_there(&Path::new("/proc/thread-self/net").join(name));
     let mut default_routes = v4_defaults(&table("route")?.unwrap_or_default());
     default_routes.extend(v6_defaults(&table("ipv6_route")?.unwrap_or_default()));
@@ -114,7 +115,9 @@ fn v6_defaults(table: &str) -> Vec<(Family, String)> {
         .lines()
         .filter_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [destination, length, _, _, _, metric, _, _, flags, name] = words.as_slice() else { return None };
+            let [destination, length, _, _, _, metric, _, _, flags, name] = words.as_slice() else {
+                return None;
+            };
             let flags = u32::from_str_radix(flags, 16).ok()?;
             let default = destination.bytes().all(|byte| byte == b'0') && *length == "00";
             (default && flags & UP != 0 && flags & REJECT == 0 && *name != "lo")

@@ -174,8 +174,7 @@ pub enum Unmounted {
 /// [`MountError::Tmpfs`].
 pub fn mount_tmpfs(target: &Path, options: &TmpfsOptions) -> Result<(), MountError> {
     let text = options.data();
-    let failed =
-        |cause: io::Error| MountError::Tmpfs { target: target.into(), options: text.clone(), cause };
+    let failed = |cause: io::Error| MountError::Tmpfs { target: target.into(), options: text.clone(), cause };
     let data = CString::new(text.clone()).map_err(|cause| failed(cause.into()))?;
     rustix::mount::mount("tmpfs", target, "tmpfs", MountFlags::empty(), data.as_c_str())
         .map_err(|errno| failed(errno.into()))
@@ -308,9 +307,7 @@ pub fn mounts_below(path: &Path) -> Result<Vec<PathBuf>, MountError> {
 /// # Errors
 /// [`MountError::Bind`], [`MountError::Propagation`], [`MountError::Table`].
 pub fn make_rshared(path: &Path) -> Result<(), MountError> {
-    let real = path
-        .canonicalize()
-        .map_err(|cause| MountError::Inspect { target: path.into(), cause })?;
+    let real = path.canonicalize().map_err(|cause| MountError::Inspect { target: path.into(), cause })?;
     if MountTable::read()?.holding(&real).is_some_and(|entry| entry.shared) {
         return Ok(());
     }

@@ -35,9 +35,8 @@ mod remove;
 const RACE_RETRIES: usize = 32;
 
 /// Parents of everything that is opened beneath a root.
-const NO_LINKS: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
+const NO_LINKS: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// Symlinks are followed while they stay beneath the root; an absolute one does not.
 const LINKS_INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
@@ -260,8 +259,9 @@ impl SafeRoot {
             self.must_be_below(path)?;
         }
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let fd = openat2_retrying(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), LINKS_INSIDE)
-            .map_err(|errno| self.failed_open(path, errno))?;
+        let fd =
+            openat2_retrying(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), LINKS_INSIDE)
+                .map_err(|errno| self.failed_open(path, errno))?;
         let seen = fstat(&fd).map_err(|errno| self.failed_open(path, errno))?;
         let kind = match FileType::from_raw_mode(seen.st_mode) {
             FileType::Directory => SubPathKind::Directory,
@@ -320,8 +320,7 @@ impl SafeRoot {
             .map_err(|errno| self.failed(whole, errno, Failing::Create))?;
         if fresh {
             // mkdirat(2) lets the umask take bits away.
-            rustix::fs::fchmod(&fd, mode)
-                .map_err(|errno| self.failed(whole, errno, Failing::Create))?;
+            rustix::fs::fchmod(&fd, mode).map_err(|errno| self.failed(whole, errno, Failing::Create))?;
         }
         Ok(fd)
     }

@@ -10,7 +10,10 @@ pub(crate) fn require_root() {
 
 /// Runs a closure on a thread with a mount namespace of its own, private from the machine's: whatever it mounts is
 /// gone with the thread.
-#[expect(unsafe_code, reason = "unshare(2) is unsafe in rustix because of CLONE_FILES, which is not asked for")]
+#[expect(
+    unsafe_code,
+    reason = "unshare(2) is unsafe in rustix because of CLONE_FILES, which is not asked for"
+)]
 pub(crate) fn in_own_mount_namespace(body: impl FnOnce() + Send + 'static) {
     use rustix::{
         mount::{MountPropagationFlags, mount_change},

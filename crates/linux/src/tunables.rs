@@ -97,8 +97,11 @@ fn apply_one(path: &PathBuf, name: &'static str, expected: i64, mode: Tunables) 
         }
         Tunables::Set => {
             tracing::info!("Updating kernel flag {name} from {actual} to {expected}");
-            files::write(path, &expected.to_string())
-                .map_err(|error| TunableError::Write { name, expected, cause: error.to_string() })
+            files::write(path, &expected.to_string()).map_err(|error| TunableError::Write {
+                name,
+                expected,
+                cause: error.to_string(),
+            })
         }
     }
 }

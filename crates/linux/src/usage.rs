@@ -40,7 +40,11 @@ pub fn memory_available(layout: &Layout, capacity_bytes: u64) -> Result<u64, Hos
             usage.saturating_sub(needed(&stat, "total_inactive_file", &stat_path)?)
         }
         CgroupVersion::V2 => {
-            let mount = layout.hierarchies.first().map(|one| one.mount.as_path()).unwrap_or(Path::new("/sys/fs/cgroup"));
+            let mount = layout
+                .hierarchies
+                .first()
+                .map(|one| one.mount.as_path())
+                .unwrap_or(Path::new("/sys/fs/cgroup"));
             // The root group has no memory.current.
             let stat_path = mount.join("memory.stat");
             let stat = files::read(&stat_path)?;

@@ -219,14 +219,14 @@ fn primary(inputs: &AddressInputs<'_>, specified: Option<IpAddr>) -> Result<IpAd
 /// loopback (RFC 5549 setups).
 fn by_default_route(network: &HostNetwork, family: Family) -> Option<IpAddr> {
     let global = |interface: &Interface| {
-        let candidates = interface.up.then_some(interface.addresses.as_slice()).unwrap_or_default();
-        candidates.iter().copied().find(|ip| Family::of(*ip) == family && is_global_unicast(*ip))
+        let candidates = interface.addresses.iter().filter(|_| interface.up);
+        candidates.copied().find(|ip| Family::of(*ip) == family && is_global_unicast(*ip))
     };
     network.default_routes.iter().filter(|(of, _)| *of == family).find_map(|(_, name)| {
         let by_name = network.interfaces.iter().find(|interface| interface.name == *name);
-        by_name.and_then(global).or_else(|| {
-            network.interfaces.iter().filter(|interface| interface.loopback).find_map(global)
-        })
+        by_name
+            .and_then(global)
+            .or_else(|| network.interfaces.iter().filter(|interface| interface.loopback).find_map(global))
     })
 }
 

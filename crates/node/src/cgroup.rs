@@ -127,7 +127,11 @@ pub fn quota(milli_cpu: i64, period_micros: u64) -> i64 {
 /// `cpu.weight` (1 to 10000) for shares, linear: what the kubelet writes for its own groups.
 #[must_use]
 pub fn weight(shares: u64) -> u64 {
-    if shares >= MAX_SHARES { 10_000 } else { 1 + shares.saturating_sub(MIN_SHARES) * 9999 / (MAX_SHARES - MIN_SHARES) }
+    if shares >= MAX_SHARES {
+        10_000
+    } else {
+        1 + shares.saturating_sub(MIN_SHARES) * 9999 / (MAX_SHARES - MIN_SHARES)
+    }
 }
 
 /// Shares for a `cpu.weight`: the inverse of [`weight`] as far as there is one.

@@ -210,7 +210,7 @@ pub fn huge_page_unit(page_bytes: u64) -> Option<String> {
     let units = ["B", "KB", "MB", "GB", "TB", "PB"];
     let mut number = page_bytes;
     let mut unit = 0;
-    while number > 0 && number % 1024 == 0 && unit + 1 < units.len() {
+    while number > 0 && number.is_multiple_of(1024) && unit + 1 < units.len() {
         number /= 1024;
         unit += 1;
     }

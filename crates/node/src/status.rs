@@ -146,10 +146,12 @@ pub fn next(node: &Node, inputs: &StatusInputs<'_>, now: Timestamp) -> (Node, Ve
     }
     status.node_info = Some(node_info(inputs, status.node_info.take()));
     set_resources(&mut status, inputs.resources);
-    status.daemon_endpoints = Some(NodeDaemonEndpoints {
-        kubelet_endpoint: Some(DaemonEndpoint { port: inputs.port.into() }),
-    });
-    status.images = inputs.images.map(|images| reported_images(images, inputs.max_images)).filter(|list| !list.is_empty());
+    status.daemon_endpoints =
+        Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: inputs.port.into() }) });
+    status.images = inputs
+        .images
+        .map(|images| reported_images(images, inputs.max_images))
+        .filter(|list| !list.is_empty());
     status.runtime_handlers = Some(inputs.runtime.handlers.iter().map(handler).collect::<Vec<_>>())
         .filter(|handlers| !handlers.is_empty());
     if let Some(policy) = inputs.runtime.supplemental_groups_policy {
@@ -261,7 +263,8 @@ fn reported_images(images: &[Image], max: i32) -> Vec<ContainerImage> {
     order.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| b.id.cmp(&a.id)));
     order.truncate(usize::try_from(max).unwrap_or(usize::MAX));
     let report = |image: &Image| {
-        let names: Vec<_> = image.repo_digests.iter().chain(&image.repo_tags).take(MAX_NAMES).cloned().collect();
+        let names: Vec<_> =
+            image.repo_digests.iter().chain(&image.repo_tags).take(MAX_NAMES).cloned().collect();
         ContainerImage {
             names: Some(names).filter(|names| !names.is_empty()),
             size_bytes: i64::try_from(image.size_bytes).ok(),

@@ -77,7 +77,6 @@ pub trait Volumes: Send + Sync + 'static {
         sub_path: &str,
         container: &str,
         index: usize,
-        read_only: bool,
     ) -> Result<PathBuf, VolumeError>;
     /// Unmounts everything below the pod's directory and removes its volume directories. Needs no pod object: works
     /// from what is on disk, so that pods removed while the kubelet was down are cleaned too.

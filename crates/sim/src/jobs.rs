@@ -42,8 +42,7 @@ impl World {
     /// Begins an action.
     pub(crate) fn begin(&mut self, generation: u64, action: Action, pod: Arc<Pod>) {
         let fate = self.fate(&action);
-        let id = self.serial + 1;
-        self.serial += 1;
+        let id = self.number();
         self.counts.actions += 1;
         self.trace(|| format!("  do {action:?} ({fate:?})"));
         let latency = Duration::from_millis(1 + self.rng.below(150));
@@ -117,7 +116,7 @@ impl World {
         }
     }
 
-    fn take_effect(&mut self, id: u64) -> Result<(), Violation> {
+    pub(crate) fn take_effect(&mut self, id: u64) -> Result<(), Violation> {
         let Some(mut job) = self.jobs.remove(&id) else { return Ok(()) };
         let host_work = matches!(
             job.action,
@@ -141,7 +140,7 @@ impl World {
         Ok(())
     }
 
-    fn answer(&mut self, id: u64) -> Result<(), Violation> {
+    pub(crate) fn answer(&mut self, id: u64) -> Result<(), Violation> {
         let Some(mut job) = self.jobs.remove(&id) else { return Ok(()) };
         let failure = |message: &str| {
             Err(Failure { step: step_of(&job.key), message: message.to_owned(), not_found: false })

@@ -66,6 +66,7 @@ fn restart_unnoticed(world: &mut World) -> Result<(), Violation> {
     world.kill_kubelet();
     world.after(Duration::from_secs(1), Event::Start);
     world.run_until(world.now + RESTART)?;
+    world.run_until_quiet(world.now + END)?;
     checks::converged(world)?;
     let after = reported(world);
     // The clock may have been set back by days: then the deadline comes when it comes.

@@ -3,21 +3,13 @@
 //! Virtual time jumps from event to event. Nothing here decides about the pod; that is [`crate::kubelet`]'s call to
 //! `lifecycle::decide`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{
-    Action, ActionKey, Admission, ContainerId, Done, Failure, FailureStep, PodSource, Tick, action::Pulled,
-    observation::RuntimeState,
-};
+use lifecycle::{Admission, ContainerId, PodSource, Tick};
 
-use crate::{
-    Options, Violation,
-    kubelet::Kubelet,
-    rng::Rng,
-    runtime::{Runtime, Script},
-};
+use crate::{Options, Violation, jobs::Job, kubelet::Kubelet, rng::Rng, runtime::Runtime};
 
 /// How long a call that nobody answers takes to fail.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -175,9 +167,15 @@ impl World {
         }
     }
 
-    pub(crate) fn at(&mut self, when: Duration, event: Event) {
+    /// A number that nothing else has.
+    pub(crate) fn number(&mut self) -> u64 {
         self.serial += 1;
-        self.queue.insert((when.max(self.now), self.serial), event);
+        self.serial
+    }
+
+    pub(crate) fn at(&mut self, when: Duration, event: Event) {
+        let number = self.number();
+        self.queue.insert((when.max(self.now), number), event);
     }
 
     pub(crate) fn after(&mut self, delay: Duration, event: Event) {

@@ -163,8 +163,6 @@ impl Volumes for PodVolumes {
         sub_path: &str,
         container: &str,
         index: usize,
-        // The runtime mounts it read only; the bind stays writable, so that a relabel reaches it.
-        _read_only: bool,
     ) -> Result<PathBuf, VolumeError> {
         let hidden = || {
             let (volume, container) = (go_quote(volume), go_quote(container));

@@ -202,7 +202,7 @@ impl Node {
         path: &str,
         index: usize,
     ) -> Result<PathBuf, VolumeError> {
-        self.volumes.sub_path(&PodUid::from("u1"), volume, root, path, "c", index, false).await
+        self.volumes.sub_path(&PodUid::from("u1"), volume, root, path, "c", index).await
     }
 }
 
@@ -570,9 +570,9 @@ async fn sub_paths_do_not_lead_out_of_the_volume() {
     assert_eq!(read(&volume.join("real/dir/f")), "y");
     // Names from a manifest do not lead anywhere either.
     let uid = PodUid::from("../../outside");
-    assert!(node.volumes.sub_path(&uid, "e", &volume, "real", "c", 0, false).await.is_err());
+    assert!(node.volumes.sub_path(&uid, "e", &volume, "real", "c", 0).await.is_err());
     assert!(
-        node.volumes.sub_path(&PodUid::from("u1"), "e", &volume, "real", "../../..", 0, false).await.is_err()
+        node.volumes.sub_path(&PodUid::from("u1"), "e", &volume, "real", "../../..", 0).await.is_err()
     );
     assert!(node.volumes.unmount(&uid).await.is_err());
     assert_eq!(read(&outside.join("secret")), "x");

@@ -131,7 +131,15 @@ impl Correlator {
 fn about(event: &Event) -> u64 {
     let object = &event.involved_object;
     let source = event.source.as_ref().map(|source| (&source.component, &source.host));
-    hash(&(source, &object.kind, &object.namespace, &object.name, &object.uid, &object.api_version, &event.type_))
+    hash(&(
+        source,
+        &object.kind,
+        &object.namespace,
+        &object.name,
+        &object.uid,
+        &object.api_version,
+        &event.type_,
+    ))
 }
 
 fn hash<T: Hash>(value: &T) -> u64 {

@@ -101,7 +101,10 @@ impl Cluster for Api {
 }
 
 fn pod() -> Pod {
-    serde_json::from_value(json!({"metadata": {"namespace": "ns", "name": "p", "uid": "u", "resourceVersion": "7"}})).unwrap()
+    serde_json::from_value(
+        json!({"metadata": {"namespace": "ns", "name": "p", "uid": "u", "resourceVersion": "7"}}),
+    )
+    .unwrap()
 }
 
 fn pulled(message: &str) -> PodEvent {
@@ -163,7 +166,8 @@ async fn an_event_looks_as_upstreams() {
     assert_eq!(got[1].1["metadata"]["namespace"], "default");
     assert_eq!(about(2)["uid"], "node-uid");
     assert_eq!(about(3).get("uid"), None);
-    let names: std::collections::BTreeSet<_> = got.iter().map(|(_, e)| e["metadata"]["name"].to_string()).collect();
+    let names: std::collections::BTreeSet<_> =
+        got.iter().map(|(_, e)| e["metadata"]["name"].to_string()).collect();
     assert_eq!(names.len(), 4, "one instant, four names");
 }
 

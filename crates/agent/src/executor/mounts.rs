@@ -65,17 +65,16 @@ impl Executor {
                 None => volume.host_path.clone(),
                 Some(sub_path) => {
                     let uid = &scene.session.key.uid;
-                    let name = &container.name;
-                    self.edges
-                        .volumes
-                        .sub_path(uid, &plan.volume, &volume.host_path, sub_path, name, plan.index, read_only)
-                        .await
-                        .map_err(|error| {
-                            config(format!(
-                                "failed to prepare subPath for volumeMount \"{}\" of container \"{name}\": {error}",
-                                plan.volume
-                            ))
-                        })?
+                    let root = &volume.host_path;
+                    let prepared = self.edges.volumes.sub_path(
+                        uid,
+                        &plan.volume,
+                        root,
+                        sub_path,
+                        &container.name,
+                        plan.index,
+                    );
+                    prepared.await.map_err(|error| config(error.to_string()))?
                 }
             };
             result.push(ContainerMount {

@@ -97,7 +97,9 @@ fn read_hint(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::NotFound => {
             "check the path; a node that was never joined has none: run `kubeadm join`, or leave --kubeconfig out for standalone mode"
         }
-        std::io::ErrorKind::PermissionDenied => "the kubelet runs as root: check mode, owner and mount of the file",
+        std::io::ErrorKind::PermissionDenied => {
+            "the kubelet runs as root: check mode, owner and mount of the file"
+        }
         std::io::ErrorKind::InvalidData => "the file must be UTF-8 text",
         _ => "check the file system that holds it",
     }

@@ -14,8 +14,9 @@ pub(crate) fn certificates(
     let pem = material.read(kubeconfig)?;
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate
-            .map_err(|e| problem(kubeconfig, material, format!("not PEM: {e}"), "copy the file again, as a whole"))?;
+        let certificate = certificate.map_err(|e| {
+            problem(kubeconfig, material, format!("not PEM: {e}"), "copy the file again, as a whole")
+        })?;
         chain.push(certificate);
     }
     if chain.is_empty() {
@@ -34,7 +35,8 @@ pub(crate) fn private_key(
     kubeconfig: &Path,
     material: &Material,
 ) -> Result<PrivateKeyDer<'static>, KubeconfigError> {
-    const HINT: &str = "it must be an unencrypted PEM key: RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519";
+    const HINT: &str =
+        "it must be an unencrypted PEM key: RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519";
     let pem = material.read(kubeconfig)?;
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|e| problem(kubeconfig, material, format!("no usable private key: {e}"), HINT))?;

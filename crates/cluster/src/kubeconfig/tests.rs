@@ -81,7 +81,8 @@ fn reads_inline_data_and_the_combined_pem_of_a_rotated_certificate() {
 #[test]
 fn a_server_without_a_scheme_is_https_where_certificates_are_given() {
     let files = Files::new();
-    let with = Access::load(&files.config("{server: \"h:1\", certificate-authority: cert.pem}", "{}")).unwrap();
+    let with =
+        Access::load(&files.config("{server: \"h:1\", certificate-authority: cert.pem}", "{}")).unwrap();
     assert!(with.server().tls);
     let without = Access::load(&files.config("{server: \"h:1\"}", "{}")).unwrap();
     assert!(!without.server().tls);
@@ -90,7 +91,10 @@ fn a_server_without_a_scheme_is_https_where_certificates_are_given() {
 #[test]
 fn a_missing_kubeconfig_is_named() {
     let error = text(Access::load(Path::new("/nowhere/kubelet.conf")));
-    assert!(error.contains("cannot read the kubeconfig /nowhere/kubelet.conf") && error.contains("kubeadm join"), "{error}");
+    assert!(
+        error.contains("cannot read the kubeconfig /nowhere/kubelet.conf") && error.contains("kubeadm join"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -99,20 +103,40 @@ fn every_mistake_names_its_field() {
     files.write("bad.pem", "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n");
     files.write("empty.pem", "hello\n");
     let cases = [
-        (SERVER, "{client-certificate: nope.pem, client-key: key.pem}", "users[].user.client-certificate: cannot read"),
+        (
+            SERVER,
+            "{client-certificate: nope.pem, client-key: key.pem}",
+            "users[].user.client-certificate: cannot read",
+        ),
         (SERVER, "{client-certificate: bad.pem, client-key: key.pem}", "bad.pem: not PEM"),
-        (SERVER, "{client-certificate: empty.pem, client-key: key.pem}", "empty.pem: holds no PEM certificate"),
+        (
+            SERVER,
+            "{client-certificate: empty.pem, client-key: key.pem}",
+            "empty.pem: holds no PEM certificate",
+        ),
         (SERVER, "{client-certificate: cert.pem, client-key: cert.pem}", "users[].user.client-key: "),
         (SERVER, "{client-certificate: cert.pem}", "a client certificate without client-key"),
         (SERVER, "{client-key: key.pem}", "a client key without client-certificate"),
-        (SERVER, "{client-certificate-data: '%%%', client-key: key.pem}", "users[].user.client-certificate-data: not base64"),
+        (
+            SERVER,
+            "{client-certificate-data: '%%%', client-key: key.pem}",
+            "users[].user.client-certificate-data: not base64",
+        ),
         (SERVER, "{exec: {command: x}}", "users[].user.exec: not supported"),
         (SERVER, "{auth-provider: {name: gcp}}", "users[].user.auth-provider: not supported"),
         (SERVER, "{tokenFile: nope}", "users[].user.tokenFile: cannot read"),
-        ("{server: \"https://h\", proxy-url: \"http://p\"}", USER, "clusters[].cluster.proxy-url: not supported"),
+        (
+            "{server: \"https://h\", proxy-url: \"http://p\"}",
+            USER,
+            "clusters[].cluster.proxy-url: not supported",
+        ),
         ("{server: \"ftp://h\"}", USER, "clusters[].cluster.server: ftp://h: unknown scheme"),
         ("{}", USER, "clusters[].cluster.server: empty"),
-        ("{server: \"https://h\", certificate-authority: cert.pem, insecure-skip-tls-verify: true}", USER, "insecure-skip-tls-verify: set together"),
+        (
+            "{server: \"https://h\", certificate-authority: cert.pem, insecure-skip-tls-verify: true}",
+            USER,
+            "insecure-skip-tls-verify: set together",
+        ),
         ("{server: \"https://h\", tls-server-name: \"a b\"}", USER, "clusters[].cluster.tls-server-name"),
     ];
     for (cluster, user, wanted) in cases {
@@ -125,9 +149,15 @@ fn every_mistake_names_its_field() {
 #[test]
 fn a_missing_context_lists_what_there_is() {
     let files = Files::new();
-    let path = files.write("config", "current-context: gone\ncontexts:\n- name: a\n  context: {}\n- name: b\n  context: {}\n");
+    let path = files.write(
+        "config",
+        "current-context: gone\ncontexts:\n- name: a\n  context: {}\n- name: b\n  context: {}\n",
+    );
     let error = text(Access::load(&path));
-    assert!(error.contains("current-context names the context \"gone\"") && error.contains("a, b"), "{error}");
+    assert!(
+        error.contains("current-context names the context \"gone\"") && error.contains("a, b"),
+        "{error}"
+    );
     let path = files.write("config", "clusters: null\n");
     let error = text(Access::load(&path));
     assert!(error.contains("the file has no context at all"), "{error}");

@@ -64,8 +64,12 @@ pub(super) async fn follow(store: Arc<Store>, key: Key, slot: channel::Sender<Sl
     }
 }
 
-async fn run<K>(store: &Store, key: &Key, slot: &channel::Sender<Slot>, wrap: impl Fn(K) -> (Object, bool) + Send)
-where
+async fn run<K>(
+    store: &Store,
+    key: &Key,
+    slot: &channel::Sender<Slot>,
+    wrap: impl Fn(K) -> (Object, bool) + Send,
+) where
     K: DeserializeOwned + Metadata<Ty = ObjectMeta> + Send,
 {
     let feed = Feed {

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{
-    EnvFromSource, EnvVar, LocalObjectReference, Pod, Volume,
-};
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, Pod, Volume};
 
 /// A followed kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,10 +42,8 @@ pub(crate) struct Key {
 
 /// Everything that the pod refers to, in any of its parts.
 pub(crate) fn of(pod: &Pod) -> BTreeSet<Key> {
-    let mut found = Found {
-        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-        keys: BTreeSet::new(),
-    };
+    let mut found =
+        Found { namespace: pod.metadata.namespace.clone().unwrap_or_default(), keys: BTreeSet::new() };
     let Some(spec) = &pod.spec else { return found.keys };
     for reference in spec.image_pull_secrets.iter().flatten() {
         found.secret(&reference.name);

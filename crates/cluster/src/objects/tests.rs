@@ -52,7 +52,7 @@ fn store(stub: &Stub, strategy: ChangeDetection) -> (Arc<Store>, mpsc::Receiver<
 async fn value(store: &Store, name: &str) -> Result<String, String> {
     match store.get(key(Kind::ConfigMap, "ns", name)).await {
         Ok(Object::ConfigMap(map)) => Ok(map.data.as_ref().unwrap()["k"].clone()),
-        Ok(Object::Secret(_)) => panic!("a secret"),
+        Ok(Object::Secret(_)) => unreachable!("a secret"),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -145,7 +145,10 @@ async fn without_a_registration_the_server_is_asked() {
     let (store, _changes) = store(&stub, ChangeDetection::Watch);
     assert_eq!(value(&store, "cm").await.unwrap(), "one");
     assert_eq!(value(&store, "other").await.unwrap_err(), "configmap \"other\" not found");
-    assert_eq!(stub.uris(), ["/api/v1/namespaces/ns/configmaps/cm", "/api/v1/namespaces/ns/configmaps/other"]);
+    assert_eq!(
+        stub.uris(),
+        ["/api/v1/namespaces/ns/configmaps/cm", "/api/v1/namespaces/ns/configmaps/other"]
+    );
 }
 
 #[tokio::test]

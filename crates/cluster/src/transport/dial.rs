@@ -99,8 +99,9 @@ pub(super) fn server_name(
 ) -> Result<ServerName<'static>, TransportError> {
     match wanted {
         Some(name) => Ok(name.clone()),
-        None => ServerName::try_from(server.host.clone())
-            .map_err(|_| TransportError::text(format!("{:?} is neither a DNS name nor an address", server.host))),
+        None => ServerName::try_from(server.host.clone()).map_err(|_| {
+            TransportError::text(format!("{:?} is neither a DNS name nor an address", server.host))
+        }),
     }
 }
 

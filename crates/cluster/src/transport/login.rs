@@ -57,8 +57,9 @@ impl Authorization {
 }
 
 fn sensitive(scheme: &str, secret: &str) -> Result<HeaderValue, TransportError> {
-    let mut value = HeaderValue::from_str(&format!("{scheme} {secret}"))
-        .map_err(|_| TransportError::text("the token in the kubeconfig holds characters that a header cannot"))?;
+    let mut value = HeaderValue::from_str(&format!("{scheme} {secret}")).map_err(|_| {
+        TransportError::text("the token in the kubeconfig holds characters that a header cannot")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

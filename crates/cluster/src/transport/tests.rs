@@ -27,10 +27,14 @@ fn watches() -> impl Fn(&crate::stub::Seen) -> Reply + Send + Sync {
 async fn calls_share_one_connection_even_when_they_begin_together() {
     let stub = Stub::start(watches()).await;
     let transport = stub.transport();
-    let calls: Vec<_> = (0..40).map(|i| {
-        let transport = Arc::clone(&transport);
-        tokio::spawn(async move { transport.send(Purpose::Call, &get(&format!("/{i}?a=b"))).await.unwrap().status() })
-    }).collect();
+    let calls: Vec<_> = (0..40)
+        .map(|i| {
+            let transport = Arc::clone(&transport);
+            tokio::spawn(async move {
+                transport.send(Purpose::Call, &get(&format!("/{i}?a=b"))).await.unwrap().status()
+            })
+        })
+        .collect();
     for call in calls {
         assert_eq!(call.await.unwrap(), 200);
     }

@@ -42,8 +42,11 @@ struct Stamp {
 
 pub(super) struct TlsFiles {
     access: Arc<Access>,
-    made: Mutex<Option<(Vec<Option<Stamp>>, Arc<ClientConfig>)>>,
+    made: Mutex<Option<Made>>,
 }
+
+/// Settings, and the files that they were made from (`None`: not there).
+type Made = (Vec<Option<Stamp>>, Arc<ClientConfig>);
 
 impl TlsFiles {
     pub(super) fn new(access: Arc<Access>) -> Self {
@@ -95,11 +98,8 @@ impl TlsFiles {
             Trust::System | Trust::Anyone => None,
         };
         let identity = self.access.identity();
-        let files = [
-            bundle,
-            identity.and_then(|i| i.certificate.file()),
-            identity.and_then(|i| i.key.file()),
-        ];
+        let files =
+            [bundle, identity.and_then(|i| i.certificate.file()), identity.and_then(|i| i.key.file())];
         files.into_iter().flatten().map(stamp).collect()
     }
 
@@ -152,11 +152,16 @@ fn name_of(material: &Material) -> String {
     }
 }
 
-fn roots_of(certificates: Vec<CertificateDer<'static>>, place: &str) -> Result<RootCertStore, TransportError> {
+fn roots_of(
+    certificates: Vec<CertificateDer<'static>>,
+    place: &str,
+) -> Result<RootCertStore, TransportError> {
     let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(certificates);
     if added == 0 {
-        return Err(TransportError::text(format!("{place}: none of its {ignored} certificates can be a root")));
+        return Err(TransportError::text(format!(
+            "{place}: none of its {ignored} certificates can be a root"
+        )));
     }
     Ok(roots)
 }

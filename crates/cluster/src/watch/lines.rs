@@ -42,7 +42,9 @@ impl Lines {
             self.begun.extend_from_slice(&self.chunk);
             self.chunk = Bytes::new();
             if self.begun.len() > MOST {
-                return Some(Err(TransportError::text(format!("a line of the watch is longer than {MOST} bytes"))));
+                return Some(Err(TransportError::text(format!(
+                    "a line of the watch is longer than {MOST} bytes"
+                ))));
             }
             match self.body.chunk().await? {
                 Ok(chunk) => self.chunk = chunk,

@@ -17,7 +17,10 @@ fn event(kind: &str, object: Value) -> Value {
 
 fn bookmark(version: &str, last: bool) -> Value {
     let annotations = if last { json!({"k8s.io/initial-events-end": "true"}) } else { json!({}) };
-    event("BOOKMARK", json!({"kind": "ConfigMap", "metadata": {"resourceVersion": version, "annotations": annotations}}))
+    event(
+        "BOOKMARK",
+        json!({"kind": "ConfigMap", "metadata": {"resourceVersion": version, "annotations": annotations}}),
+    )
 }
 
 /// Hands out one prepared reply after the other; then silence.
@@ -75,16 +78,21 @@ async fn a_streaming_list_becomes_a_watch_and_goes_on_where_it_ended() {
     assert_eq!(next(&mut watcher).await, "applied a");
     let uris = stub.uris();
     assert!(uris[0].contains("watch=true&allowWatchBookmarks=true&timeoutSeconds="), "{uris:?}");
-    assert!(uris[0].ends_with("&fieldSelector=metadata.name%3Da&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"));
+    assert!(uris[0].ends_with(
+        "&fieldSelector=metadata.name%3Da&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    ));
     assert!(uris[1].ends_with("&fieldSelector=metadata.name%3Da&resourceVersion=11"), "{uris:?}");
 }
 
 #[tokio::test]
 async fn a_refused_streaming_list_becomes_pages_for_every_watcher() {
-    let page = |token: &str, name: &str| ok(json!({"metadata": {"resourceVersion": "20", "continue": token}, "items": [object(name, "1")]}));
+    let page = |token: &str, name: &str| {
+        ok(json!({"metadata": {"resourceVersion": "20", "continue": token}, "items": [object(name, "1")]}))
+    };
     let (watch, _open) = lines(vec![event("ADDED", object("c", "21"))]);
     let refusal = status(422, "Invalid", "sendInitialEvents: Forbidden");
-    let stub = Stub::start(script(vec![refusal, page("a+b", "a"), page("", "b"), watch, page("", "z")])).await;
+    let stub =
+        Stub::start(script(vec![refusal, page("a+b", "a"), page("", "b"), watch, page("", "z")])).await;
     let streaming = Arc::default();
     let mut first = watcher(&stub, &streaming);
     assert_eq!(next(&mut first).await, "snapshot a b");
@@ -98,8 +106,14 @@ async fn a_refused_streaming_list_becomes_pages_for_every_watcher() {
 
 #[tokio::test]
 async fn an_expired_version_is_listed_again() {
-    let (first, _a) = lines(vec![event("ADDED", object("a", "1")), bookmark("2", true),
-        event("ERROR", json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}))]);
+    let (first, _a) = lines(vec![
+        event("ADDED", object("a", "1")),
+        bookmark("2", true),
+        event(
+            "ERROR",
+            json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}),
+        ),
+    ]);
     let (second, _b) = lines(vec![event("ADDED", object("b", "9")), bookmark("9", true)]);
     let stub = Stub::start(script(vec![first, second])).await;
     let mut watcher = watcher(&stub, &Arc::default());
@@ -125,7 +139,9 @@ async fn failures_are_told_and_tried_again() {
     let (good, _open) = lines(vec![bookmark("2", true)]);
     let broken = lines(vec![json!("not an event")]).0;
     let cut = lines(vec![event("ADDED", object("a", "1"))]).0;
-    let stub = Stub::start(script(vec![status(403, "Forbidden", "no"), status(500, "", "boom"), broken, cut, good])).await;
+    let stub =
+        Stub::start(script(vec![status(403, "Forbidden", "no"), status(500, "", "boom"), broken, cut, good]))
+            .await;
     let mut watcher = watcher(&stub, &Arc::default());
     assert_eq!(next(&mut watcher).await, "failed no");
     assert_eq!(next(&mut watcher).await, "failed boom (HTTP 500)");

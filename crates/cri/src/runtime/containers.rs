@@ -49,7 +49,7 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .runtime(CALL, Deadline::Default, message, async |mut c, r| c.create_container(r).await)
+            .runtime(CALL, Deadline::Default, message, async |mut c, r| Box::pin(c.create_container(r)).await)
             .await?;
         if answer.container_id.is_empty() {
             return Err(RuntimeError::Invalid {

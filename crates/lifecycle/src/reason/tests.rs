@@ -105,3 +105,22 @@ fn log_lines_are_no_events() {
         assert!(!reason.to_string().is_empty());
     }
 }
+
+#[test]
+fn rejection_and_eviction_speak_with_their_bare_message() {
+    let rejected = |reason: &str| Reason::Terminating {
+        cause: Cause::Rejected { reason: reason.to_owned(), message: "no room".to_owned() },
+    };
+    for (reason, want) in [
+        ("OutOfcpu", "OutOfcpu"),
+        ("OutOfexample.com/gpu", "OutOfExtendedResources"),
+        ("SysctlForbidden", "SysctlForbidden"),
+    ] {
+        assert_eq!(event(&rejected(reason)), (true, want, "no room".to_owned(), None));
+    }
+    let killed = |reason: &str| Reason::Terminating {
+        cause: Cause::Killed { reason: reason.to_owned(), message: "low. ".to_owned() },
+    };
+    assert_eq!(event(&killed("Evicted")), (true, "Evicted", "low. ".to_owned(), None));
+    assert_eq!(killed("Terminated").event(), None);
+}

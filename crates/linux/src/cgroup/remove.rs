@@ -65,7 +65,9 @@ fn remove_below(directory: &Path) -> Result<(), HostError> {
         remove_below(&child)?;
     }
     match std::fs::remove_dir(directory) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(files::failed("remove", directory, source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(files::failed("remove", directory, source))
+        }
         _ => Ok(()),
     }
 }

@@ -54,7 +54,10 @@ fn names_of_both_drivers() {
     let (_dir, plain) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/");
     assert_eq!(plain.cgroup_parent(&pod(uid, QosClass::Guaranteed)), format!("/kubepods/pod{uid}"));
     assert_eq!(plain.cgroup_parent(&pod(uid, QosClass::Burstable)), format!("/kubepods/burstable/pod{uid}"));
-    assert_eq!(plain.cgroup_parent(&pod(uid, QosClass::BestEffort)), format!("/kubepods/besteffort/pod{uid}"));
+    assert_eq!(
+        plain.cgroup_parent(&pod(uid, QosClass::BestEffort)),
+        format!("/kubepods/besteffort/pod{uid}")
+    );
     let (_dir, lab) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/lab/one");
     assert_eq!(lab.cgroup_parent(&pod("u", QosClass::Burstable)), "/lab/one/kubepods/burstable/podu");
     let (_dir, systemd) = fixture(Driver::Systemd, CgroupVersion::V2, "");
@@ -78,7 +81,13 @@ fn names_of_both_drivers() {
 #[test]
 fn pods_are_found_by_their_directories() {
     let (dir, tree) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/r");
-    for path in ["kubepods/poda-1", "kubepods/burstable/podb", "kubepods/besteffort/podc", "kubepods/burstable/x", "kubepods/pod"] {
+    for path in [
+        "kubepods/poda-1",
+        "kubepods/burstable/podb",
+        "kubepods/besteffort/podc",
+        "kubepods/burstable/x",
+        "kubepods/pod",
+    ] {
         fs::create_dir_all(dir.path().join("r").join(path)).unwrap();
     }
     assert_eq!(tree.pods().unwrap(), ["a-1", "b", "c"].map(PodUid::from));
@@ -107,7 +116,10 @@ fn odd_uids_never_become_paths() {
     let (_dir, tree) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/");
     let long = "x".repeat(129);
     for uid in ["", "../x", "a/b", ".", "a\0b", &long] {
-        assert!(tree.ensure_pod(&pod(uid, QosClass::Burstable), &CgroupValues::default()).is_err(), "{uid:?}");
+        assert!(
+            tree.ensure_pod(&pod(uid, QosClass::Burstable), &CgroupValues::default()).is_err(),
+            "{uid:?}"
+        );
     }
 }
 
@@ -140,7 +152,9 @@ fn values() -> CgroupValues {
 fn populate(group: &Path) {
     fs::create_dir_all(group).unwrap();
     fs::write(group.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids rdma").unwrap();
-    for file in ["cgroup.subtree_control", "cpu.weight", "cpu.max", "memory.max", "pids.max", "hugetlb.2MB.max"] {
+    for file in
+        ["cgroup.subtree_control", "cpu.weight", "cpu.max", "memory.max", "pids.max", "hugetlb.2MB.max"]
+    {
         fs::write(group.join(file), "").unwrap();
     }
 }
@@ -161,7 +175,8 @@ fn values_on_v2() {
     assert_eq!(read("hugetlb.2MB.max"), "0");
     // The fixture's files keep what was written longest; the kernel's would not.
     assert!(fs::read_to_string(dir.path().join("kubepods/cgroup.subtree_control")).unwrap().contains("pids"));
-    let unlimited = CgroupValues { cpu_quota: Some((-1, 100_000)), pids_limit: Some(-1), ..CgroupValues::default() };
+    let unlimited =
+        CgroupValues { cpu_quota: Some((-1, 100_000)), pids_limit: Some(-1), ..CgroupValues::default() };
     populate(&group);
     tree.ensure_pod(&pod("u", QosClass::Burstable), &unlimited).unwrap();
     assert_eq!((read("cpu.max"), read("pids.max")), ("max 100000".to_owned(), "max".to_owned()));
@@ -230,7 +245,13 @@ struct Sleeper {
 impl Sleeper {
     fn new(groups: &[PathBuf]) -> Self {
         let mut command = Command::new("sleep");
-        let mut child = command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .arg("1000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let pid = rustix::process::Pid::from_child(&child);
         let sleeper = Self { reaper: Some(std::thread::spawn(move || child.wait().unwrap())), pid };
         for group in groups {
@@ -257,10 +278,16 @@ impl Drop for Sleeper {
 async fn a_real_tree_is_made_limited_and_removed_with_its_processes() {
     let real = RealRoot::new("tree");
     let tree = real.tree();
-    let kubepods = CgroupValues { cpu_shares: Some(2048), memory_limit: Some(1 << 30), pids_limit: Some(1000), ..CgroupValues::default() };
+    let kubepods = CgroupValues {
+        cpu_shares: Some(2048),
+        memory_limit: Some(1 << 30),
+        pids_limit: Some(1000),
+        ..CgroupValues::default()
+    };
     tree.ensure_node(&kubepods).unwrap();
     tree.ensure_node(&kubepods).unwrap();
-    tree.set_qos(QosClass::Burstable, &CgroupValues { cpu_shares: Some(204), ..CgroupValues::default() }).unwrap();
+    tree.set_qos(QosClass::Burstable, &CgroupValues { cpu_shares: Some(204), ..CgroupValues::default() })
+        .unwrap();
     let own = pod("11111111-2222", QosClass::Burstable);
     let limits = CgroupValues { hugepage_limits: vec![], ..values() };
     tree.ensure_pod(&own, &limits).unwrap();
@@ -290,7 +317,8 @@ async fn a_real_tree_is_made_limited_and_removed_with_its_processes() {
     }
     assert_eq!(tree.pods().unwrap(), [own.uid.clone()]);
     // As a runtime leaves it: a container's group inside the pod's, with a process that did not go.
-    let inside: Vec<PathBuf> = real.directories(&format!("/kubepods{group}")).iter().map(|pod| pod.join("c")).collect();
+    let inside: Vec<PathBuf> =
+        real.directories(&format!("/kubepods{group}")).iter().map(|pod| pod.join("c")).collect();
     for directory in &inside {
         fs::create_dir(directory).unwrap();
         for file in ["cpuset.cpus", "cpuset.mems"] {

@@ -33,7 +33,9 @@ pub(super) fn make(hierarchy: &Hierarchy, path: &str) -> Result<(), HostError> {
 /// Makes a directory if there is none.
 pub(super) fn make_one(path: &Path) -> Result<(), HostError> {
     match std::fs::create_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(files::failed("create", path, source)),
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(files::failed("create", path, source))
+        }
         _ => Ok(()),
     }
 }
@@ -102,7 +104,8 @@ pub(super) fn explain_memory(error: HostError, usage: &PathBuf) -> HostError {
     match error {
         HostError::Path { operation, path, source } if source.kind() == io::ErrorKind::ResourceBusy => {
             let used = files::read(usage).unwrap_or_else(|_| "unknown".to_owned());
-            let text = format!("the group uses {used} bytes, more than the new limit, and they cannot be reclaimed");
+            let text =
+                format!("the group uses {used} bytes, more than the new limit, and they cannot be reclaimed");
             HostError::Path { operation, path, source: io::Error::new(io::ErrorKind::ResourceBusy, text) }
         }
         other => other,

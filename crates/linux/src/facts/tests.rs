@@ -41,7 +41,10 @@ fn everything_from_files() {
 fn what_a_machine_lacks_falls_back() {
     let (_dir, roots) = fixture(&[("etc/machine-id", "\n"), ("var/lib/dbus/machine-id", "dbus\n")]);
     let facts = read(&roots).unwrap();
-    assert_eq!((facts.machine_id.as_str(), facts.system_uuid.as_str(), facts.os_image.as_str()), ("dbus", "", "Linux"));
+    assert_eq!(
+        (facts.machine_id.as_str(), facts.system_uuid.as_str(), facts.os_image.as_str()),
+        ("dbus", "", "Linux")
+    );
     assert!(facts.hugepages.is_empty());
     let (_dir, roots) = fixture(&[("etc/machine-id", "m\n"), ("proc/device-tree/vm,uuid", "tree\0")]);
     assert_eq!(read(&roots).unwrap().system_uuid, "tree");
@@ -51,7 +54,11 @@ fn what_a_machine_lacks_falls_back() {
 
 #[test]
 fn broken_files_are_errors_with_their_path() {
-    for (path, text) in [("proc/meminfo", "MemFree: 1 kB"), ("sys/devices/system/cpu/online", "x"), ("sys/devices/system/cpu/online", "3-1")] {
+    for (path, text) in [
+        ("proc/meminfo", "MemFree: 1 kB"),
+        ("sys/devices/system/cpu/online", "x"),
+        ("sys/devices/system/cpu/online", "3-1"),
+    ] {
         let (_dir, roots) = fixture(&[(path, text)]);
         let error = read(&roots).unwrap_err().to_string();
         assert!(error.contains(path), "{error}");
@@ -60,13 +67,20 @@ fn broken_files_are_errors_with_their_path() {
 
 #[test]
 fn cpu_lists_and_quoted_names() {
-    for (list, count) in [("0", Some(1)), ("0-3", Some(4)), ("0-3,8,10-11", Some(7)), ("", None), ("0-", None)] {
+    for (list, count) in
+        [("0", Some(1)), ("0-3", Some(4)), ("0-3,8,10-11", Some(7)), ("", None), ("0-", None)]
+    {
         assert_eq!(parse_cpu_list(list), count, "{list}");
     }
-    for (value, name) in [("\"a b\"", "a b"), ("'a'", "a"), ("plain", "plain"), ("\"q\\\"q\"", "q\"q"), ("\"", "\"")] {
+    for (value, name) in
+        [("\"a b\"", "a b"), ("'a'", "a"), ("plain", "plain"), ("\"q\\\"q\"", "q\"q"), ("\"", "\"")]
+    {
         assert_eq!(unquoted(value), name);
     }
-    assert_eq!((architecture("x86_64"), architecture("aarch64"), architecture("s390x")), ("amd64", "arm64", "s390x"));
+    assert_eq!(
+        (architecture("x86_64"), architecture("aarch64"), architecture("s390x")),
+        ("amd64", "arm64", "s390x")
+    );
 }
 
 #[test]

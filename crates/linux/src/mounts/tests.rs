@@ -20,7 +20,10 @@ fn table_is_parsed() {
     let table = MountTable::parse(TABLE);
     assert_eq!(table.entries().len(), 8);
     let cpu = table.mounted_at(Path::new("/sys/fs/cgroup/cpu,cpuacct")).unwrap();
-    assert_eq!((cpu.fs_type.as_str(), cpu.super_options.as_str(), cpu.shared), ("cgroup", "rw,cpu,cpuacct", true));
+    assert_eq!(
+        (cpu.fs_type.as_str(), cpu.super_options.as_str(), cpu.shared),
+        ("cgroup", "rw,cpu,cpuacct", true)
+    );
     let odd = table.mounted_at(Path::new("/mnt/with space\\and\ttab")).unwrap();
     assert_eq!(odd.root, Path::new("/a b"));
     assert_eq!((odd.origin.as_str(), odd.fs_type.as_str(), odd.shared), ("my source", "fuse.x", true));
@@ -101,7 +104,8 @@ fn a_read_only_bind_is_read_only_and_keeps_the_other_flags() {
         let (origin, target) = (dir.path().join("o"), dir.path().join("t"));
         fs::create_dir(&origin).unwrap();
         fs::create_dir(&target).unwrap();
-        rustix::mount::mount("tmpfs", &origin, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None).unwrap();
+        rustix::mount::mount("tmpfs", &origin, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)
+            .unwrap();
         bind(&origin, &target, BindOptions { recursive: false, read_only: true }).unwrap();
         let refused = fs::write(target.join("x"), "y").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);

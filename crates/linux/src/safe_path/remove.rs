@@ -47,7 +47,11 @@ impl SafeRoot {
         let Some((parent, name)) = self.parent_of(path)? else { return Ok(()) };
         let failed = |levels: &[Level], name: &OsStr, errno: Errno| {
             let above: std::path::PathBuf = levels.iter().skip(1).map(|level| &level.name).collect();
-            self.failed(&path.parent().unwrap_or(Path::new("")).join(above).join(name), errno, Failing::Remove)
+            self.failed(
+                &path.parent().unwrap_or(Path::new("")).join(above).join(name),
+                errno,
+                Failing::Remove,
+            )
         };
         let mut levels = vec![Level { name: OsString::new(), fd: parent, left: vec![name] }];
         while let Some(level) = levels.last_mut() {
@@ -62,20 +66,17 @@ impl SafeRoot {
             };
             match unlink_any(&level.fd, &name) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => {
-                    match enter(&level.fd, &name) {
-                        Ok((fd, left)) => levels.push(Level { name, fd, left }),
-                        Err(Errno::XDEV) => {
-                            let above: std::path::PathBuf =
-                                levels.iter().skip(1).map(|level| &level.name).collect();
-                            let whole =
-                                path.parent().unwrap_or(Path::new("")).join(above).join(name);
-                            return Err(SafePathError::Mounted { root: self.path.clone(), path: whole });
-                        }
-                        Err(Errno::NOENT) => {}
-                        Err(errno) => return Err(failed(&levels, &name, errno)),
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => match enter(&level.fd, &name) {
+                    Ok((fd, left)) => levels.push(Level { name, fd, left }),
+                    Err(Errno::XDEV) => {
+                        let above: std::path::PathBuf =
+                            levels.iter().skip(1).map(|level| &level.name).collect();
+                        let whole = path.parent().unwrap_or(Path::new("")).join(above).join(name);
+                        return Err(SafePathError::Mounted { root: self.path.clone(), path: whole });
                     }
-                }
+                    Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(failed(&levels, &name, errno)),
+                },
                 Err(errno) => return Err(failed(&levels, &name, errno)),
             }
         }

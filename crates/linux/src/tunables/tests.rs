@@ -28,7 +28,11 @@ fn differing_settings_are_set_verified_or_left() {
         })
         .collect();
     assert_eq!(names, ["vm/overcommit_memory", "kernel/panic", "kernel/keys/root_maxkeys"]);
-    assert!(errors[1].to_string().starts_with("invalid kernel flag: kernel/panic, expected value: 10, actual value: 0"));
+    assert!(
+        errors[1]
+            .to_string()
+            .starts_with("invalid kernel flag: kernel/panic, expected value: 10, actual value: 0")
+    );
     assert_eq!(apply(&roots, Tunables::Warn, false), Ok(()));
     assert_eq!(fs::read_to_string(dir.path().join("sys/kernel/panic")).unwrap(), "0\n", "left");
     assert_eq!(apply(&roots, Tunables::Set, false), Ok(()));
@@ -48,5 +52,7 @@ fn a_refused_change_is_an_error_outside_user_namespaces() {
         let cause = "Permission denied".to_owned();
         TunableError::Write { name: "kernel/panic", expected: 10, cause }
     };
-    assert!(refused().to_string().contains("cannot set the kernel flag kernel/panic to 10: Permission denied"));
+    assert!(
+        refused().to_string().contains("cannot set the kernel flag kernel/panic to 10: Permission denied")
+    );
 }

@@ -20,13 +20,19 @@ fn layout(version: CgroupVersion, mount: &Path) -> Layout {
 fn available_memory_is_without_the_working_set() {
     let dir = tempfile::tempdir().unwrap();
     let v1 = layout(CgroupVersion::V1, dir.path());
-    write(dir.path(), &[("memory.usage_in_bytes", "1000\n"), ("memory.stat", "inactive_file 1\ntotal_inactive_file 300\n")]);
+    write(
+        dir.path(),
+        &[("memory.usage_in_bytes", "1000\n"), ("memory.stat", "inactive_file 1\ntotal_inactive_file 300\n")],
+    );
     assert_eq!(memory_available(&v1, 5000).unwrap(), 4300);
     write(dir.path(), &[("memory.stat", "total_inactive_file 2000\n")]);
     assert_eq!(memory_available(&v1, 5000).unwrap(), 5000, "a working set is never negative");
     assert_eq!(memory_available(&v1, 0).unwrap(), 0);
     let v2 = layout(CgroupVersion::V2, dir.path());
-    write(dir.path(), &[("memory.stat", "anon 700\nfile 800\nkernel 5\ninactive_anon 9\ninactive_file 500\n")]);
+    write(
+        dir.path(),
+        &[("memory.stat", "anon 700\nfile 800\nkernel 5\ninactive_anon 9\ninactive_file 500\n")],
+    );
     assert_eq!(memory_available(&v2, 5000).unwrap(), 4000);
     write(dir.path(), &[("memory.stat", "anon 700\n")]);
     assert!(memory_available(&v2, 5000).unwrap_err().to_string().contains("memory.stat"));
@@ -38,7 +44,11 @@ fn processes_and_their_limit() {
     let roots = Roots { proc: dir.path().into(), ..Roots::default() };
     write(
         dir.path(),
-        &[("loadavg", "1.36 3.49 4.53 2/3518 3715089\n"), ("sys/kernel/pid_max", "4194304\n"), ("sys/kernel/threads-max", "190000\n")],
+        &[
+            ("loadavg", "1.36 3.49 4.53 2/3518 3715089\n"),
+            ("sys/kernel/pid_max", "4194304\n"),
+            ("sys/kernel/threads-max", "190000\n"),
+        ],
     );
     assert_eq!(processes(&roots).unwrap(), (3518, 190_000));
     fs::remove_file(dir.path().join("sys/kernel/threads-max")).unwrap();

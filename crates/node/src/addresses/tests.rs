@@ -63,7 +63,11 @@ impl Case {
 
 #[test]
 fn each_source_in_its_turn() {
-    assert_eq!(Case::default().shown(), "InternalIP=192.0.2.2 Hostname=node", "default route, not link-local");
+    assert_eq!(
+        Case::default().shown(),
+        "InternalIP=192.0.2.2 Hostname=node",
+        "default route, not link-local"
+    );
     let v6 = Case { node_ips: vec![ip("::")], ..Case::default() };
     assert_eq!(v6.shown(), "InternalIP=2001:db8::2 Hostname=node");
     let named = Case { hostname: "203.0.113.7", resolved: vec![ip("192.0.2.2")], ..Case::default() };
@@ -110,7 +114,10 @@ fn loopback_stands_in_for_a_route_over_link_local_addresses() {
     let case = Case { network: bgp.clone(), ..Case::default() };
     assert_eq!(case.shown(), "InternalIP=10.9.9.9 Hostname=node");
     bgp.interfaces[0].addresses.clear();
-    assert!(matches!(Case { network: bgp, ..Case::default() }.choose(&[]), Err(AddressError::NotFound { .. })));
+    assert!(matches!(
+        Case { network: bgp, ..Case::default() }.choose(&[]),
+        Err(AddressError::NotFound { .. })
+    ));
     let mut down = network();
     down.default_routes = vec![(Family::V4, "eth1".to_owned())];
     down.interfaces[0].addresses.pop();
@@ -121,7 +128,11 @@ fn loopback_stands_in_for_a_route_over_link_local_addresses() {
 fn an_external_cloud_has_the_last_word() {
     let external = Case { cloud: CloudProvider::External, ..Case::default() };
     assert_eq!(external.shown(), "Hostname=node");
-    let given = Case { node_ips: vec![ip("192.0.2.2"), ip("2001:db8::2")], cloud: CloudProvider::External, ..Case::default() };
+    let given = Case {
+        node_ips: vec![ip("192.0.2.2"), ip("2001:db8::2")],
+        cloud: CloudProvider::External,
+        ..Case::default()
+    };
     let first = given.choose(&[]).unwrap();
     assert_eq!(first.provided_ip.as_deref(), Some("192.0.2.2,2001:db8::2"));
     assert_eq!(first.internal_ips(), ["192.0.2.2", "2001:db8::2"]);

@@ -9,8 +9,7 @@ pub(super) fn matches(pod: &Pod, node: &Node) -> bool {
     let none = BTreeMap::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&none);
     let Some(spec) = &pod.spec else { return true };
-    let selected =
-        spec.node_selector.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
+    let selected = spec.node_selector.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
     let required = spec
         .affinity
         .as_ref()
@@ -18,8 +17,9 @@ pub(super) fn matches(pod: &Pod, node: &Node) -> bool {
         .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     let name = node.metadata.name.as_deref().unwrap_or_default();
     selected
-        && required
-            .is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, labels, name)))
+        && required.is_none_or(|required| {
+            required.node_selector_terms.iter().any(|term| term_matches(term, labels, name))
+        })
 }
 
 /// All requirements of a term hold. An empty term matches nothing, and so does one that cannot be understood.

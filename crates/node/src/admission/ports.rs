@@ -20,9 +20,7 @@ pub(super) fn conflict(pod: &Pod, others: &[&Pod]) -> bool {
     let used: BTreeSet<HostPort<'_>> = others.iter().flat_map(|other| host_ports(other)).collect();
     wanted.iter().any(|(protocol, port, ip)| {
         used.iter().any(|(used_protocol, used_port, used_ip)| {
-            used_protocol == protocol
-                && used_port == port
-                && (*ip == ANY || *used_ip == ANY || ip == used_ip)
+            used_protocol == protocol && used_port == port && (*ip == ANY || *used_ip == ANY || ip == used_ip)
         })
     })
 }

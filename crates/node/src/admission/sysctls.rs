@@ -167,10 +167,16 @@ pub(crate) fn normalized(name: &str) -> String {
 fn namespace_of(name: &str) -> Option<Namespace> {
     match name {
         "kernel.domainname" => Some(Namespace::Uts),
-        "kernel.sem" | "kernel.shmall" | "kernel.shmmax" | "kernel.shmmni" | "kernel.shm_rmid_forced"
-        | "kernel.shm" | "kernel.msgmax" | "kernel.msgmnb" | "kernel.msgmni" | "kernel.msg" => {
-            Some(Namespace::Ipc)
-        }
+        "kernel.sem"
+        | "kernel.shmall"
+        | "kernel.shmmax"
+        | "kernel.shmmni"
+        | "kernel.shm_rmid_forced"
+        | "kernel.shm"
+        | "kernel.msgmax"
+        | "kernel.msgmnb"
+        | "kernel.msgmni"
+        | "kernel.msg" => Some(Namespace::Ipc),
         _ if name.starts_with("net.") => Some(Namespace::Net),
         _ if name.starts_with("fs.mqueue.") => Some(Namespace::Ipc),
         _ if name.starts_with("user.") => Some(Namespace::User),

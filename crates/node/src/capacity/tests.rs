@@ -38,11 +38,25 @@ fn upstreams_sample_byte_by_byte() {
         NodeResources::of(&sample(), &Reservations { eviction: eviction(), ..Reservations::default() });
     assert_eq!(
         shown(&resources.capacity),
-        ["cpu=2", "ephemeral-storage=264212084Ki", "hugepages-1Gi=0", "hugepages-2Mi=0", "memory=24684092Ki", "pods=110"]
+        [
+            "cpu=2",
+            "ephemeral-storage=264212084Ki",
+            "hugepages-1Gi=0",
+            "hugepages-2Mi=0",
+            "memory=24684092Ki",
+            "pods=110"
+        ]
     );
     assert_eq!(
         shown(&resources.allocatable()),
-        ["cpu=2", "ephemeral-storage=243497856212", "hugepages-1Gi=0", "hugepages-2Mi=0", "memory=24581692Ki", "pods=110"]
+        [
+            "cpu=2",
+            "ephemeral-storage=243497856212",
+            "hugepages-1Gi=0",
+            "hugepages-2Mi=0",
+            "memory=24581692Ki",
+            "pods=110"
+        ]
     );
 }
 
@@ -58,7 +72,11 @@ fn reservations_add_up_and_have_a_floor() {
     assert_eq!(allocatable["cpu"].to_string(), "1700m");
     assert_eq!(allocatable["memory"], q("24684092Ki").minus(q("1624Mi")));
     assert_eq!(allocatable["ephemeral-storage"].to_string(), "0");
-    assert_eq!(resources.enforced["memory"], q("24684092Ki").minus(q("1524Mi")), "eviction is not taken off here");
+    assert_eq!(
+        resources.enforced["memory"],
+        q("24684092Ki").minus(q("1524Mi")),
+        "eviction is not taken off here"
+    );
     assert_eq!(resources.enforced["pid"].to_string(), "4193304");
     assert_eq!(resources.unenforced["memory"], resources.capacity["memory"]);
     let problems = resources.problems();
@@ -92,5 +110,7 @@ fn extended_resources_pass_through() {
     capacity.insert("example.com/gpu".to_owned(), q("4"));
     assert_eq!(resources.allocatable_of(&capacity)["example.com/gpu"].to_string(), "4");
     let unknown = NodeFacts { ephemeral_storage_bytes: None, ..sample() };
-    assert!(!NodeResources::of(&unknown, &Reservations::default()).capacity.contains_key("ephemeral-storage"));
+    assert!(
+        !NodeResources::of(&unknown, &Reservations::default()).capacity.contains_key("ephemeral-storage")
+    );
 }

@@ -29,17 +29,26 @@ fn one(requests: Value, limits: Value) -> Pod {
 
 #[test]
 fn shares_weight_and_quota_of_the_contract() {
-    for (milli, expected) in [(0, 2), (1, 2), (2, 2), (3, 3), (100, 102), (500, 512), (1000, 1024), (1_000_000, 262_144)] {
+    for (milli, expected) in
+        [(0, 2), (1, 2), (2, 2), (3, 3), (100, 102), (500, 512), (1000, 1024), (1_000_000, 262_144)]
+    {
         assert_eq!(shares(milli), expected, "{milli}m");
     }
     assert_eq!(shares(i64::MAX), MAX_SHARES);
     assert_eq!(shares(-5), MIN_SHARES);
-    for (shares, expected) in [(2, 1), (1024, 39), (262_144, 10_000), (0, 1), (102, 4), (300_000, 10_000), (262_143, 9999)] {
+    for (shares, expected) in
+        [(2, 1), (1024, 39), (262_144, 10_000), (0, 1), (102, 4), (300_000, 10_000), (262_143, 9999)]
+    {
         assert_eq!(weight(shares), expected, "{shares} shares");
     }
-    for (milli, period, expected) in
-        [(0, 100_000, 0), (1, 100_000, 1000), (10, 100_000, 1000), (11, 100_000, 1100), (200, 100_000, 20_000), (1500, 10_000, 15_000)]
-    {
+    for (milli, period, expected) in [
+        (0, 100_000, 0),
+        (1, 100_000, 1000),
+        (10, 100_000, 1000),
+        (11, 100_000, 1100),
+        (200, 100_000, 20_000),
+        (1500, 10_000, 15_000),
+    ] {
         assert_eq!(quota(milli, period), expected, "{milli}m of {period} µs");
     }
     assert_eq!(milli_of_shares(shares(100)), 100);
@@ -91,7 +100,10 @@ fn a_container_with_everything() {
 #[test]
 fn unset_values_of_a_container() {
     let values = values_of(&one(json!({}), json!({})), 0, &rules());
-    assert_eq!((values.cpu_shares, values.cpu_quota, values.cpu_period, values.memory_limit), (2, 0, 100_000, 0));
+    assert_eq!(
+        (values.cpu_shares, values.cpu_quota, values.cpu_period, values.memory_limit),
+        (2, 0, 100_000, 0)
+    );
     assert_eq!(values.oom_score_adj, 1000);
     let limit_only = values_of(&one(json!({}), json!({ "cpu": "2" })), 0, &rules());
     assert_eq!(limit_only.cpu_shares, 2048, "the request defaults to the limit");
@@ -153,9 +165,8 @@ fn swap_goes_to_burstable_containers_in_proportion() {
 
 #[test]
 fn scores_of_the_contract() {
-    let score = |pod: &Pod, index: usize| {
-        oom_score_adj(pod, &pod.spec.as_ref().unwrap().containers[index], 16 * GIB)
-    };
+    let score =
+        |pod: &Pod, index: usize| oom_score_adj(pod, &pod.spec.as_ref().unwrap().containers[index], 16 * GIB);
     let full = json!({ "cpu": "1", "memory": "1Gi" });
     assert_eq!(score(&one(full.clone(), full.clone()), 0), -997);
     assert_eq!(score(&one(json!({}), json!({})), 0), 1000);
@@ -202,15 +213,25 @@ fn pod_groups_by_class() {
     assert_eq!(guaranteed.cpu_quota, Some((100_000, 100_000)));
     assert_eq!(guaranteed.memory_limit, Some(1 << 30));
     assert_eq!(guaranteed.hugepage_limits, [("1GB".to_owned(), 0), ("2MB".to_owned(), 0)]);
-    let best_effort = pod_values(&one(json!({}), json!({})), &CgroupRules { pod_pids_limit: Some(100), ..rules() });
-    assert_eq!((best_effort.cpu_shares, best_effort.cpu_quota, best_effort.memory_limit), (Some(2), None, None));
+    let best_effort =
+        pod_values(&one(json!({}), json!({})), &CgroupRules { pod_pids_limit: Some(100), ..rules() });
+    assert_eq!(
+        (best_effort.cpu_shares, best_effort.cpu_quota, best_effort.memory_limit),
+        (Some(2), None, None)
+    );
     assert_eq!(best_effort.pids_limit, Some(100));
-    assert_eq!(pod_values(&one(json!({}), json!({})), &CgroupRules { pod_pids_limit: Some(-1), ..rules() }).pids_limit, None);
+    assert_eq!(
+        pod_values(&one(json!({}), json!({})), &CgroupRules { pod_pids_limit: Some(-1), ..rules() })
+            .pids_limit,
+        None
+    );
 }
 
 #[test]
 fn burstable_pods_are_limited_when_all_containers_are() {
-    let limits = |cpu: Option<&str>| cpu.map_or(json!({ "memory": "1Gi" }), |cpu| json!({ "cpu": cpu, "memory": "1Gi" }));
+    let limits = |cpu: Option<&str>| {
+        cpu.map_or(json!({ "memory": "1Gi" }), |cpu| json!({ "cpu": cpu, "memory": "1Gi" }))
+    };
     let two = |second: Option<&str>| {
         pod(json!({ "containers": [
             container("a", json!({ "cpu": "100m" }), limits(Some("1"))),
@@ -218,7 +239,10 @@ fn burstable_pods_are_limited_when_all_containers_are() {
         ] }))
     };
     let all = pod_values(&two(Some("500m")), &rules());
-    assert_eq!((all.cpu_shares, all.cpu_quota, all.memory_limit), (Some(307), Some((150_000, 100_000)), Some(2 << 30)));
+    assert_eq!(
+        (all.cpu_shares, all.cpu_quota, all.memory_limit),
+        (Some(307), Some((150_000, 100_000)), Some(2 << 30))
+    );
     let some = pod_values(&two(None), &rules());
     assert_eq!((some.cpu_quota, some.memory_limit), (None, Some(2 << 30)));
     let off = pod_values(&two(Some("500m")), &CgroupRules { quota_period_micros: None, ..rules() });
@@ -246,6 +270,9 @@ fn qos_and_kubepods_groups() {
         .map(|(name, text)| (name.to_owned(), text.parse().unwrap()))
         .collect();
     let whole = kubepods_values(&list, &sizes);
-    assert_eq!((whole.cpu_shares, whole.memory_limit, whole.pids_limit), (Some(2048), Some(1 << 30), Some(1000)));
+    assert_eq!(
+        (whole.cpu_shares, whole.memory_limit, whole.pids_limit),
+        (Some(2048), Some(1 << 30), Some(1000))
+    );
     assert_eq!(whole.hugepage_limits, [("2MB".to_owned(), 4 << 20)]);
 }

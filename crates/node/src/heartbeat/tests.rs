@@ -18,7 +18,11 @@ fn reports_on_change_and_when_forced() {
     assert_eq!(clock.due(seconds(300), false, FREQUENCY), Some(ReportDue::Forced));
     let clock = clock.reported(seconds(300), ReportDue::Forced, 0.9);
     assert_eq!(clock.due(seconds(599), false, FREQUENCY), None);
-    assert_eq!(clock.due(seconds(600), false, FREQUENCY), Some(ReportDue::Forced), "no shift after a forced one");
+    assert_eq!(
+        clock.due(seconds(600), false, FREQUENCY),
+        Some(ReportDue::Forced),
+        "no shift after a forced one"
+    );
 }
 
 #[test]

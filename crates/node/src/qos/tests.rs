@@ -9,7 +9,10 @@ fn classes_by_containers() {
     let cases = [
         (vec![container("a", json!({}), json!({}))], QosClass::BestEffort),
         (vec![container("a", full.clone(), full.clone())], QosClass::Guaranteed),
-        (vec![container("a", json!({ "cpu": "1000m", "memory": "1024Mi" }), full.clone())], QosClass::Guaranteed),
+        (
+            vec![container("a", json!({ "cpu": "1000m", "memory": "1024Mi" }), full.clone())],
+            QosClass::Guaranteed,
+        ),
         (vec![container("a", json!({ "cpu": "1" }), json!({}))], QosClass::Burstable),
         (vec![container("a", json!({ "cpu": "1" }), json!({ "cpu": "1" }))], QosClass::Burstable),
         (vec![container("a", json!({ "cpu": "0", "memory": "0" }), json!({}))], QosClass::BestEffort),

@@ -25,7 +25,11 @@ fn every_answer_of_the_original() {
                 assert_eq!(quantity.to_string(), canonical, "{line}");
                 assert_eq!(quantity.value().to_string(), fields[2], "value of {line}");
                 assert_eq!(quantity.milli_value().to_string(), fields[3], "milli value of {line}");
-                assert_eq!(format!("{:?}", quantity.format()).to_lowercase(), fields[4].to_lowercase(), "{line}");
+                assert_eq!(
+                    format!("{:?}", quantity.format()).to_lowercase(),
+                    fields[4].to_lowercase(),
+                    "{line}"
+                );
             }
             (_, other) => panic!("{line}: {other:?}"),
         }

@@ -69,7 +69,16 @@ fn names_are_told_apart() {
         assert!(is_extended(extended), "{extended}");
     }
     let long = format!("example.com/{}", "x".repeat(64));
-    for other in ["cpu", "hugepages-2Mi", "kubernetes.io/x", "x.kubernetes.io/y", "requests.a.com/b", "A/b", "a/-b", &long] {
+    for other in [
+        "cpu",
+        "hugepages-2Mi",
+        "kubernetes.io/x",
+        "x.kubernetes.io/y",
+        "requests.a.com/b",
+        "A/b",
+        "a/-b",
+        &long,
+    ] {
         assert!(!is_extended(other), "{other}");
     }
 }
@@ -83,7 +92,9 @@ fn huge_page_names_and_units() {
     assert_eq!(huge_page_size("memory"), None);
     assert_eq!(huge_page_resource(2 << 20), "hugepages-2Mi");
     assert_eq!(huge_page_resource(64 << 10), "hugepages-64Ki");
-    for (bytes, unit) in [(1 << 30, "1GB"), (2 << 20, "2MB"), (64 << 10, "64KB"), (16 << 30, "16GB"), (512 << 20, "512MB")] {
+    for (bytes, unit) in
+        [(1 << 30, "1GB"), (2 << 20, "2MB"), (64 << 10, "64KB"), (16 << 30, "16GB"), (512 << 20, "512MB")]
+    {
         assert_eq!(huge_page_unit(bytes).as_deref(), Some(unit));
     }
     assert_eq!(huge_page_unit(0), None);

@@ -11,9 +11,8 @@ use serde_json::{Map, Value, json};
 #[must_use]
 pub fn patch(before: &Node, after: &Node) -> Option<Value> {
     let mut whole = Map::new();
-    let meta = |node: &Node| {
-        json!({ "labels": node.metadata.labels, "annotations": node.metadata.annotations })
-    };
+    let meta =
+        |node: &Node| json!({ "labels": node.metadata.labels, "annotations": node.metadata.annotations });
     put(&mut whole, "metadata", merge(&without_nulls(meta(before)), &without_nulls(meta(after))));
     let status = |node: &Node| serde_json::to_value(&node.status).unwrap_or(Value::Null);
     put(&mut whole, "status", status_patch(&status(before), &status(after)));
@@ -28,9 +27,7 @@ fn put(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(map) => {
-            Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect())
-        }
+        Value::Object(map) => Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
         other => other,
     }
 }

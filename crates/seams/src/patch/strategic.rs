@@ -5,7 +5,11 @@ use serde_json::{Map, Value, json};
 use super::schema::{ATOMIC, Field, Schema};
 
 /// Patch that turns `old` into `new`; empty when they are equal.
-pub(super) fn diff(old: &Map<String, Value>, new: &Map<String, Value>, schema: &Schema) -> Map<String, Value> {
+pub(super) fn diff(
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    schema: &Schema,
+) -> Map<String, Value> {
     let mut patch = Map::new();
     for (name, wanted) in new {
         let Some(present) = old.get(name) else {
@@ -86,8 +90,8 @@ fn diff_merged(
     gone.sort_by_key(|id| id.to_string());
     elements.extend(gone.into_iter().map(|id| json!({ "$patch": "delete", key: id })));
 
-    let same_order =
-        old.len() == new.len() && old.iter().zip(new).all(|(before, after)| before.get(key) == after.get(key));
+    let same_order = old.len() == new.len()
+        && old.iter().zip(new).all(|(before, after)| before.get(key) == after.get(key));
     if elements.is_empty() && same_order {
         return;
     }

@@ -114,15 +114,17 @@ fn the_spec_of_a_node_is_never_patched() {
 fn foreign_elements_survive_a_patch_that_does_not_know_them() {
     let old = json!({ "status": { "conditions": [{ "type": "a", "status": "x" }] } });
     let new = json!({ "conditions": [{ "type": "a", "status": "y" }, { "type": "b", "status": "y" }] });
-    let patch = strategic::diff(
-        old["status"].as_object().unwrap(),
-        new.as_object().unwrap(),
-        &schema::POD_STATUS,
-    );
-    let mut live = json!({ "status": { "conditions": [{ "type": "gate" }, { "type": "a", "status": "x" }] } });
+    let patch =
+        strategic::diff(old["status"].as_object().unwrap(), new.as_object().unwrap(), &schema::POD_STATUS);
+    let mut live =
+        json!({ "status": { "conditions": [{ "type": "gate" }, { "type": "a", "status": "x" }] } });
     apply(PatchKind::Pod, &mut live, &json!({ "status": patch }));
-    let kinds: Vec<_> =
-        live["status"]["conditions"].as_array().unwrap().iter().map(|c| c["type"].as_str().unwrap()).collect();
+    let kinds: Vec<_> = live["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["type"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["a", "b", "gate"]);
 }
 

@@ -29,14 +29,14 @@ fn the_same_event_is_counted() {
     let mut correlator = Correlator::default();
     assert!(matches!(correlator.observe(event("p", "R", "m", 0), seconds(0)), Verdict::Create(_)));
     let Verdict::Patch { event, patch } = correlator.observe(event("p", "R", "m", 7), seconds(7)) else {
-        panic!("not a patch");
+        unreachable!("not a patch");
     };
     assert_eq!(event.metadata.name.as_deref(), Some("p.0"));
     assert_eq!(event.count, Some(2));
     assert_eq!(patch, json!({"count": 2, "lastTimestamp": "2027-01-15T08:00:07Z", "message": "m"}));
     assert_ne!(event.first_timestamp, event.last_timestamp);
     let Verdict::Patch { patch, .. } = correlator.observe(self::event("p", "R", "m", 8), seconds(8)) else {
-        panic!("not a patch");
+        unreachable!("not a patch");
     };
     assert_eq!(patch["count"], 3);
 }
@@ -60,11 +60,13 @@ fn similar_events_are_combined_from_the_tenth_on() {
         assert!(matches!(verdict, Verdict::Create(_)), "{i}");
     }
     let Verdict::Create(combined) = correlator.observe(event("p", "R", "m9", 9), seconds(1)) else {
-        panic!("the first combined event is created");
+        unreachable!("the first combined event is created");
     };
     assert_eq!(combined.message.as_deref(), Some("(combined from similar events): m9"));
-    let Verdict::Patch { event: combined, patch } = correlator.observe(event("p", "R", "m10", 10), seconds(2)) else {
-        panic!("the next one is counted");
+    let Verdict::Patch { event: combined, patch } =
+        correlator.observe(event("p", "R", "m10", 10), seconds(2))
+    else {
+        unreachable!("the next one is counted");
     };
     assert_eq!(combined.metadata.name.as_deref(), Some("p.9"));
     assert_eq!(patch["message"], "(combined from similar events): m10");

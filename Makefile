@@ -1,0 +1,67 @@
+# Everything a developer runs. State is in .lab/ (the lab) and target/ (cargo); `make down` and `make clean` remove both.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+KUBELET_BIN ?= ours
+RUNTIME ?= containerd2
+NAME ?= default
+CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+export PATH := $(CARGO_BIN):$(PATH)
+LAB = cargo run --quiet -p lab --
+
+.PHONY: help
+help: ## this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## the release binary
+	cargo build --release -p kubelet
+
+.PHONY: prerequisites
+prerequisites: ## Debian packages and cargo tools that are missing
+	$(LAB) prerequisites
+	command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+
+.PHONY: run
+run: build ## a standalone node with a sample pod
+	$(LAB) prerequisites
+	$(LAB) up --mode standalone --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN) --manifest samples/hello.yaml
+	$(LAB) wait-pod hello --name $(NAME)
+
+.PHONY: cluster
+cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path
+	$(LAB) prerequisites
+	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN)
+
+.PHONY: down
+down: ## take every lab down; leaves nothing behind
+	$(LAB) down --all
+
+.PHONY: check
+check: ## format, lints, licences, dependency direction
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check licenses bans sources
+	$(LAB) check-deps
+
+.PHONY: test
+test: prerequisites ## everything that CI runs
+	$(MAKE) check
+	cargo nextest run --workspace --no-fail-fast
+	cargo build --release -p kubelet
+	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 1
+
+.PHONY: bench
+bench: build ## memory, CPU, calls and latency beside upstream's kubelet
+	cargo run --quiet -p node-tests --bin bench -- --kubelet $(KUBELET_BIN)
+
+.PHONY: docs
+docs: ## the generated tables of docs/compat.md
+	KUBELET_UPDATE_DOCS=1 cargo nextest run -p kubelet compat
+
+.PHONY: clean
+clean: down ## caches too
+	rm -rf .lab target
