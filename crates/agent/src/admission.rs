@@ -44,7 +44,8 @@ impl Admitter {
 
 fn pressures(node: &Node) -> Vec<Pressure> {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let holds = |kind: &str| conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
+    let holds =
+        |kind: &str| conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True");
     [("MemoryPressure", Pressure::Memory), ("DiskPressure", Pressure::Disk), ("PIDPressure", Pressure::Pid)]
         .into_iter()
         .filter(|(kind, _)| holds(kind))

@@ -153,4 +153,3 @@ fn failed(step: FailureStep, message: impl Into<String>) -> Failure {
 fn no_such_container(step: FailureStep, name: &ContainerName) -> Failure {
     failed(step, format!("the pod's spec has no container \"{name}\""))
 }
-

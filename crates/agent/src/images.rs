@@ -82,14 +82,17 @@ impl Images {
     }
 
     async fn present(&self, image: &str, wanted: &Wanted<'_>) -> Result<Option<ImageInfo>, Failure> {
-        self.edges.runtime.image_status(image, &wanted.sandbox.runtime_handler).await.map_err(|error| Failure {
-            step: FailureStep::ImageInspect,
-            message: error.to_string(),
-            not_found: false,
+        self.edges.runtime.image_status(image, &wanted.sandbox.runtime_handler).await.map_err(|error| {
+            Failure { step: FailureStep::ImageInspect, message: error.to_string(), not_found: false }
         })
     }
 
-    async fn pull(&self, image: &str, written: &str, wanted: &Wanted<'_>) -> Result<(ImageInfo, Done), Failure> {
+    async fn pull(
+        &self,
+        image: &str,
+        written: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<(ImageInfo, Done), Failure> {
         let asked = self.edges.clock.now();
         self.event(wanted, false, "Pulling", format!("Pulling image \"{written}\""));
         let _place = match &self.places {
@@ -105,7 +108,8 @@ impl Images {
             });
         }
         let began = self.edges.clock.now();
-        let image_ref = self.pull_with_credentials(image, wanted).await.map_err(|error| pull_failure(&error))?;
+        let image_ref =
+            self.pull_with_credentials(image, wanted).await.map_err(|error| pull_failure(&error))?;
         let ended = self.edges.clock.now();
         let info = match self.present(&image_ref, wanted).await? {
             Some(info) => info,
@@ -136,8 +140,12 @@ impl Images {
                 "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
                 missing.join(", ")
             );
-            let event =
-                PodEvent { warning: true, reason: "FailedToRetrieveImagePullSecret", message, field_path: None };
+            let event = PodEvent {
+                warning: true,
+                reason: "FailedToRetrieveImagePullSecret",
+                message,
+                field_path: None,
+            };
             self.events.record_pod(wanted.pod, event);
         }
         result

@@ -54,7 +54,10 @@ pub fn plan(
     let mut steps = Vec::new();
     for (name, mirror) in mirrors {
         let wanted = match statics.get(name) {
-            Some(pod) => annotation(mirror, MIRROR) == annotation(pod, HASH) && mirror.metadata.deletion_timestamp.is_none(),
+            Some(pod) => {
+                annotation(mirror, MIRROR) == annotation(pod, HASH)
+                    && mirror.metadata.deletion_timestamp.is_none()
+            }
             None => held.contains(name),
         };
         if !wanted {
@@ -151,7 +154,8 @@ impl Mirrors {
     /// The API source's full list of mirrors.
     pub fn listed(&self, mirrors: Vec<Arc<Pod>>) {
         let names: BTreeSet<_> = mirrors.iter().map(|pod| name_of(pod)).collect();
-        let gone: Vec<_> = self.state.lock().mirrors.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        let gone: Vec<_> =
+            self.state.lock().mirrors.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for (namespace, name) in gone {
             self.statuses.observed_mirror(&namespace, &name, None);
         }
@@ -178,7 +182,11 @@ impl Mirrors {
     pub fn mirror_deleted(&self, mirror: &Pod) {
         let (namespace, name) = name_of(mirror);
         self.change(|state| {
-            if state.mirrors.get(&name_of(mirror)).is_some_and(|known| known.metadata.uid == mirror.metadata.uid) {
+            if state
+                .mirrors
+                .get(&name_of(mirror))
+                .is_some_and(|known| known.metadata.uid == mirror.metadata.uid)
+            {
                 state.mirrors.remove(&name_of(mirror));
                 self.statuses.observed_mirror(&namespace, &name, None);
             }
@@ -215,7 +223,9 @@ impl Mirrors {
         let mut done = true;
         for step in steps {
             let result = match &step {
-                Step::Delete((namespace, name), uid) => self.cluster.delete_pod(namespace, name, uid, 0).await,
+                Step::Delete((namespace, name), uid) => {
+                    self.cluster.delete_pod(namespace, name, uid, 0).await
+                }
                 Step::Create(name) => match statics.get(name) {
                     Some(pod) => match self.cluster.create_pod(&mirror_of(pod, node)).await {
                         Ok(created) => {
@@ -247,7 +257,6 @@ impl Mirrors {
 fn name_of(pod: &Pod) -> Name {
     (pod.metadata.namespace.clone().unwrap_or_default(), pod.metadata.name.clone().unwrap_or_default())
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -95,7 +95,10 @@ impl NodeSettings {
         let facts = capacity::NodeFacts {
             cpus: machine.cpus,
             memory_bytes: machine.memory_bytes,
-            ephemeral_storage_bytes: disk.ok().map(|usage| usage.capacity_bytes).filter(|_| self.local_storage),
+            ephemeral_storage_bytes: disk
+                .ok()
+                .map(|usage| usage.capacity_bytes)
+                .filter(|_| self.local_storage),
             hugepages: machine.hugepages.clone(),
             max_pids: edges.host.process_count().ok().map(|(_, max)| max),
             max_pods: self.max_pods,
@@ -125,7 +128,10 @@ impl NodeSettings {
 /// What the name stands for in the node's own resolver; only asked when no address was given.
 fn resolve(hostname: &str) -> Vec<IpAddr> {
     use std::net::ToSocketAddrs;
-    (hostname, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+    (hostname, 0)
+        .to_socket_addrs()
+        .map(|found| found.map(|address| address.ip()).collect())
+        .unwrap_or_default()
 }
 
 /// Where the task publishes, and what it follows.
@@ -310,7 +316,8 @@ impl Keeper {
     }
 
     async fn computed(&mut self, base: &Node) -> (Node, Vec<NodeEvent>) {
-        let reported = base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+        let reported =
+            base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
         let addresses = self.settings.addresses(reported);
         if let Err(error) = &addresses {
             tracing::error!(error, "Cannot choose the node's address");
@@ -424,10 +431,16 @@ impl Keeper {
 /// The newer of what we hold and what the watch shows.
 fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
     let version = |node: &Node| {
-        node.metadata.resource_version.as_deref().and_then(|text| text.parse::<u128>().ok()).unwrap_or_default()
+        node.metadata
+            .resource_version
+            .as_deref()
+            .and_then(|text| text.parse::<u128>().ok())
+            .unwrap_or_default()
     };
     match known {
-        Some(known) if known.metadata.uid == watched.metadata.uid && version(&known) > version(&watched) => Some(known),
+        Some(known) if known.metadata.uid == watched.metadata.uid && version(&known) > version(&watched) => {
+            Some(known)
+        }
         _ => Some(watched),
     }
 }

@@ -147,7 +147,8 @@ impl Pods {
     fn without_mirrors(&self, update: SourceUpdate) -> Option<SourceUpdate> {
         match update {
             SourceUpdate::Set(PodSource::Api, pods) => {
-                let (mirrors, pods): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| mirror::is_mirror(pod));
+                let (mirrors, pods): (Vec<_>, Vec<_>) =
+                    pods.into_iter().partition(|pod| mirror::is_mirror(pod));
                 if let Some(keeper) = &self.mirrors {
                     keeper.listed(mirrors);
                 }
@@ -315,8 +316,12 @@ impl Pods {
         for uid in dead {
             self.workers.remove(&uid);
         }
-        let idle: Vec<_> =
-            self.wanted.iter().filter(|(uid, _)| !self.workers.contains_key(*uid)).map(|(_, it)| it.clone()).collect();
+        let idle: Vec<_> = self
+            .wanted
+            .iter()
+            .filter(|(uid, _)| !self.workers.contains_key(*uid))
+            .map(|(_, it)| it.clone())
+            .collect();
         for (source, pod) in idle {
             self.start(source, pod);
         }
@@ -358,8 +363,12 @@ impl Pods {
             let key = PodKey::of(&pod);
             tracing::info!(pod = %key, "Removing what is left of a pod that no source holds");
             let intent = Intent::Removed { grace: ORPHAN_GRACE };
-            let mail =
-                Mail { pod: Arc::new(pod), source: PodSource::RuntimeOnly, intent, admission: Admission::Admitted };
+            let mail = Mail {
+                pod: Arc::new(pod),
+                source: PodSource::RuntimeOnly,
+                intent,
+                admission: Admission::Admitted,
+            };
             self.spawn(key, mail);
         }
     }

@@ -157,7 +157,9 @@ impl Prober {
         for (container, field_path) in containers(seen.pod) {
             let name = ContainerName::from(container.name.as_str());
             let newest = seen.runtime.containers.iter().find(|record| record.name == name);
-            let Some(record) = newest.filter(|record| record.state == RuntimeState::Running) else { continue };
+            let Some(record) = newest.filter(|record| record.state == RuntimeState::Running) else {
+                continue;
+            };
             for kind in KINDS {
                 let Some(probe) = kind.of(container) else { continue };
                 if seen.stopping && kind != Kind::Readiness {
@@ -255,7 +257,8 @@ impl Prober {
         let target = {
             let table = self.table.lock();
             let Some(entry) = table.entries.get(&key) else { return };
-            let found = containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str());
+            let found =
+                containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str());
             let Some((container, _)) = found else { return };
             Target {
                 id: entry.id.clone(),
@@ -287,7 +290,8 @@ impl Prober {
             Answer::Unknown(_) => Change::None,
         };
         if let Some((reason, message)) = event(key.kind, answer) {
-            let event = PodEvent { warning: true, reason, message, field_path: Some(entry.field_path.clone()) };
+            let event =
+                PodEvent { warning: true, reason, message, field_path: Some(entry.field_path.clone()) };
             self.events.record_pod(&entry.pod, event);
         }
         let bell = (change == Change::Changed).then(|| Arc::clone(&entry.bell));

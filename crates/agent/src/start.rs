@@ -71,7 +71,11 @@ async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSi
     loop {
         match edges.host.ensure_node_cgroups(&values) {
             Ok(()) => {
-                events.record_node(false, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+                events.record_node(
+                    false,
+                    "NodeAllocatableEnforced",
+                    "Updated Node Allocatable limit across pods",
+                );
                 // Done; the task stays, since the end of one is taken for a failure.
                 return std::future::pending().await;
             }
@@ -111,7 +115,10 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let (object, object_seen) = watch::channel(None);
 
     let runtime = Arc::clone(&edges.runtime);
-    tasks.add("observer::watch_pods", observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers.clone()));
+    tasks.add(
+        "observer::watch_pods",
+        observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers.clone()),
+    );
     let reports = Reports { network, status: runtime_status, strangers };
     tasks.add("observer::watch_status", observer::watch_status(runtime, reports));
 
@@ -198,4 +205,3 @@ impl Tasks {
         });
     }
 }
-

@@ -275,7 +275,11 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
 /// object are ordered decimal numbers on every conforming server (KEP-5504).
 fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
     let version = |pod: &Pod| {
-        pod.metadata.resource_version.as_deref().and_then(|text| text.parse::<u128>().ok()).unwrap_or_default()
+        pod.metadata
+            .resource_version
+            .as_deref()
+            .and_then(|text| text.parse::<u128>().ok())
+            .unwrap_or_default()
     };
     if version(known) > version(other) { Arc::clone(known) } else { Arc::clone(other) }
 }

@@ -2,9 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use proto::cri::{
-    image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
-};
+use proto::cri::{image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient};
 use seams::RuntimeError;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, transport::Channel};

@@ -59,9 +59,7 @@ pub(crate) fn from_status(call: Call, endpoint: &str, took: Duration, status: &S
     if let Some(source) = status.source() {
         return match call.deadline.filter(|_| is_timeout(source)) {
             Some(after) => RuntimeError::Deadline { call: name, after },
-            None => {
-                RuntimeError::Unreachable { endpoint: endpoint.to_owned(), message: chain(source) }
-            }
+            None => RuntimeError::Unreachable { endpoint: endpoint.to_owned(), message: chain(source) },
         };
     }
     let message = status.message().to_owned();

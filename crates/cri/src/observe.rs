@@ -128,10 +128,7 @@ pub(crate) async fn inspect(
     Ok(RuntimePod { sandboxes, containers })
 }
 
-async fn sandbox_record(
-    client: &Client,
-    sandbox: PodSandbox,
-) -> Result<Option<SandboxRecord>, RuntimeError> {
+async fn sandbox_record(client: &Client, sandbox: PodSandbox) -> Result<Option<SandboxRecord>, RuntimeError> {
     let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id, verbose: false };
     let answer = client
         .runtime("PodSandboxStatus", Deadline::Default, request, async |mut c, r| {
@@ -190,9 +187,7 @@ pub(crate) async fn container_status(
 ) -> Result<proto::cri::ContainerStatus, RuntimeError> {
     let request = ContainerStatusRequest { container_id: id.as_str().to_owned(), verbose: false };
     let answer = client
-        .runtime("ContainerStatus", Deadline::Default, request, async |mut c, r| {
-            c.container_status(r).await
-        })
+        .runtime("ContainerStatus", Deadline::Default, request, async |mut c, r| c.container_status(r).await)
         .await?;
     answer.status.ok_or_else(|| RuntimeError::Invalid {
         call: "ContainerStatus",

@@ -13,8 +13,8 @@ use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimePod};
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        CgroupDriver, ContainerRequest, ExecResult, ImageFs, ImageInfo, ListedPod, RegistryAuth,
-        RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest,
+        CgroupDriver, ContainerRequest, ExecResult, ImageFs, ImageInfo, ListedPod, RegistryAuth, RuntimeHint,
+        RuntimeStatus, RuntimeVersion, SandboxRequest,
     },
 };
 use tokio::sync::mpsc;
@@ -54,18 +54,12 @@ impl CriRuntime {
             "" => None,
             text => Some(endpoint::parse(text)?),
         };
-        let timeout = if config.request_timeout.is_zero() {
-            DEFAULT_REQUEST_TIMEOUT
-        } else {
-            config.request_timeout
-        };
+        let timeout =
+            if config.request_timeout.is_zero() { DEFAULT_REQUEST_TIMEOUT } else { config.request_timeout };
         let warnings = runtime.warning.iter().chain(image.iter().filter_map(|i| i.warning.as_ref()));
         Ok(Self {
             client: Client::new(&runtime.endpoint, image.as_ref().map(|i| &i.endpoint), timeout),
-            logs: LogFiles {
-                root: config.pod_logs_dir.clone(),
-                links: config.container_links_dir.clone(),
-            },
+            logs: LogFiles { root: config.pod_logs_dir.clone(), links: config.container_links_dir.clone() },
             host: Arc::new(config.host.clone()),
             messages: MessageReader::new(config.pod_logs_dir.clone()),
             exited: Arc::default(),
@@ -186,11 +180,7 @@ impl Runtime for CriRuntime {
         self.exec_sync(id, command, timeout).await
     }
 
-    async fn image_status(
-        &self,
-        image: &str,
-        handler: &str,
-    ) -> Result<Option<ImageInfo>, RuntimeError> {
+    async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError> {
         self.read_image(image, handler).await
     }
 

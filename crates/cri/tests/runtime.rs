@@ -170,7 +170,10 @@ async fn a_pod_from_sandbox_to_nothing() {
 
     world.runtime.stop_container(&id, Duration::from_secs(5)).await.unwrap();
     let exited = world.runtime.inspect_pod(&uid("u")).await.unwrap().containers.remove(0);
-    assert_eq!((exited.state, exited.exit_code, exited.reason.as_str()), (RuntimeState::Exited, 143, "Error"));
+    assert_eq!(
+        (exited.state, exited.exit_code, exited.reason.as_str()),
+        (RuntimeState::Exited, 143, "Error")
+    );
     assert_eq!(exited.message, "last words");
 
     fs::write(format!("{log}.20240101-000000.gz"), "").unwrap();
@@ -298,8 +301,7 @@ async fn images() {
     world.core.script_image("private", ImageScript::Private("me".into(), "pw".into()));
     let refused = world.runtime.pull_image("private", None, &sandbox).await.unwrap_err();
     assert!(refused.to_string().starts_with("rpc error: code = Unknown desc = failed to pull"), "{refused}");
-    let auth =
-        RegistryAuth { username: "me".into(), password: "pw".into(), ..RegistryAuth::default() };
+    let auth = RegistryAuth { username: "me".into(), password: "pw".into(), ..RegistryAuth::default() };
     let id = world.runtime.pull_image("private", Some(&auth), &sandbox).await.unwrap();
     assert_eq!(world.runtime.image_status("private", "").await.unwrap().unwrap().id, id);
     world.core.script_image("absent", ImageScript::Fails(Code::NotFound, "no such manifest".into()));
@@ -386,12 +388,7 @@ async fn errors_are_typed() {
     let gone = ContainerId::from("gone");
     let error = world.runtime.stop_container(&gone, Duration::ZERO).await.unwrap_err();
     assert!(matches!(error, RuntimeError::NotFound { call: "StopContainer", .. }), "{error}");
-    world.core.plan(
-        "RunPodSandbox",
-        Fault::Fail(Code::Unknown, "no network".into()),
-        When::Before,
-        Some(1),
-    );
+    world.core.plan("RunPodSandbox", Fault::Fail(Code::Unknown, "no network".into()), When::Before, Some(1));
     let error = world.runtime.run_sandbox(&world.sandbox("u", 0)).await.unwrap_err();
     assert_eq!(error.to_string(), "rpc error: code = Unknown desc = no network");
 }
@@ -420,7 +417,11 @@ async fn a_runtime_that_is_away_is_named_and_found_again() {
     assert!(text.contains(&world.path("cri.sock")) && text.contains("hint:"), "{text}");
 
     world.server.resume().unwrap();
-    let back = async { while world.runtime.version().await.is_err() { tokio::task::yield_now().await } };
+    let back = async {
+        while world.runtime.version().await.is_err() {
+            tokio::task::yield_now().await
+        }
+    };
     tokio::time::timeout(LIMIT, back).await.unwrap();
 }
 

@@ -125,7 +125,8 @@ async fn start(settings: &Settings) -> Result<Agent, WiringError> {
         Rate::Limited { per_second, burst } => Some(EventRate { per_second, burst }),
     });
     let clock = Arc::clone(&made.edges.clock);
-    let (events, event_task) = EventSink::new(made.edges.cluster.clone(), settings.node.name.clone(), rate, clock);
+    let (events, event_task) =
+        EventSink::new(made.edges.cluster.clone(), settings.node.name.clone(), rate, clock);
     events.record_node(false, "Starting", "Starting kubelet.");
     let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
     let outside = Outside { config, node: agent::node(settings, &made), events, event_task, fetch };

@@ -55,7 +55,8 @@ impl Groups {
                 let inherited = group.parent().and_then(|parent| fs::read_to_string(parent.join(file)).ok());
                 let Some(inherited) = inherited.filter(|text| !text.trim().is_empty()) else { continue };
                 if own.exists() {
-                    fs::write(&own, inherited.trim()).with_context(|| format!("cannot write {}", own.display()))?;
+                    fs::write(&own, inherited.trim())
+                        .with_context(|| format!("cannot write {}", own.display()))?;
                 }
             }
         }
@@ -76,7 +77,11 @@ impl Groups {
             let hierarchy = path.parent().and_then(Path::file_name).unwrap_or_default();
             hierarchy == "systemd" || hierarchy == "unified"
         };
-        self.paths.iter().find(holds_none).map(|group| group.join("cgroup.procs")).filter(|file| file.exists())
+        self.paths
+            .iter()
+            .find(holds_none)
+            .map(|group| group.join("cgroup.procs"))
+            .filter(|file| file.exists())
     }
 
     /// Kill everything inside, until it is gone.
@@ -93,7 +98,11 @@ impl Groups {
                 // Gone already is as good as killed.
                 let _ = kill_process(pid, Signal::KILL);
             }
-            Ok(if pids.is_empty() { wait::Look::Ready(()) } else { wait::Look::NotYet(format!("left: {pids:?}")) })
+            Ok(if pids.is_empty() {
+                wait::Look::Ready(())
+            } else {
+                wait::Look::NotYet(format!("left: {pids:?}"))
+            })
         })
     }
 
@@ -103,8 +112,11 @@ impl Groups {
     /// One stays.
     pub fn remove(&self) -> Result<()> {
         wait::until("the lab's cgroups to go", EMPTY_BOUND, || {
-            let left: Vec<String> =
-                self.paths.iter().filter_map(|group| remove(group).err().map(|error| format!("{error:#}"))).collect();
+            let left: Vec<String> = self
+                .paths
+                .iter()
+                .filter_map(|group| remove(group).err().map(|error| format!("{error:#}")))
+                .collect();
             Ok(if left.is_empty() { wait::Look::Ready(()) } else { wait::Look::NotYet(left.join("; ")) })
         })
     }

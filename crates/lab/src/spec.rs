@@ -174,7 +174,8 @@ impl Spec {
 /// It cannot.
 pub fn check_name(name: &str) -> Result<()> {
     let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if name.is_empty() || name.len() > LONGEST_NAME || !plain || name.starts_with('-') || name.ends_with('-') {
+    if name.is_empty() || name.len() > LONGEST_NAME || !plain || name.starts_with('-') || name.ends_with('-')
+    {
         bail!(
             "{name:?} cannot be the name of a lab\nhint: up to {LONGEST_NAME} lower-case letters, digits and inner dashes"
         );

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn the_error_says_what_was_missing() {
-        let error = until::<()>("rain", Duration::ZERO, || Ok(Look::NotYet("no cloud".to_owned()))).unwrap_err();
+        let error =
+            until::<()>("rain", Duration::ZERO, || Ok(Look::NotYet("no cloud".to_owned()))).unwrap_err();
         assert!(error.to_string().contains("rain: no cloud"), "{error}");
         assert_eq!(until("it", Duration::ZERO, || Ok(Look::Ready(7))).unwrap(), 7);
     }

@@ -10,7 +10,8 @@
 //! groups in all of them; on v2 there is one. Values are written where their controller is.
 //!
 //! Invariants: making is idempotent and brings values up to date; removing kills what is left, works from what is on
-//! disk in whatever hierarchy and QoS group it is, and is idempotent; nothing outside the root is ever written to.
+//! disk in whatever hierarchy and QoS group it is, and is idempotent; nothing outside the root is changed, except that controllers are handed down and an empty cpuset is filled
+//! on the way to it.
 
 use std::path::{Path, PathBuf};
 

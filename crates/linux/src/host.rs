@@ -147,3 +147,6 @@ impl Host for LinuxHost {
         usage::processes(&self.roots)
     }
 }
+
+#[cfg(test)]
+mod tests;

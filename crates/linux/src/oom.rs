@@ -34,3 +34,32 @@ pub fn protect_self(roots: &Roots, score: i64) -> Result<OwnScore, HostError> {
 
 /// The kubelet's default score.
 pub const DEFAULT_SCORE: i64 = KUBELET_OOM_SCORE_ADJ;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = Roots { proc: dir.path().into(), ..Roots::default() };
+        let file = dir.path().join("self/oom_score_adj");
+        assert!(protect_self(&roots, DEFAULT_SCORE).is_err(), "no such file");
+        fs::create_dir(dir.path().join("self")).unwrap();
+        fs::write(&file, "0000").unwrap();
+        assert_eq!(protect_self(&roots, DEFAULT_SCORE).unwrap(), OwnScore::Set);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "-999");
+        fs::remove_file(&file).unwrap();
+        // A file that the kernel lets nobody write.
+        std::os::unix::fs::symlink("/proc/sys/kernel/random/entropy_avail", &file).unwrap();
+        assert_eq!(protect_self(&roots, DEFAULT_SCORE).unwrap(), OwnScore::Refused);
+    }
+
+    #[test]
+    fn raising_the_own_score_is_always_allowed() {
+        let now = files::read(std::path::Path::new("/proc/self/oom_score_adj")).unwrap();
+        assert_eq!(protect_self(&Roots::default(), now.parse().unwrap()).unwrap(), OwnScore::Set);
+    }
+}

@@ -3,7 +3,7 @@
 //! Memory is overcommitted and the kernel kills instead of panicking when it runs out; it reboots 10 s after a panic
 //! and panics on an oops; and there are enough keys for one per container.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::{facts::Roots, files};
 
@@ -24,8 +24,6 @@ pub enum Tunables {
     Set,
     /// Refuse to start: `protectKernelDefaults`.
     Verify,
-    /// Leave it and warn: without `--make-kernel-tunables`, for tests.
-    Warn,
 }
 
 /// Why a setting is not as it has to be.
@@ -82,7 +80,7 @@ pub fn apply(roots: &Roots, mode: Tunables, in_user_namespace: bool) -> Result<(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn apply_one(path: &PathBuf, name: &'static str, expected: i64, mode: Tunables) -> Result<(), TunableError> {
+fn apply_one(path: &Path, name: &'static str, expected: i64, mode: Tunables) -> Result<(), TunableError> {
     let text = files::read(path).map_err(|error| TunableError::Read { name, cause: error.to_string() })?;
     let actual: i64 =
         text.parse().map_err(|_| TunableError::Read { name, cause: format!("{text:?} is no number") })?;
@@ -91,10 +89,6 @@ fn apply_one(path: &PathBuf, name: &'static str, expected: i64, mode: Tunables) 
     }
     match mode {
         Tunables::Verify => Err(TunableError::Differs { name, expected, actual }),
-        Tunables::Warn => {
-            tracing::warn!("Invalid kernel flag {name}: expected {expected}, is {actual}");
-            Ok(())
-        }
         Tunables::Set => {
             tracing::info!("Updating kernel flag {name} from {actual} to {expected}");
             files::write(path, &expected.to_string()).map_err(|error| TunableError::Write {

@@ -1,4 +1,5 @@
 //! What tests of this crate share: objects from JSON.
+#![allow(clippy::panic, reason = "a bad test object fails its test")]
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

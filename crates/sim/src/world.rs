@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, ContainerId, PodSource, Tick};
+use lifecycle::{Admission, ContainerId, PodSource, Tick, observation::RuntimeState};
 
 use crate::{Options, Violation, jobs::Job, kubelet::Kubelet, rng::Rng, runtime::Runtime};
 
@@ -202,7 +202,9 @@ impl World {
             Event::Look(generation) | Event::Wake(generation, _) | Event::Patch(generation) => {
                 *generation == self.generation && self.kubelet.is_some()
             }
-            Event::Exit(id, _) => self.runtime.running().any(|c| c.id == *id),
+            Event::Exit(id, _) => {
+                self.runtime.containers().iter().any(|c| c.id == *id && c.state != RuntimeState::Exited)
+            }
             _ => true,
         };
         self.idle() && self.jobs.is_empty() && !self.queue.values().any(stirs)

@@ -571,9 +571,7 @@ async fn sub_paths_do_not_lead_out_of_the_volume() {
     // Names from a manifest do not lead anywhere either.
     let uid = PodUid::from("../../outside");
     assert!(node.volumes.sub_path(&uid, "e", &volume, "real", "c", 0).await.is_err());
-    assert!(
-        node.volumes.sub_path(&PodUid::from("u1"), "e", &volume, "real", "../../..", 0).await.is_err()
-    );
+    assert!(node.volumes.sub_path(&PodUid::from("u1"), "e", &volume, "real", "../../..", 0).await.is_err());
     assert!(node.volumes.unmount(&uid).await.is_err());
     assert_eq!(read(&outside.join("secret")), "x");
 }

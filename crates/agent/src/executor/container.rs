@@ -31,7 +31,8 @@ impl Executor {
         let config = |text: String| failed(FailureStep::ContainerConfig, text);
         let (container, _) =
             scene.container(name).ok_or_else(|| no_such_container(FailureStep::ContainerConfig, name))?;
-        let known = scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
+        let known =
+            scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
         let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
         let image = self.image_info(scene, name, &image_ref, &sandbox).await?;
         let env = self.environment(scene, container).await?;

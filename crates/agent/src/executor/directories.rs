@@ -82,9 +82,11 @@ fn remove(path: &Path) -> Result<(), String> {
 
 /// Removing across a mount would delete what others own.
 fn refuse_mounts(path: &Path) -> Result<(), String> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("read mountinfo: {error}"))?;
+    let table = std::fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| format!("read mountinfo: {error}"))?;
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let below = table.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(&path));
+    let below =
+        table.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(&path));
     match below {
         Some(mount) => Err(format!("{mount} is still mounted below the pod's directory {}", path.display())),
         None => Ok(()),

@@ -31,7 +31,9 @@ impl Executor {
             match reference.kind {
                 ObjectKind::ConfigMap => {
                     let found = match &self.edges.objects {
-                        Some(objects) => objects.config_map(namespace, &reference.name).await.map_err(missing),
+                        Some(objects) => {
+                            objects.config_map(namespace, &reference.name).await.map_err(missing)
+                        }
                         None => Err(Missing::NoClient),
                     };
                     config_maps.insert(reference.name.clone(), found);
@@ -84,7 +86,8 @@ fn missing(error: ObjectError) -> Missing {
 fn read_env_file(scene: &Scene, selector: &FileKeySelector) -> Result<EnvFile, EnvFileFailure> {
     let root = scene.session.mounted.lock().get(&selector.volume_name).map(|volume| volume.host_path.clone());
     let root = root.ok_or(EnvFileFailure::NoVolume)?;
-    let text = read_beneath(&root, &selector.path).map_err(|error| EnvFileFailure::Unreadable(error.to_string()))?;
+    let text =
+        read_beneath(&root, &selector.path).map_err(|error| EnvFileFailure::Unreadable(error.to_string()))?;
     Ok(EnvFile { path: root.join(&selector.path).display().to_string(), text })
 }
 

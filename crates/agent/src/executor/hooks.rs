@@ -38,12 +38,15 @@ impl Executor {
     ) -> (Duration, Hook) {
         let container = scene.container(name).map(|(container, _)| container);
         let handler = container.and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
-        let (Some(container), Some(handler)) = (container, handler) else { return (Duration::ZERO, Hook::Passed) };
-        let began = self.edges.clock.now().mono;
-        let result = match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler, grace)).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("the hook did not end within the grace period of {grace:?}")),
+        let (Some(container), Some(handler)) = (container, handler) else {
+            return (Duration::ZERO, Hook::Passed);
         };
+        let began = self.edges.clock.now().mono;
+        let result =
+            match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler, grace)).await {
+                Ok(result) => result,
+                Err(_) => Err(format!("the hook did not end within the grace period of {grace:?}")),
+            };
         let spent = self.edges.clock.now().mono.saturating_sub(began);
         match result {
             Ok(()) => (spent, Hook::Passed),
@@ -81,7 +84,8 @@ impl Executor {
     ) -> Result<(), String> {
         if let Some(exec) = &hook.exec {
             let command = exec.command.as_deref().unwrap_or_default();
-            let answer = self.edges.runtime.exec(id, command, limit).await.map_err(|error| error.to_string())?;
+            let answer =
+                self.edges.runtime.exec(id, command, limit).await.map_err(|error| error.to_string())?;
             return match answer.exit_code {
                 0 => Ok(()),
                 code => Err(format!("command exited with {code}")),
@@ -101,7 +105,9 @@ impl Executor {
 /// Sends the request; any answer is a success (the status code is not looked at).
 async fn http_get(get: &HTTPGetAction, container: &Container, pod_ip: Option<&str>) -> Result<(), String> {
     if get.scheme.as_deref() == Some("HTTPS") {
-        return Err("httpGet hooks over HTTPS are not supported yet\nhint: use HTTP or an exec hook".to_owned());
+        return Err(
+            "httpGet hooks over HTTPS are not supported yet\nhint: use HTTP or an exec hook".to_owned()
+        );
     }
     let host = get.host.as_deref().filter(|host| !host.is_empty()).or(pod_ip).ok_or("the pod has no IP")?;
     let port = port_of(&get.port, container)?;
@@ -110,8 +116,10 @@ async fn http_get(get: &HTTPGetAction, container: &Container, pod_ip: Option<&st
         Ok(IpAddr::V6(_)) => format!("[{host}]"),
         _ => host.to_owned(),
     };
-    let mut request =
-        format!("GET /{} HTTP/1.1\r\nUser-Agent: kube-lifecycle/1.37\r\nConnection: close\r\n", path.trim_start_matches('/'));
+    let mut request = format!(
+        "GET /{} HTTP/1.1\r\nUser-Agent: kube-lifecycle/1.37\r\nConnection: close\r\n",
+        path.trim_start_matches('/')
+    );
     let headers = get.http_headers.as_deref().unwrap_or_default();
     if !headers.iter().any(|header| header.name.eq_ignore_ascii_case("host")) {
         request.push_str(&format!("Host: {shown}:{port}\r\n"));

@@ -99,7 +99,8 @@ impl Executor {
     }
 
     fn recursive_read_only(&self, scene: &Scene) -> bool {
-        let class = scene.pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()).unwrap_or_default();
+        let class =
+            scene.pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()).unwrap_or_default();
         let status = self.runtime_status.borrow();
         let Some(Ok(status)) = &*status else { return false };
         // The handler of a class usually bears its name; the default handler has none.

@@ -38,7 +38,11 @@ impl Executor {
         (!overhead.is_empty()).then(|| self.pod_level(&overhead, &overhead))
     }
 
-    fn pod_level(&self, requests: &node::quantity::ResourceList, limits: &node::quantity::ResourceList) -> LinuxResources {
+    fn pod_level(
+        &self,
+        requests: &node::quantity::ResourceList,
+        limits: &node::quantity::ResourceList,
+    ) -> LinuxResources {
         let milli = |list: &node::quantity::ResourceList| list.get("cpu").map_or(0, |cpu| cpu.milli_value());
         let period = self.config.rules.quota_period_micros;
         LinuxResources {

@@ -26,8 +26,13 @@ impl Executor {
     }
 
     /// Everything that a sandbox is made from. Also needed to create containers and to pull images.
-    pub(super) async fn sandbox_request(&self, scene: &Scene, attempt: u32) -> Result<SandboxRequest, Failure> {
-        let spec = scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
+    pub(super) async fn sandbox_request(
+        &self,
+        scene: &Scene,
+        attempt: u32,
+    ) -> Result<SandboxRequest, Failure> {
+        let spec =
+            scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
         let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
             .map_err(|error| failed(FailureStep::Sandbox, error.to_string()))?;
         Ok(SandboxRequest {

@@ -134,7 +134,21 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for name in ["", "A", "a/B", "a:", "a b", "x@sha256:zz", "-a", "a-", "a___b", "/a", "a//b", "http://x/y", "a:b:c"] {
+        for name in [
+            "",
+            "A",
+            "a/B",
+            "a:",
+            "a b",
+            "x@sha256:zz",
+            "-a",
+            "a-",
+            "a___b",
+            "/a",
+            "a//b",
+            "http://x/y",
+            "a:b:c",
+        ] {
             assert!(parse(name).is_err(), "{name} was accepted");
         }
         assert!(parse("a/B").unwrap_err().to_string().ends_with("repository name must be lowercase"));

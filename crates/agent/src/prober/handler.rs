@@ -86,9 +86,10 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
             output.truncate(ANSWER_BYTES);
             Answer::Failure(String::from_utf8_lossy(&output).into_owned())
         }
-        Err(RuntimeError::Deadline { .. }) => {
-            Answer::Failure(format!("command timed out: command did not finish within {}", go_seconds(target.timeout)))
-        }
+        Err(RuntimeError::Deadline { .. }) => Answer::Failure(format!(
+            "command timed out: command did not finish within {}",
+            go_seconds(target.timeout)
+        )),
         // The runtime reports a command that ran too long as an error of its own.
         Err(RuntimeError::Failed { code: "DeadlineExceeded", message, .. }) => Answer::Failure(message),
         Err(error) => Answer::Unknown(error.to_string()),
@@ -281,9 +282,12 @@ async fn grpc_health(target: &Target, grpc: &GRPCAction) -> Answer {
     };
     match check(stream, &address, grpc.service.as_deref().unwrap_or_default()).await {
         Ok(SERVING) => Answer::Success,
-        Ok(status) => Answer::Failure(format!("service unhealthy (responded with \"{}\")", status_name(status))),
+        Ok(status) => {
+            Answer::Failure(format!("service unhealthy (responded with \"{}\")", status_name(status)))
+        }
         Err(GrpcError::Unimplemented) => Answer::Failure(
-            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".to_owned(),
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+                .to_owned(),
         ),
         Err(GrpcError::Other(text)) => Answer::Failure(format!("error: health rpc probe failed: {text}")),
     }
@@ -310,12 +314,14 @@ enum GrpcError {
 async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, GrpcError> {
     let other = |error: &dyn std::fmt::Display| GrpcError::Other(error.to_string());
     let io = TokioIo::new(stream);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.map_err(|error| other(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .map_err(|error| other(&error))?;
     tokio::spawn(async move { drop(connection.await) });
     let mut message = Vec::new();
     if !service.is_empty() {
-        let length = u8::try_from(service.len()).map_err(|_| other(&"the service name is longer than 255 bytes"))?;
+        let length =
+            u8::try_from(service.len()).map_err(|_| other(&"the service name is longer than 255 bytes"))?;
         message.push(0x0a);
         if length < 0x80 {
             message.push(length);
@@ -335,7 +341,8 @@ async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, Gr
         .map_err(|error| other(&error))?;
     let answer = sender.send_request(request).await.map_err(|error| other(&error))?;
     let early = code(answer.headers());
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.map_err(|error| other(&error))?;
+    let body =
+        Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.map_err(|error| other(&error))?;
     let late = body.trailers().and_then(code);
     match early.or(late) {
         Some((0, _)) | None => {}
@@ -371,4 +378,3 @@ fn code_name(code: u32) -> &'static str {
         _ => "Unknown",
     }
 }
-

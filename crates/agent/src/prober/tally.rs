@@ -25,7 +25,8 @@ impl Tally {
     /// API defaults: one success, three failures.
     #[must_use]
     pub fn new(success: Option<i32>, failure: Option<i32>) -> Self {
-        let threshold = |value: Option<i32>, default| value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default).max(1);
+        let threshold =
+            |value: Option<i32>, default| value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default).max(1);
         Self {
             success_threshold: threshold(success, 1),
             failure_threshold: threshold(failure, 3),
@@ -84,7 +85,10 @@ mod tests {
         assert_eq!(tally.success(), Change::None);
         assert_eq!(tally.success(), Change::Changed);
         assert_eq!(tally.result(), Some(true));
-        assert_eq!((tally.failure(), tally.failure(), tally.failure()), (Change::None, Change::None, Change::Changed));
+        assert_eq!(
+            (tally.failure(), tally.failure(), tally.failure()),
+            (Change::None, Change::None, Change::Changed)
+        );
         assert!(tally.on_hold(Kind::Liveness) && !tally.on_hold(Kind::Readiness));
     }
 }

@@ -155,7 +155,8 @@ impl Reader {
                 // The text is remembered with the pods that were understood last, so that a broken file is
                 // reported once per content, and what it described before keeps running.
                 tracing::error!(file = origin, %error, "Skipping a static pod manifest");
-                self.files.entry(path).or_insert_with(|| Known { text: Vec::new(), pods: Vec::new() }).text = text;
+                self.files.entry(path).or_insert_with(|| Known { text: Vec::new(), pods: Vec::new() }).text =
+                    text;
             }
         }
     }

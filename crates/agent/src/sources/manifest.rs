@@ -12,7 +12,9 @@ pub const MAX_BYTES: usize = 10 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// Larger than [`MAX_BYTES`].
-    #[error("{origin} has more than {MAX_BYTES} bytes\nhint: a manifest describes one pod; move data into a volume")]
+    #[error(
+        "{origin} has more than {MAX_BYTES} bytes\nhint: a manifest describes one pod; move data into a volume"
+    )]
     TooLarge {
         /// File or URL.
         origin: String,
@@ -34,7 +36,9 @@ pub enum ManifestError {
         source: static_pod::ManifestError,
     },
     /// A `kind` that this source does not take.
-    #[error("{origin} holds a {kind}, not a Pod\nhint: static pods are plain Pods; a Deployment needs an API server")]
+    #[error(
+        "{origin} holds a {kind}, not a Pod\nhint: static pods are plain Pods; a Deployment needs an API server"
+    )]
     Kind {
         /// File or URL.
         origin: String,

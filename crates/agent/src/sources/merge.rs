@@ -104,7 +104,9 @@ fn usable(key: &PodKey) -> Result<(), String> {
     for (what, text) in [("uid", key.uid.as_str()), ("namespace", &*key.namespace), ("name", &*key.name)] {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
         if text.is_empty() || text.len() > 253 || !plain || text.starts_with('.') {
-            return Err(format!("Error validating pod {key}: its {what} {text:?} cannot name a directory, ignoring"));
+            return Err(format!(
+                "Error validating pod {key}: its {what} {text:?} cannot name a directory, ignoring"
+            ));
         }
     }
     Ok(())

@@ -17,7 +17,13 @@ const LOUD_FAILURES: u32 = 3;
 pub type Fetch = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>> + Send + Sync>;
 
 /// Runs for ever.
-pub async fn run(source: ManifestUrl, fetch: Fetch, node_name: String, clock: Arc<dyn Clock>, updates: Updates) {
+pub async fn run(
+    source: ManifestUrl,
+    fetch: Fetch,
+    node_name: String,
+    clock: Arc<dyn Clock>,
+    updates: Updates,
+) {
     let mut failures = 0u32;
     let mut last = None;
     loop {

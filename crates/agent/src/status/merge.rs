@@ -20,7 +20,8 @@ const OWNED: [&str; 8] = [
 #[must_use]
 pub fn onto(api: &PodStatus, ours: &PodStatus) -> PodStatus {
     let mut merged = ours.clone();
-    let mut conditions: Vec<_> = api.conditions.iter().flatten().filter(|c| is_foreign(&c.type_)).cloned().collect();
+    let mut conditions: Vec<_> =
+        api.conditions.iter().flatten().filter(|c| is_foreign(&c.type_)).cloned().collect();
     for condition in ours.conditions.iter().flatten() {
         let known = conditions.iter().any(|known| known.type_ == condition.type_);
         if !is_foreign(&condition.type_) || is_disruption(&condition.type_) && !known {

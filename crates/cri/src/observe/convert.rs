@@ -7,9 +7,7 @@ use lifecycle::{
     SandboxId,
     observation::{ContainerRecord, RuntimeState, SandboxRecord},
 };
-use proto::cri::{
-    ContainerState, ContainerStatus, Image, NamespaceMode, PodSandboxState, PodSandboxStatus,
-};
+use proto::cri::{ContainerState, ContainerStatus, Image, NamespaceMode, PodSandboxState, PodSandboxStatus};
 use seams::runtime::ImageInfo;
 
 use crate::render::{annotations, labels, resources};

@@ -13,7 +13,8 @@ use crate::render::{annotations, labels};
 
 /// Rebuilds it; `None` when there is neither sandbox nor container. Of several attempts the newest speaks.
 pub(crate) fn skeleton(uid: &PodUid, sandboxes: &[PodSandbox], containers: &[Container]) -> Option<Pod> {
-    let sandbox = sandboxes.iter().max_by_key(|s| (s.metadata.as_ref().map_or(0, |m| m.attempt), s.created_at));
+    let sandbox =
+        sandboxes.iter().max_by_key(|s| (s.metadata.as_ref().map_or(0, |m| m.attempt), s.created_at));
     let newest = containers.iter().max_by_key(|c| c.created_at);
     let carried = sandbox.map(|s| &s.labels).or(newest.map(|c| &c.labels))?;
     let text = |key: &str| carried.get(key).cloned();

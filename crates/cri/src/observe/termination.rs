@@ -58,7 +58,9 @@ impl MessageReader {
         match tokio::time::timeout(PATIENCE, read).await {
             Ok(Ok(message)) => message,
             Ok(Err(error)) => format!("Error on reading termination log: {error}"),
-            Err(_) => format!("Error on reading termination log: no answer from the disk within {PATIENCE:?}"),
+            Err(_) => {
+                format!("Error on reading termination log: no answer from the disk within {PATIENCE:?}")
+            }
         }
     }
 }
@@ -79,8 +81,7 @@ impl Plan {
             !annotated.termination_path.is_empty()
                 && m.container_path == absolute(&annotated.termination_path)
         });
-        let falls_back =
-            annotated.fallback_to_logs && status.exit_code != 0 && status.reason != CANNOT_RUN;
+        let falls_back = annotated.fallback_to_logs && status.exit_code != 0 && status.reason != CANNOT_RUN;
         let plan = Self {
             file: mount.map(|m| PathBuf::from(&m.host_path)),
             log: falls_back.then(|| PathBuf::from(&status.log_path)),

@@ -57,10 +57,7 @@ fn seccomp_field(profile: &SeccompProfile, root: &str) -> Result<SecurityProfile
 ///
 /// # Errors
 /// `Localhost` without a name, or an unknown type.
-pub fn apparmor(
-    pod: &Pod,
-    container: &Container,
-) -> Result<(Option<SecurityProfile>, String), RenderError> {
+pub fn apparmor(pod: &Pod, container: &Container) -> Result<(Option<SecurityProfile>, String), RenderError> {
     let own = container.security_context.as_ref().and_then(|s| s.app_armor_profile.clone());
     let pods = || pod.spec.as_ref()?.security_context.as_ref()?.app_armor_profile.clone();
     let Some(profile) = own.or_else(|| annotated(pod, &container.name)).or_else(pods) else {

@@ -1,8 +1,6 @@
 //! Cgroup values to and from the wire.
 
-use k8s_openapi::{
-    api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
-};
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use proto::cri::{HugepageLimit, LinuxContainerResources};
 use seams::runtime::LinuxResources;
 

@@ -1,8 +1,6 @@
 //! Security contexts (contract §15): the container's field, else the pod's, else the default.
 
-use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, PodSpec, SELinuxOptions,
-};
+use k8s_openapi::api::core::v1::{Capabilities, Container, Pod, PodSecurityContext, PodSpec, SELinuxOptions};
 use proto::cri::{
     Capability, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
     NamespaceOption, SeLinuxOption, SupplementalGroupsPolicy, security_profile::ProfileType,

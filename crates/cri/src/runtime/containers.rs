@@ -7,8 +7,8 @@ use std::{
 
 use lifecycle::{ContainerId, observation::RuntimeState};
 use proto::cri::{
-    ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest,
-    RemoveContainerRequest, StartContainerRequest, StopContainerRequest,
+    ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest, RemoveContainerRequest,
+    StartContainerRequest, StopContainerRequest,
 };
 use seams::{
     RuntimeError,
@@ -35,8 +35,8 @@ impl CriRuntime {
             Some(name) => Some(self.target(request, name).await?),
             None => None,
         };
-        let config = container::config(request, &found, target.as_deref(), &self.host)
-            .map_err(invalid(CALL))?;
+        let config =
+            container::config(request, &found, target.as_deref(), &self.host).map_err(invalid(CALL))?;
         let sandbox_config = sandbox::config(&request.sandbox).map_err(invalid(CALL))?;
         let log = Path::new(&request.sandbox.log_directory).join(&request.log_path);
         if let Some(dir) = log.parent() {
@@ -79,9 +79,7 @@ impl CriRuntime {
         let list = ListContainersRequest { filter: Some(filter) };
         let answer = self
             .client
-            .runtime("ListContainers", Deadline::Default, list, async |mut c, r| {
-                c.list_containers(r).await
-            })
+            .runtime("ListContainers", Deadline::Default, list, async |mut c, r| c.list_containers(r).await)
             .await?;
         let running = answer
             .containers
@@ -128,8 +126,7 @@ impl CriRuntime {
     }
 
     pub(super) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
-        let request =
-            StopContainerRequest { container_id: id.as_str().to_owned(), timeout: seconds(grace) };
+        let request = StopContainerRequest { container_id: id.as_str().to_owned(), timeout: seconds(grace) };
         self.client
             .runtime("StopContainer", Deadline::After(grace), request, async |mut c, r| {
                 c.stop_container(r).await
@@ -184,22 +181,17 @@ impl CriRuntime {
             timeout: seconds(timeout),
         };
         // Zero lets the command run as long as it likes (hooks, which are bounded by their pod's grace).
-        let deadline =
-            if timeout.is_zero() { Deadline::Never } else { Deadline::After(timeout) };
-        let answer = self
-            .client
-            .runtime(CALL, deadline, request, async |mut c, r| c.exec_sync(r).await)
-            .await;
+        let deadline = if timeout.is_zero() { Deadline::Never } else { Deadline::After(timeout) };
+        let answer =
+            self.client.runtime(CALL, deadline, request, async |mut c, r| c.exec_sync(r).await).await;
         match answer {
-            Ok(answer) => Ok(ExecResult {
-                stdout: answer.stdout,
-                stderr: answer.stderr,
-                exit_code: answer.exit_code,
-            }),
+            Ok(answer) => {
+                Ok(ExecResult { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })
+            }
             // The runtime ended the command at its timeout, or we ended the wait for it: the same to a probe.
-            Err(
-                RuntimeError::Failed { code: "DeadlineExceeded", .. } | RuntimeError::Deadline { .. },
-            ) => Err(RuntimeError::Deadline { call: CALL, after: timeout }),
+            Err(RuntimeError::Failed { code: "DeadlineExceeded", .. } | RuntimeError::Deadline { .. }) => {
+                Err(RuntimeError::Deadline { call: CALL, after: timeout })
+            }
             Err(error) => Err(error),
         }
     }

@@ -74,13 +74,9 @@ impl CriRuntime {
         let request = ListImagesRequest::default();
         let answer = self
             .client
-            .images(
-                "ListImages",
-                Deadline::Default,
-                NotFoundMeans::Failure,
-                request,
-                async |mut c, r| c.list_images(r).await,
-            )
+            .images("ListImages", Deadline::Default, NotFoundMeans::Failure, request, async |mut c, r| {
+                c.list_images(r).await
+            })
             .await?;
         Ok(answer.images.into_iter().map(observe::image_info).collect())
     }
@@ -89,13 +85,9 @@ impl CriRuntime {
         let request = RemoveImageRequest { image: Some(render::plain(image)) };
         let answer = self
             .client
-            .images(
-                "RemoveImage",
-                Deadline::Default,
-                NotFoundMeans::Gone,
-                request,
-                async |mut c, r| c.remove_image(r).await,
-            )
+            .images("RemoveImage", Deadline::Default, NotFoundMeans::Gone, request, async |mut c, r| {
+                c.remove_image(r).await
+            })
             .await;
         super::sandboxes::gone_is_fine(answer)
     }

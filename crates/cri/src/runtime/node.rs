@@ -1,8 +1,8 @@
 //! Calls about the runtime as a whole.
 
 use proto::cri::{
-    CgroupDriver as WireDriver, NetworkConfig, RuntimeCondition as WireCondition, RuntimeConfig, RuntimeConfigRequest,
-    StatusRequest, UpdateRuntimeConfigRequest, VersionRequest,
+    CgroupDriver as WireDriver, NetworkConfig, RuntimeCondition as WireCondition, RuntimeConfig,
+    RuntimeConfigRequest, StatusRequest, UpdateRuntimeConfigRequest, VersionRequest,
 };
 use seams::{
     RuntimeError,
@@ -93,8 +93,7 @@ impl CriRuntime {
 
     pub(super) async fn write_pod_cidr(&self, cidr: &str) -> Result<(), RuntimeError> {
         let network_config = Some(NetworkConfig { pod_cidr: cidr.to_owned() });
-        let request =
-            UpdateRuntimeConfigRequest { runtime_config: Some(RuntimeConfig { network_config }) };
+        let request = UpdateRuntimeConfigRequest { runtime_config: Some(RuntimeConfig { network_config }) };
         self.client
             .runtime("UpdateRuntimeConfig", Deadline::Default, request, async |mut c, r| {
                 c.update_runtime_config(r).await

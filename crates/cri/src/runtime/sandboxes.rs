@@ -10,21 +10,14 @@ use super::{CriRuntime, invalid};
 use crate::{client::Deadline, render::sandbox};
 
 impl CriRuntime {
-    pub(super) async fn run_pod_sandbox(
-        &self,
-        request: &SandboxRequest,
-    ) -> Result<SandboxId, RuntimeError> {
+    pub(super) async fn run_pod_sandbox(&self, request: &SandboxRequest) -> Result<SandboxId, RuntimeError> {
         let config = sandbox::config(request).map_err(invalid("RunPodSandbox"))?;
         self.make_log_dir("RunPodSandbox", Path::new(&config.log_directory)).await?;
-        let request = RunPodSandboxRequest {
-            config: Some(config),
-            runtime_handler: request.runtime_handler.clone(),
-        };
+        let request =
+            RunPodSandboxRequest { config: Some(config), runtime_handler: request.runtime_handler.clone() };
         let answer = self
             .client
-            .runtime("RunPodSandbox", Deadline::Sandbox, request, async |mut c, r| {
-                c.run_pod_sandbox(r).await
-            })
+            .runtime("RunPodSandbox", Deadline::Sandbox, request, async |mut c, r| c.run_pod_sandbox(r).await)
             .await?;
         if answer.pod_sandbox_id.is_empty() {
             return Err(RuntimeError::Invalid {

@@ -26,7 +26,9 @@ impl Core {
             let mut state = self.state.lock();
             let name = format!("{}_{}_{}_{}", meta.name, meta.namespace, meta.uid, meta.attempt);
             if !state.reserved.insert(name.clone()) {
-                return Err(Status::unknown(format!("failed to reserve sandbox name {name:?}: name is reserved")));
+                return Err(Status::unknown(format!(
+                    "failed to reserve sandbox name {name:?}: name is reserved"
+                )));
             }
             let created_at = self.stamp(&mut state);
             let number = state.sandboxes.len() + 2;
@@ -118,7 +120,9 @@ impl Core {
                 return Err(not_found("sandbox", &sandbox));
             };
             if found.state != PodSandboxState::SandboxReady {
-                return Err(Status::unknown(format!("failed to create container: sandbox {sandbox:?} is not ready")));
+                return Err(Status::unknown(format!(
+                    "failed to create container: sandbox {sandbox:?} is not ready"
+                )));
             }
             let log_path = Path::new(&found.config.log_directory).join(&config.log_path);
             if let Some(error) = Self::script_of(&state, &meta.name).create_error {
@@ -131,7 +135,9 @@ impl Core {
             let uid = Self::uid_of(&state, &sandbox);
             let name = format!("{}_{}_{}", meta.name, uid, meta.attempt);
             if !state.reserved.insert(name.clone()) {
-                return Err(Status::unknown(format!("failed to reserve container name {name:?}: name is reserved")));
+                return Err(Status::unknown(format!(
+                    "failed to reserve container name {name:?}: name is reserved"
+                )));
             }
             let created_at = self.stamp(&mut state);
             let id = format!("container-{created_at:x}");
@@ -266,7 +272,9 @@ impl Core {
         };
         if !timeout.is_zero() && takes > timeout {
             tokio::time::sleep(timeout).await;
-            let text = format!("failed to exec in container: timeout {timeout:?} exceeded: context deadline exceeded");
+            let text = format!(
+                "failed to exec in container: timeout {timeout:?} exceeded: context deadline exceeded"
+            );
             return Err(Status::new(Code::DeadlineExceeded, text));
         }
         tokio::time::sleep(takes).await;
@@ -281,13 +289,14 @@ impl Core {
             Some(ImageScript::Pulls(time)) => tokio::time::sleep(time).await,
             Some(ImageScript::Fails(code, message)) => return Err(Status::new(code, message)),
             Some(ImageScript::Hangs) => std::future::pending().await,
-            Some(ImageScript::Private(user, password)) => {
-                if !auth.is_some_and(|a| a.username == user && a.password == password) {
-                    return Err(Status::unknown(format!(
-                        "failed to pull and unpack image {image:?}: authorization failed: no basic auth credentials"
-                    )));
-                }
+            Some(ImageScript::Private(user, password))
+                if !auth.is_some_and(|a| a.username == user && a.password == password) =>
+            {
+                return Err(Status::unknown(format!(
+                    "failed to pull and unpack image {image:?}: authorization failed: no basic auth credentials"
+                )));
             }
+            Some(ImageScript::Private(..)) => {}
         }
         if find_image(&self.state.lock().images, image).is_none() {
             self.add_image(image, None, "");

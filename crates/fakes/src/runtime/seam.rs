@@ -21,8 +21,8 @@ use proto::cri::{
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod,
-        RegistryAuth, RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest,
+        CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod, RegistryAuth,
+        RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest,
     },
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
@@ -58,9 +58,7 @@ fn error(call: &'static str) -> impl Fn(Status) -> RuntimeError {
         match status.code() {
             Code::NotFound if call != "PullImage" => RuntimeError::NotFound { call, message },
             Code::Unimplemented => RuntimeError::Unimplemented { call },
-            Code::Unavailable => {
-                RuntimeError::Unreachable { endpoint: "unix:///fake.sock".into(), message }
-            }
+            Code::Unavailable => RuntimeError::Unreachable { endpoint: "unix:///fake.sock".into(), message },
             code => RuntimeError::Failed { call, code: code_name(code), message },
         }
     }
@@ -228,11 +226,8 @@ fn image_info(image: proto::cri::Image) -> ImageInfo {
 impl Runtime for FakeRuntime {
     async fn version(&self) -> Result<RuntimeVersion, RuntimeError> {
         let guard = self.core.enter("Version", "").await.map_err(error("Version"))?;
-        let version = RuntimeVersion {
-            name: "fake".into(),
-            version: "1.0.0".into(),
-            api_version: "v1".into(),
-        };
+        let version =
+            RuntimeVersion { name: "fake".into(), version: "1.0.0".into(), api_version: "v1".into() };
         guard.leave(version).await.map_err(error("Version"))
     }
 
@@ -249,10 +244,7 @@ impl Runtime for FakeRuntime {
         let status = RuntimeStatus {
             runtime_ready: condition("RuntimeReady", runtime),
             network_ready: condition("NetworkReady", network),
-            handlers: vec![HandlerInfo {
-                recursive_read_only_mounts: true,
-                ..HandlerInfo::default()
-            }],
+            handlers: vec![HandlerInfo { recursive_read_only_mounts: true, ..HandlerInfo::default() }],
             supplemental_groups_policy: true,
         };
         guard.leave(status).await.map_err(error("Status"))
@@ -402,11 +394,9 @@ impl Runtime for FakeRuntime {
     ) -> Result<ExecResult, RuntimeError> {
         const CALL: &str = "ExecSync";
         match self.core.exec_sync(id.as_str(), timeout).await {
-            Ok(answer) => Ok(ExecResult {
-                stdout: answer.stdout,
-                stderr: answer.stderr,
-                exit_code: answer.exit_code,
-            }),
+            Ok(answer) => {
+                Ok(ExecResult { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })
+            }
             Err(status) if status.code() == Code::DeadlineExceeded => {
                 Err(RuntimeError::Deadline { call: CALL, after: timeout })
             }

@@ -95,7 +95,10 @@ fn ok<T>(message: T) -> Reply<T> {
     Ok(Response::new(message))
 }
 
-fn matches(selector: &std::collections::BTreeMap<String, String>, labels: &std::collections::BTreeMap<String, String>) -> bool {
+fn matches(
+    selector: &std::collections::BTreeMap<String, String>,
+    labels: &std::collections::BTreeMap<String, String>,
+) -> bool {
     selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
@@ -398,10 +401,8 @@ impl ImageService for Service {
             used_bytes: Some(UInt64Value { value: used }),
             inodes_used: Some(UInt64Value { value: 10 }),
         };
-        let answer = ImageFsInfoResponse {
-            image_filesystems: vec![usage],
-            container_filesystems: Vec::new(),
-        };
+        let answer =
+            ImageFsInfoResponse { image_filesystems: vec![usage], container_filesystems: Vec::new() };
         ok(guard.leave(answer).await?)
     }
 

@@ -146,11 +146,8 @@ async fn private_images_want_their_password() {
     let runtime = FakeRuntime::new();
     runtime.core.script_image("secret", ImageScript::Private("me".into(), "pw".into()));
     assert!(runtime.pull_image("secret", None, &sandbox(0)).await.is_err());
-    let auth = seams::runtime::RegistryAuth {
-        username: "me".into(),
-        password: "pw".into(),
-        ..Default::default()
-    };
+    let auth =
+        seams::runtime::RegistryAuth { username: "me".into(), password: "pw".into(), ..Default::default() };
     let id = runtime.pull_image("secret", Some(&auth), &sandbox(0)).await.unwrap();
     assert_eq!(runtime.image_status("secret", "").await.unwrap().unwrap().id, id);
     assert_eq!(runtime.image_status(&id, "").await.unwrap().unwrap().id, id);

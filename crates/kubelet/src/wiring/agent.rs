@@ -57,7 +57,9 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
-            quota_period_micros: pods.cpu_quota_period.and_then(|period| u64::try_from(period.as_micros()).ok()),
+            quota_period_micros: pods
+                .cpu_quota_period
+                .and_then(|period| u64::try_from(period.as_micros()).ok()),
             memory_bytes: facts.memory_bytes,
             hugepage_sizes: facts.hugepages.iter().map(|(size, _)| *size).collect(),
             memory_qos: settings.gates.enabled(Gate::MemoryQoS),
@@ -139,8 +141,14 @@ fn reserved(reserved: &Reserved) -> ResourceList {
     let amounts = [
         ("cpu", reserved.cpu_milli.map(Quantity::milli)),
         ("memory", reserved.memory.map(|bytes| Quantity::integer(bytes, Format::BinarySi))),
-        ("ephemeral-storage", reserved.ephemeral_storage.map(|bytes| Quantity::integer(bytes, Format::BinarySi))),
+        (
+            "ephemeral-storage",
+            reserved.ephemeral_storage.map(|bytes| Quantity::integer(bytes, Format::BinarySi)),
+        ),
         ("pid", reserved.pids.map(Quantity::count)),
     ];
-    amounts.into_iter().filter_map(|(name, amount)| Some((name.to_owned(), amount?))).collect::<BTreeMap<_, _>>()
+    amounts
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name.to_owned(), amount?)))
+        .collect::<BTreeMap<_, _>>()
 }

@@ -186,7 +186,9 @@ fn host(settings: &Settings, driver: CgroupDriver) -> Result<LinuxHost, EdgeErro
     }
     match linux::oom::protect_self(&roots, i64::from(settings.process.oom_score_adj)) {
         Ok(linux::oom::OwnScore::Set) => {}
-        Ok(linux::oom::OwnScore::Refused) => warn!("The kernel does not allow the kubelet's own oom_score_adj to be set"),
+        Ok(linux::oom::OwnScore::Refused) => {
+            warn!("The kernel does not allow the kubelet's own oom_score_adj to be set")
+        }
         Err(error) => warn!(%error, "Could not set the kubelet's own oom_score_adj"),
     }
     Ok(host)
@@ -206,7 +208,9 @@ fn cluster(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Api
         node_name: settings.node.name.clone(),
         rate_limit: match api.rate {
             Rate::Unlimited => RateLimit::Unlimited,
-            Rate::Limited { per_second, burst } => RateLimit::Bucket { per_second: f64::from(per_second), burst },
+            Rate::Limited { per_second, burst } => {
+                RateLimit::Bucket { per_second: f64::from(per_second), burst }
+            }
         },
         lease_duration: settings.heartbeat.lease,
         change_detection: ChangeDetection::Watch,

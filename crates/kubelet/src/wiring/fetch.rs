@@ -75,7 +75,8 @@ where
     if status != hyper::StatusCode::OK {
         return Err(format!("HTTP status {status}"));
     }
-    let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
+    let body =
+        Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
     Ok(body.to_bytes().to_vec())
 }
 

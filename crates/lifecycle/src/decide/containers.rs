@@ -113,7 +113,10 @@ fn take_up(
 ) {
     let key = ActionKey::StartContainer(created.id.clone());
     let tries = work.state.setbacks.get(&key).map_or(0, |setback| setback.tries);
+    // A removal that was asked for and not confirmed may still come about: what is to be removed is never started.
+    let removal = ActionKey::RemoveContainer(created.id.clone());
     let usable = created.hash == target.hash()
+        && !work.state.setbacks.contains_key(&removal)
         && sandbox.is_none_or(|id| *id == created.sandbox)
         && tries < START_TRIES;
     if !usable {
@@ -122,7 +125,7 @@ fn take_up(
         }
         return;
     }
-    if sandbox.is_none() || held_back || work.flying(&ActionKey::RemoveContainer(created.id.clone())) {
+    if sandbox.is_none() || held_back || work.flying(&removal) {
         return;
     }
     let start = Action::StartContainer { container: target.name.clone(), id: created.id.clone() };

@@ -6,6 +6,7 @@ use crate::{
     action::{Action, ActionKey},
     decide::{view::Life, work::Work},
     ids::{ContainerId, ContainerName, SandboxId},
+    observation::RuntimeState,
 };
 
 /// Removes dead containers beyond the newest of each name (contract §17), and sandboxes that are neither the newest
@@ -62,7 +63,10 @@ pub(super) fn forget(work: &mut Work<'_>) {
     work.state
         .stopping
         .retain(|id, _| containers.contains(id) || flying.contains(&ActionKey::StopContainer(id.clone())));
-    work.state.stopped.retain(|id| containers.contains(id));
+    // A stop that was confirmed while nobody could look, of a container that is then seen running, was none.
+    work.state
+        .stopped
+        .retain(|id| view.container(id).is_some_and(|record| record.state != RuntimeState::Running));
     work.state.stopped_sandboxes.retain(|id| sandboxes.contains(id));
     work.state.setbacks.retain(|key, _| match key {
         ActionKey::StartContainer(id)

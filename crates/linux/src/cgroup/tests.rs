@@ -315,7 +315,7 @@ async fn a_real_tree_is_made_limited_and_removed_with_its_processes() {
             assert_eq!(read(path("", group).join("cpu.max")), "20000 100000");
         }
     }
-    assert_eq!(tree.pods().unwrap(), [own.uid.clone()]);
+    assert_eq!(tree.pods().unwrap(), std::slice::from_ref(&own.uid));
     // As a runtime leaves it: a container's group inside the pod's, with a process that did not go.
     let inside: Vec<PathBuf> =
         real.directories(&format!("/kubepods{group}")).iter().map(|pod| pod.join("c")).collect();
@@ -346,7 +346,7 @@ async fn a_pod_left_in_one_hierarchy_only_is_still_found_and_removed() {
     for directory in real.directories("/kubepods/besteffort/podhalf").iter().skip(1) {
         fs::remove_dir(directory).unwrap();
     }
-    assert_eq!(tree.pods().unwrap(), [own.uid.clone()]);
+    assert_eq!(tree.pods().unwrap(), std::slice::from_ref(&own.uid));
     tree.remove_pod(&own.uid).await.unwrap();
     assert!(tree.pods().unwrap().is_empty());
 }

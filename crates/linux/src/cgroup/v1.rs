@@ -3,10 +3,7 @@
 //! A new cpuset group has no cpus and no memory nodes, and processes cannot enter it: they are copied from the parent,
 //! from the top down.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use node::cgroup::CgroupValues;
 use seams::HostError;
@@ -100,7 +97,7 @@ pub(super) fn write_if_there(path: &Path, value: &str) -> Result<(), HostError> 
 }
 
 /// `EBUSY`: the group uses more than the new limit, and the kernel could not reclaim enough.
-pub(super) fn explain_memory(error: HostError, usage: &PathBuf) -> HostError {
+pub(super) fn explain_memory(error: HostError, usage: &Path) -> HostError {
     match error {
         HostError::Path { operation, path, source } if source.kind() == io::ErrorKind::ResourceBusy => {
             let used = files::read(usage).unwrap_or_else(|_| "unknown".to_owned());

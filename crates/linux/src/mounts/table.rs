@@ -95,10 +95,9 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let root = path_of(fields.next()?);
     let mount_point = path_of(fields.next()?);
     let options = text(fields.next()?);
-    let shared = fields
-        .by_ref()
-        .take_while(|field| *field != b"-")
-        .fold(false, |shared, field| shared || field.starts_with(b"shared:"));
+    // All of them up to the separator, so that what follows is the type.
+    let optional: Vec<&[u8]> = fields.by_ref().take_while(|field| *field != b"-").collect();
+    let shared = optional.iter().any(|field| field.starts_with(b"shared:"));
     let fs_type = text(fields.next()?);
     let origin = path_of(fields.next()?).to_string_lossy().into_owned();
     let super_options = text(fields.next().unwrap_or_default());

@@ -1,3 +1,5 @@
+#![allow(clippy::panic, reason = "a test says what it met")]
+
 use proptest::prelude::*;
 
 use super::*;
