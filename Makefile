@@ -54,10 +54,6 @@ test: prerequisites ## everything that CI runs
 	cargo build --release -p kubelet
 	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 1
 
-.PHONY: bench
-bench: build ## memory, CPU, calls and latency beside upstream's kubelet
-	cargo run --quiet -p node-tests --bin bench -- --kubelet $(KUBELET_BIN)
-
 .PHONY: docs
 docs: ## the generated tables of docs/compat.md
 	KUBELET_UPDATE_DOCS=1 cargo nextest run -p kubelet compat

@@ -1,8 +1,8 @@
 //! Hints that something happened to a pod (design §1: only a reason to look, never the truth).
 //!
 //! ```text
-//!            stream refused for good                 the runtime went away
-//!   Stream ──────────────────────────────► Poll ──────────────────────────► Stream
+//!            stream refused for good           the runtime went away, or 5 minutes
+//!   Stream ──────────────────────────────► Poll ───────────────────────────────────► Stream
 //!     ▲  │ broke: Everything, wait 100 ms … 3 s
 //!     └──┘
 //! ```
@@ -40,6 +40,8 @@ const WAITING: usize = 256;
 const POLL: Duration = Duration::from_secs(1);
 /// With no pods, sandboxes are listed at every so-many-th look.
 const EMPTY_NODE_SANDBOXES: u32 = 5;
+/// Looks before the runtime is asked for events once more: five minutes.
+const ASK_AGAIN: u32 = 300;
 /// First and longest wait before the stream is opened again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 /// Streams that fail or end without a single event before polling takes over (upstream gives up after as many).
@@ -62,15 +64,19 @@ pub(crate) fn start(client: Client) -> mpsc::Receiver<RuntimeHint> {
 }
 
 async fn run(client: &Client, out: &mut Out) {
+    let mut told = false;
     loop {
         stream_until_refused(client, out).await;
-        tracing::info!(
-            "the container runtime sends no container events; its lists are compared every second instead"
-        );
-        let error = poll_until_away(client, out).await;
-        tracing::debug!(%error, "the container runtime went away; trying its event stream again");
-        wait_until_back(client).await;
-        out.everything();
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(
+                "the container runtime sends no container events; its lists are compared every second instead"
+            );
+        }
+        if let PollEnd::Away(error) = poll(client, out).await {
+            tracing::debug!(%error, "the container runtime went away; trying its event stream again");
+            wait_until_back(client).await;
+            out.everything();
+        }
     }
 }
 
@@ -212,26 +218,33 @@ fn uid_of(event: &ContainerEventResponse) -> Option<PodUid> {
         .map(PodUid::from)
 }
 
-/// Looks every second until a look fails.
-async fn poll_until_away(client: &Client, out: &mut Out) -> RuntimeError {
+/// Why polling ended.
+#[derive(Debug)]
+enum PollEnd {
+    /// A look failed.
+    Away(RuntimeError),
+    /// The runtime may have been replaced between two looks by one that has events.
+    AskAgain,
+}
+
+/// Looks every second until a look fails, or it is time to ask for events again.
+async fn poll(client: &Client, out: &mut Out) -> PollEnd {
     let mut ticks = tokio::time::interval_at(Instant::now() + POLL, POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known: Option<HashMap<PodUid, ListedPod>> = None;
     let mut sandboxes = Vec::new();
-    let mut look = 0_u32;
-    loop {
+    for look in 0..ASK_AGAIN {
         let containers = match observe::list_containers(client, None).await {
             Ok(containers) => containers,
-            Err(error) => return error,
+            Err(error) => return PollEnd::Away(error),
         };
         let empty = containers.is_empty() && sandboxes.is_empty();
         if !empty || look.is_multiple_of(EMPTY_NODE_SANDBOXES) {
             sandboxes = match observe::list_sandboxes(client, None).await {
                 Ok(sandboxes) => sandboxes,
-                Err(error) => return error,
+                Err(error) => return PollEnd::Away(error),
             };
         }
-        look = look.wrapping_add(1);
         let now: HashMap<PodUid, ListedPod> = observe::group(&sandboxes, &containers)
             .into_iter()
             .map(|mut pod| {
@@ -249,6 +262,7 @@ async fn poll_until_away(client: &Client, out: &mut Out) -> RuntimeError {
         known = Some(now);
         ticks.tick().await;
     }
+    PollEnd::AskAgain
 }
 
 /// Pods that came, went or differ, in the order of their uids.

@@ -26,11 +26,13 @@ pub struct Section {
 }
 
 /// All of them, in order.
-pub const SECTIONS: [Section; 4] = [
+pub const SECTIONS: [Section; 6] = [
     Section { name: "flags", title: "Flags", body: flags },
     Section { name: "removed-flags", title: "Flags of older kubelets", body: removed_flags },
     Section { name: "fields", title: "Configuration fields", body: fields },
     Section { name: "gates", title: "Feature gates", body: gates },
+    Section { name: "routes", title: "HTTP paths", body: routes },
+    Section { name: "metrics", title: "Metrics", body: metrics },
 ];
 
 /// All sections with their markers.
@@ -68,6 +70,37 @@ pub fn update(document: &str) -> String {
                 text.push_str(&block);
             }
         }
+    }
+    text
+}
+
+fn routes() -> String {
+    let mut text = "| port | path | methods | here |\n|---|---|---|---|\n".to_owned();
+    for route in server::catalog::routes::ROUTES {
+        let port = match route.server {
+            server::catalog::routes::Server::Main => "10250",
+            server::catalog::routes::Server::Healthz => "10248",
+        };
+        text.push_str(&format!(
+            "| {port} | `{}` | {} | {} |\n",
+            route.path,
+            route.methods,
+            route.support.word()
+        ));
+    }
+    text
+}
+
+fn metrics() -> String {
+    let mut text = "| page | name | type | here |\n|---|---|---|---|\n".to_owned();
+    for metric in server::catalog::metrics::METRICS {
+        let page = metric.page.path();
+        text.push_str(&format!(
+            "| `{page}` | `{}` | {} | {} |\n",
+            metric.name,
+            metric.kind,
+            metric.support.word()
+        ));
     }
     text
 }

@@ -10,8 +10,10 @@ use crate::{
 };
 
 pub mod go_duration;
+mod rejection;
 
 use go_duration::go_duration;
+use rejection::rejection;
 
 /// Which list of the pod spec a container is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -419,47 +421,6 @@ impl fmt::Display for Reason {
             Self::Terminated { cause } => write!(f, "nothing runs any more: {cause}"),
             Self::Gone => f.write_str("nothing of the pod is left on the node"),
         }
-    }
-}
-
-/// Reasons that node admission gives (contract §5).
-const REJECTIONS: [&str; 26] = [
-    "OutOfcpu",
-    "OutOfmemory",
-    "OutOfpods",
-    "OutOfephemeral-storage",
-    "NodeAffinity",
-    "NodePorts",
-    "NodeName",
-    "TaintToleration",
-    "PodOSNotSupported",
-    "PodOSSelectorNodeLabelDoesNotMatch",
-    "SysctlForbidden",
-    "AppArmor",
-    "TopologyAffinityError",
-    "UnexpectedAdmissionError",
-    "EmptyPodSharedPoolError",
-    "Evicted",
-    "NodeShutdown",
-    "SupplementalGroupsPolicyNotSupported",
-    "PodLevelResourcesNotSupported",
-    "PodFeatureUnsupported",
-    "InitContainerRestartPolicyForbidden",
-    "InvalidNodeInfo",
-    "UnknownReason",
-    "UnexpectedPredicateFailureType",
-    "VolumeAttachmentLimitExceeded",
-    "Preempting",
-];
-
-/// The event's reason for a rejection. Extended resources have names of their own, which events gather under the name
-/// that upstream's rejection metric gives them.
-fn rejection(reason: &str) -> &'static str {
-    let known = REJECTIONS.iter().find(|known| **known == reason);
-    match known {
-        Some(known) => known,
-        None if reason.starts_with("OutOf") => "OutOfExtendedResources",
-        None => "UnexpectedAdmissionError",
     }
 }
 

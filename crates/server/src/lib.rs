@@ -1,4 +1,3 @@
-//! The HTTP side of the kubelet: health, and the catalogue of what the API on 10250 will serve.
+//! The catalogue of what the HTTP API on 10250 serves; the server itself is not built yet.
 
 pub mod catalog;
-pub mod healthz;

@@ -2,12 +2,19 @@
 
 use std::{
     io,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
 use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
 use proto::cri::{
     image_service_server::{ImageService, ImageServiceServer},
     runtime_service_server::{RuntimeService, RuntimeServiceServer},
@@ -27,7 +34,12 @@ pub struct FakeCri {
     /// Its socket.
     pub socket: PathBuf,
     task: Option<JoinHandle<()>>,
+    connections: Connections,
 }
+
+/// A second handle on every connection that was accepted: tonic serves each in a task of its own, which outlives the
+/// server's.
+type Connections = Arc<Mutex<Vec<OwnedFd>>>;
 
 impl FakeCri {
     /// Serves a core on a socket. Must be called within a tokio runtime.
@@ -35,7 +47,7 @@ impl FakeCri {
     /// # Errors
     /// The socket cannot be made.
     pub fn start(core: Core, socket: &Path) -> io::Result<Self> {
-        let mut server = Self { core, socket: socket.to_owned(), task: None };
+        let mut server = Self { core, socket: socket.to_owned(), task: None, connections: Arc::default() };
         server.resume()?;
         Ok(server)
     }
@@ -53,7 +65,15 @@ impl FakeCri {
             // Cancelled, or already over: both are stopped.
             let _ = task.await;
         }
+        self.break_connections();
+    }
+
+    fn break_connections(&self) {
         let _ = std::fs::remove_file(&self.socket);
+        for connection in self.connections.lock().drain(..) {
+            // One that is closed already is as good.
+            let _ = UnixStream::from(connection).shutdown(Shutdown::Both);
+        }
     }
 
     /// Serves again, with the same memory.
@@ -63,12 +83,16 @@ impl FakeCri {
     pub fn resume(&mut self) -> io::Result<()> {
         let _ = std::fs::remove_file(&self.socket);
         let listener = UnixListener::bind(&self.socket)?;
+        let connections = Arc::clone(&self.connections);
+        let incoming = UnixListenerStream::new(listener).inspect(move |accepted| {
+            let handle = accepted.as_ref().map(|stream| stream.as_fd().try_clone_to_owned());
+            connections.lock().extend(handle.into_iter().flatten());
+        });
         let service = Service(self.core.clone());
         let serve = Server::builder()
             .add_service(RuntimeServiceServer::new(service.clone()).max_decoding_message_size(16 << 20))
             .add_service(ImageServiceServer::new(service).max_decoding_message_size(16 << 20))
-            .serve_with_incoming(UnixListenerStream::new(listener));
-        // tonic serves each connection in a task of its own: a wrapper that dies with this one.
+            .serve_with_incoming(incoming);
         self.task = Some(tokio::spawn(async move {
             let _ = serve.await;
         }));
@@ -81,7 +105,7 @@ impl Drop for FakeCri {
         if let Some(task) = &self.task {
             task.abort();
         }
-        let _ = std::fs::remove_file(&self.socket);
+        self.break_connections();
     }
 }
 

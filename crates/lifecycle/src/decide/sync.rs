@@ -29,6 +29,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     }
     let sandbox = sandbox::pursue(work, &plan);
     containers::pursue_all(work, &plan.start, sandbox);
+    tidy::strays(work, &plan.start);
     tidy::dead_containers(work);
     Progress::Continue
 }

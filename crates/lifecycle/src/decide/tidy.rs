@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     action::{Action, ActionKey},
-    decide::{view::Life, work::Work},
+    decide::{plan::Target, view::Life, work::Work},
     ids::{ContainerId, ContainerName, SandboxId},
     observation::RuntimeState,
 };
@@ -41,6 +41,17 @@ pub(super) fn dead_containers(work: &mut Work<'_>) {
         } else if !sandbox.ready && newest != Some(&sandbox.id) && !holds {
             // Stopped once more: a former process may have died before its network was freed.
             work.ask(Action::StopSandbox { id: sandbox.id.clone() });
+        }
+    }
+}
+
+/// Removes created containers that are not to be started: a creation that took effect too late left them behind.
+pub(super) fn strays(work: &mut Work<'_>, wanted: &[Target<'_>]) {
+    let Some(view) = work.view else { return };
+    for record in view.containers().iter().filter(|record| view.life(record) == Life::Created) {
+        let starting = work.flying(&ActionKey::StartContainer(record.id.clone()));
+        if !starting && !wanted.iter().any(|target| target.name == record.name) {
+            work.ask(Action::RemoveContainer { id: record.id.clone() });
         }
     }
 }

@@ -1,0 +1,7 @@
+//! Tests of the release binary against a real containerd and a real control plane. They want root and take minutes, so
+//! they run by name: `make test` does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod cluster;
+mod standalone;
