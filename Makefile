@@ -51,6 +51,7 @@ check: ## format, lints, licences, dependency direction
 test: prerequisites ## everything that CI runs
 	$(MAKE) check
 	cargo nextest run --workspace --no-fail-fast
+	$(LAB) build
 	cargo build --release -p kubelet
 	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 1
 
