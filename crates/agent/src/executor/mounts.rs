@@ -15,7 +15,7 @@ use seams::{
     volumes::VolumeContext,
 };
 
-use super::{Executor, Scene, failed, teardown::joined};
+use super::{Executor, Scene, failed};
 
 impl Executor {
     pub(super) async fn mount_volumes(&self, scene: &Scene) -> Result<Done, Failure> {
@@ -39,7 +39,8 @@ impl Executor {
                         other => other.to_string(),
                     })
                     .collect();
-                Err(failed(FailureStep::Volumes, joined(&texts)))
+                // One line an error: each becomes an event of its own.
+                Err(failed(FailureStep::Volumes, texts.join("\n")))
             }
         }
     }

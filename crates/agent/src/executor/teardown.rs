@@ -57,6 +57,6 @@ impl Executor {
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Several errors as one text.
-pub(super) fn joined<E: std::fmt::Display>(errors: &[E]) -> String {
+fn joined<E: std::fmt::Display>(errors: &[E]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
