@@ -247,7 +247,10 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
         match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
             Ok(newest) => api = Arc::new(newest),
-            Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,
+            // 422 is the answer to the uid guard: another pod has the name now.
+            Err(ApiError::NotFound(_) | ApiError::Conflict { .. } | ApiError::Status { code: 422, .. }) => {
+                return Answer::Gone;
+            }
             Err(error) => {
                 tracing::warn!(pod, %error, "Could not report the pod's status; will try again");
                 return Answer::Failed;
