@@ -32,6 +32,8 @@ pub mod sources;
 pub mod status;
 pub mod worker;
 
+mod address;
+mod resource_version;
 mod start;
 
 pub use config::AgentConfig;

@@ -25,7 +25,7 @@ use seams::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use crate::{edges::Edges, events::EventSink};
+use crate::{edges::Edges, events::EventSink, resource_version};
 
 /// First and longest delay between tries to register.
 const REGISTER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(7));
@@ -430,13 +430,7 @@ impl Keeper {
 
 /// The newer of what we hold and what the watch shows.
 fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
-    let version = |node: &Node| {
-        node.metadata
-            .resource_version
-            .as_deref()
-            .and_then(|text| text.parse::<u128>().ok())
-            .unwrap_or_default()
-    };
+    let version = |node: &Node| resource_version::number(&node.metadata);
     match known {
         Some(known) if known.metadata.uid == watched.metadata.uid && version(&known) > version(&watched) => {
             Some(known)

@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::resource_version;
+
 pub mod merge;
 
 /// Requests under way at once.
@@ -274,15 +276,9 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     Answer::Kept(api)
 }
 
-/// The newer of two versions of one object. Resource versions are opaque to clients in general, but those of one
-/// object are ordered decimal numbers on every conforming server (KEP-5504).
+/// The newer of two versions of one object.
 fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
-    let version = |pod: &Pod| {
-        pod.metadata
-            .resource_version
-            .as_deref()
-            .and_then(|text| text.parse::<u128>().ok())
-            .unwrap_or_default()
-    };
-    if version(known) > version(other) { Arc::clone(known) } else { Arc::clone(other) }
+    let known_is_newer =
+        resource_version::number(&known.metadata) > resource_version::number(&other.metadata);
+    if known_is_newer { Arc::clone(known) } else { Arc::clone(other) }
 }

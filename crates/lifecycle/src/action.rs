@@ -121,6 +121,23 @@ pub enum ActionKey {
     RemoveDirs,
 }
 
+impl ActionKey {
+    /// The step that an action fails in when nothing more is known, as when it never answered.
+    #[must_use]
+    pub fn step(&self) -> FailureStep {
+        match self {
+            Self::PrepareDirs => FailureStep::Dirs,
+            Self::EnsureCgroup => FailureStep::Cgroup,
+            Self::MountVolumes => FailureStep::Volumes,
+            Self::CreateSandbox => FailureStep::Sandbox,
+            Self::EnsureImage(_) => FailureStep::ImagePull,
+            Self::CreateContainer(_) => FailureStep::ContainerCreate,
+            Self::StartContainer(_) => FailureStep::ContainerStart,
+            _ => FailureStep::Teardown,
+        }
+    }
+}
+
 impl Action {
     /// The key under which this action is in flight.
     #[must_use]

@@ -31,6 +31,8 @@ mod ready;
 mod resources;
 mod transitions;
 
+pub use conditions::OWNED_CONDITIONS;
+
 /// Everything a status is made of.
 pub(crate) struct Input<'a> {
     pub(crate) pod: &'a Pod,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Action, ActionKey, Done, Failure, FailureStep, action::Pulled, observation::RuntimeState};
+use lifecycle::{Action, ActionKey, Done, Failure, action::Pulled, observation::RuntimeState};
 
 use crate::{
     Violation,
@@ -143,7 +143,7 @@ impl World {
     pub(crate) fn answer(&mut self, id: u64) -> Result<(), Violation> {
         let Some(mut job) = self.jobs.remove(&id) else { return Ok(()) };
         let failure = |message: &str| {
-            Err(Failure { step: step_of(&job.key), message: message.to_owned(), not_found: false })
+            Err(Failure { step: job.key.step(), message: message.to_owned(), not_found: false })
         };
         let result = match (job.fate, job.result.take()) {
             (Fate::Honest, Some(Ok(done))) => Ok(done),
@@ -288,17 +288,4 @@ fn image_of(pod: &Pod, name: &str) -> String {
         .map(|c| (&c.name, &c.image))
         .chain(spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
     all.find(|(n, _)| n.as_str() == name).and_then(|(_, image)| image.clone()).unwrap_or_default()
-}
-
-fn step_of(key: &ActionKey) -> FailureStep {
-    match key {
-        ActionKey::PrepareDirs => FailureStep::Dirs,
-        ActionKey::EnsureCgroup => FailureStep::Cgroup,
-        ActionKey::MountVolumes => FailureStep::Volumes,
-        ActionKey::CreateSandbox => FailureStep::Sandbox,
-        ActionKey::EnsureImage(_) => FailureStep::ImagePull,
-        ActionKey::CreateContainer(_) => FailureStep::ContainerCreate,
-        ActionKey::StartContainer(_) => FailureStep::ContainerStart,
-        _ => FailureStep::Teardown,
-    }
 }

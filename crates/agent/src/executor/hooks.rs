@@ -3,16 +3,14 @@
 //! A preStop hook runs inside the grace period, before SIGTERM; its failure is reported, never a reason not to stop. A
 //! postStart hook runs right after the start; its failure ends the container.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::{
-    api::core::v1::{Container, HTTPGetAction, LifecycleHandler},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Executor, Scene};
+use crate::address;
 
 /// Bound on what is read of an answer: its arrival is all that counts.
 const ANSWER_BYTES: usize = 10 << 10;
@@ -110,12 +108,11 @@ async fn http_get(get: &HTTPGetAction, container: &Container, pod_ip: Option<&st
         );
     }
     let host = get.host.as_deref().filter(|host| !host.is_empty()).or(pod_ip).ok_or("the pod has no IP")?;
-    let port = port_of(&get.port, container)?;
+    let port = address::port(&get.port, container.ports.as_deref().unwrap_or_default()).ok_or_else(|| {
+        format!("the hook's port {:?} is neither a port number nor a named port of the container", get.port)
+    })?;
     let path = get.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-    let shown = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(_)) => format!("[{host}]"),
-        _ => host.to_owned(),
-    };
+    let shown = address::bracketed(host);
     let mut request = format!(
         "GET /{} HTTP/1.1\r\nUser-Agent: kube-lifecycle/1.37\r\nConnection: close\r\n",
         path.trim_start_matches('/')
@@ -140,18 +137,4 @@ async fn http_get(get: &HTTPGetAction, container: &Container, pod_ip: Option<&st
         0 => Err(format!("{shown}:{port} closed the connection without an answer")),
         _ => Ok(()),
     }
-}
-
-/// A number, or the name of one of the container's ports.
-fn port_of(port: &IntOrString, container: &Container) -> Result<u16, String> {
-    let number = match port {
-        IntOrString::Int(number) => Some(*number),
-        IntOrString::String(name) => {
-            let named = container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name));
-            named.map(|port| port.container_port).or_else(|| name.parse().ok())
-        }
-    };
-    number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0).ok_or_else(|| {
-        format!("the hook's port {port:?} is neither a port number nor a named port of the container")
-    })
 }

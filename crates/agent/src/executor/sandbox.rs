@@ -17,8 +17,8 @@ use super::{Executor, Scene, failed};
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
-        let request = self.sandbox_request(scene, attempt).await?;
-        self.report_dns(scene);
+        let (request, dns) = self.request_and_dns(scene, attempt).await?;
+        self.report_dns(scene, dns);
         match self.edges.runtime.run_sandbox(&request).await {
             Ok(id) => Ok(Done::Sandbox(id)),
             Err(error) => Err(failed(FailureStep::Sandbox, error.to_string())),
@@ -31,23 +31,35 @@ impl Executor {
         scene: &Scene,
         attempt: u32,
     ) -> Result<SandboxRequest, Failure> {
+        self.request_and_dns(scene, attempt).await.map(|(request, _)| request)
+    }
+
+    /// The request, and what there is to say about its DNS settings.
+    async fn request_and_dns(
+        &self,
+        scene: &Scene,
+        attempt: u32,
+    ) -> Result<(SandboxRequest, DnsOutcome), Failure> {
         let spec =
             scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
         let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
             .map_err(|error| failed(FailureStep::Sandbox, error.to_string()))?;
-        Ok(SandboxRequest {
+        let runtime_handler = self.runtime_handler(spec).await?;
+        let dns = self.dns(scene)?;
+        let request = SandboxRequest {
             pod: Arc::clone(&scene.pod),
             attempt,
-            runtime_handler: self.runtime_handler(spec).await?,
+            runtime_handler,
             hostname: hostname.kernel_hostname,
-            dns: self.dns(scene)?.config,
+            dns: dns.config.clone(),
             log_directory: self.log_dir(scene).display().to_string(),
             cgroup_parent: self.edges.host.cgroup_parent(&Self::pod_cgroup(scene)),
             overhead: self.overhead_resources(scene),
             resources: Some(self.sandbox_resources(scene)),
             seccomp_default: self.config.seccomp_default,
             seccomp_root: self.config.root_dir.join("seccomp").display().to_string(),
-        })
+        };
+        Ok((request, dns))
     }
 
     async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {
@@ -82,8 +94,7 @@ impl Executor {
     }
 
     /// Warnings about DNS settings belong to the making of a sandbox, not to every use of its configuration.
-    fn report_dns(&self, scene: &Scene) {
-        let Ok(outcome) = self.dns(scene) else { return };
+    fn report_dns(&self, scene: &Scene, outcome: DnsOutcome) {
         for (reason, message) in outcome.events {
             let event = PodEvent { warning: true, reason, message, field_path: None };
             self.events.record_pod(&scene.pod, event);

@@ -1,6 +1,6 @@
 //! Running one probe.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
@@ -13,6 +13,8 @@ use k8s_openapi::{
 use lifecycle::ContainerId;
 use seams::{Runtime, RuntimeError};
 use tokio::net::TcpStream;
+
+use crate::address::{self, bracketed};
 
 mod insecure;
 
@@ -97,30 +99,13 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
 }
 
 fn resolve_port(target: &Target, port: &IntOrString) -> Result<u16, String> {
-    let number = match port {
-        IntOrString::Int(number) => Some(*number),
-        IntOrString::String(name) => {
-            let named = target.ports.iter().find(|port| port.name.as_deref() == Some(name));
-            named.map(|port| port.container_port).or_else(|| name.parse().ok())
-        }
-    };
-    number
-        .and_then(|number| u16::try_from(number).ok())
-        .filter(|number| *number > 0)
-        .ok_or_else(|| format!("invalid port number: {}", shown(port)))
+    address::port(port, &target.ports).ok_or_else(|| format!("invalid port number: {}", shown(port)))
 }
 
 fn shown(port: &IntOrString) -> String {
     match port {
         IntOrString::Int(number) => number.to_string(),
         IntOrString::String(name) => name.clone(),
-    }
-}
-
-fn bracketed(host: &str) -> String {
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(_)) => format!("[{host}]"),
-        _ => host.to_owned(),
     }
 }
 

@@ -4,17 +4,7 @@
 //! the API's version, so that a difference never removes them (contract §10 "Patch", "Conditions owned by kubelet").
 
 use k8s_openapi::api::core::v1::PodStatus;
-
-const OWNED: [&str; 8] = [
-    "PodScheduled",
-    "Initialized",
-    "Ready",
-    "ContainersReady",
-    "PodReadyToStartContainers",
-    "PodResizePending",
-    "PodResizeInProgress",
-    "AllContainersRestarting",
-];
+use lifecycle::status::OWNED_CONDITIONS;
 
 /// `ours` with everything foreign taken from `api`.
 #[must_use]
@@ -36,7 +26,7 @@ pub fn onto(api: &PodStatus, ours: &PodStatus) -> PodStatus {
 }
 
 fn is_foreign(kind: &str) -> bool {
-    !OWNED.contains(&kind)
+    !OWNED_CONDITIONS.contains(&kind)
 }
 
 /// Written by whoever disrupts first: the kubelet adds it but never overwrites another's.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, future::Future, sync::Arc};
 
-use lifecycle::{ActionKey, Done, Failure, FailureStep, Outcome};
+use lifecycle::{ActionKey, Done, Failure, Outcome};
 use seams::Clock;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -74,23 +74,9 @@ impl Running {
                 } else {
                     format!("internal error, please report it: {error}")
                 };
-                let failure = Failure { step: step_of(&key), message, not_found: false };
+                let failure = Failure { step: key.step(), message, not_found: false };
                 Some(Outcome { key, at: clock.now(), result: Err(failure) })
             }
         }
-    }
-}
-
-/// The step that an action without an answer failed in.
-fn step_of(key: &ActionKey) -> FailureStep {
-    match key {
-        ActionKey::PrepareDirs => FailureStep::Dirs,
-        ActionKey::EnsureCgroup => FailureStep::Cgroup,
-        ActionKey::MountVolumes => FailureStep::Volumes,
-        ActionKey::CreateSandbox => FailureStep::Sandbox,
-        ActionKey::EnsureImage(_) => FailureStep::ImagePull,
-        ActionKey::CreateContainer(_) => FailureStep::ContainerCreate,
-        ActionKey::StartContainer(_) => FailureStep::ContainerStart,
-        _ => FailureStep::Teardown,
     }
 }

@@ -6,6 +6,7 @@ use k8s_openapi::{
     api::core::v1::{ContainerPort, HTTPGetAction, LifecycleHandler, TCPSocketAction},
     apimachinery::pkg::util::intstr::IntOrString,
 };
+use lifecycle::spec::hash::go_json_string;
 
 /// A `LifecycleHandler`.
 #[must_use]
@@ -110,22 +111,6 @@ impl Object {
 
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    go_json_string(&mut out, text);
     out
 }

@@ -60,7 +60,7 @@ fn decimal(byte: u8) -> String {
 
 /// Appends a JSON string with the escapes of Go's `encoding/json`, which also escapes `<`, `>`, `&` and the two
 /// Unicode line separators.
-fn go_json_string(out: &mut String, text: &str) {
+pub fn go_json_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

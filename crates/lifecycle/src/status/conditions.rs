@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodCondition, PodSt
 use super::{Input, find, is_terminal, seconds};
 use crate::{decide::restart, reason::Cause};
 
-/// Condition types that are ours alone.
-const OURS: [&str; 8] = [
+/// Condition types that are the kubelet's alone (contract §10); all others are carried over.
+pub const OWNED_CONDITIONS: [&str; 8] = [
     "PodScheduled",
     "Initialized",
     "Ready",
@@ -39,7 +39,7 @@ impl Draft {
 /// Conditions that others own.
 pub(super) fn foreign(input: &Input<'_>) -> Vec<PodCondition> {
     let api = input.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    api.into_iter().flatten().filter(|c| !OURS.contains(&c.type_.as_str())).cloned().collect()
+    api.into_iter().flatten().filter(|c| !OWNED_CONDITIONS.contains(&c.type_.as_str())).cloned().collect()
 }
 
 /// `phase` is the computed one, even where a terminal phase is not reported yet.
