@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use lab::{Lab, Spec, wait};
+use lab::{KubeletBinary, Lab, Spec, wait};
 use serde_json::Value;
 
 /// Longest path of a state folder with room for the sockets beneath it.
@@ -13,11 +13,15 @@ const LONGEST_STATE: usize = 50;
 pub struct Node(Option<Lab>);
 
 impl Node {
-    /// Brings a lab up; one that an earlier run left behind is cleared away first.
+    /// Brings a lab up; one that an earlier run left behind is cleared away first. Where the test wants our kubelet,
+    /// the variable `KUBELET_BIN` may name another build of it than the release binary of this checkout.
     ///
     /// # Errors
     /// It does not come up.
     pub fn up(mut spec: Spec) -> Result<Self> {
+        if let (KubeletBinary::Ours, Ok(other)) = (&spec.kubelet, std::env::var("KUBELET_BIN")) {
+            spec.kubelet = other.parse()?;
+        }
         if spec.state.as_os_str().len() > LONGEST_STATE {
             // Sockets in a deep checkout would have paths that the kernel refuses.
             spec.state = PathBuf::from("/var/tmp/kubelet-lab-tests");
