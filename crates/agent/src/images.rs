@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use lifecycle::{Done, Failure, FailureStep, action::Pulled, reason::PodEvent};
+use lifecycle::{Done, Failure, FailureStep, action::Pulled, reason::PodEvent, spec::image_reference};
 use seams::{
     RuntimeError,
     runtime::{ImageInfo, RegistryAuth, SandboxRequest},
@@ -17,7 +17,6 @@ use crate::{edges::Edges, events::EventSink};
 
 pub mod credentials;
 pub mod rate;
-pub mod reference;
 
 use rate::TokenBucket;
 
@@ -59,7 +58,7 @@ impl Images {
     /// Has the image present. Returns the runtime's view of it and what `decide` wants to know.
     pub async fn ensure(&self, wanted: &Wanted<'_>) -> Result<(ImageInfo, Done), Failure> {
         let written = wanted.container.image.as_deref().unwrap_or_default();
-        let image = reference::with_default_tag(written).map_err(|error| Failure {
+        let image = image_reference::with_default_tag(written).map_err(|error| Failure {
             step: FailureStep::ImageName,
             message: format!("Failed to apply default image tag \"{written}\": {error}"),
             not_found: false,

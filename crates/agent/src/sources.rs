@@ -15,6 +15,7 @@ pub mod file;
 pub mod manifest;
 pub mod merge;
 pub mod url;
+pub mod yaml;
 
 /// What a source says.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ pub mod field_ref;
 pub mod hash;
 pub mod hostname;
 pub mod hosts;
+pub mod image_reference;
 pub mod mounts;
 pub mod names;
 pub mod quote;

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::Secret;
+use lifecycle::spec::image_reference;
 use seams::runtime::RegistryAuth;
 use serde::Deserialize;
-
-use super::reference;
 
 /// Why a pull secret cannot be used. Never shows its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +74,7 @@ impl Keyring {
     /// Credentials that fit an image, the most specific first.
     #[must_use]
     pub fn lookup(&self, image: &str) -> Vec<RegistryAuth> {
-        let Ok(parsed) = reference::parse(image) else { return Vec::new() };
+        let Ok(parsed) = image_reference::parse(image) else { return Vec::new() };
         let host = parsed.registry.unwrap_or("docker.io");
         let path = if parsed.registry.is_none() && !parsed.path.contains('/') {
             format!("library/{}", parsed.path)

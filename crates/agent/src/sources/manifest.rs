@@ -1,9 +1,12 @@
 //! Text of a manifest to static pods.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{PodSource, spec::static_pod};
+use serde_json::Value;
+
+use super::yaml;
 
 /// Largest manifest that is read, as upstream's (contract §4).
 pub const MAX_BYTES: usize = 10 << 20;
@@ -47,6 +50,14 @@ pub enum ManifestError {
     },
 }
 
+/// The document in a text: JSON if it begins like an object of JSON, else YAML.
+///
+/// # Errors
+/// It is neither.
+pub fn value(text: &str) -> Result<Value, Box<dyn Error + Send + Sync>> {
+    if text.trim_start().starts_with('{') { Ok(serde_json::from_str(text)?) } else { Ok(yaml::read(text)?) }
+}
+
 /// Reads one document. A `PodList` yields several pods and is taken from a URL only.
 pub fn parse(
     text: &[u8],
@@ -60,12 +71,12 @@ pub fn parse(
     }
     let syntax = |message: String| ManifestError::Syntax { origin: origin.to_owned(), message };
     let text = std::str::from_utf8(text).map_err(|error| syntax(error.to_string()))?;
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?;
-    let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let value = value(text).map_err(|error| syntax(error.to_string()))?;
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     let items = match (kind.as_str(), source) {
         ("Pod", _) => vec![value],
         ("PodList" | "List", PodSource::Http) => match value.get("items") {
-            Some(serde_json::Value::Array(items)) => items.clone(),
+            Some(Value::Array(items)) => items.clone(),
             _ => Vec::new(),
         },
         _ => return Err(ManifestError::Kind { origin: origin.to_owned(), kind }),

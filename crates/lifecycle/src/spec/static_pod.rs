@@ -1,7 +1,7 @@
 //! Static pods: one manifest to one pod, complete as the API server would have made it (contract §4).
 //!
 //! ```text
-//!   JSON value ──► typed pod ──► defaults ──► uid, name, namespace, node, annotations ──► checks ──► Pod
+//!   JSON value ──► types checked ──► defaults ──► uid ──► name, namespace, node, annotations ──► checks ──► Pod
 //! ```
 //!
 //! There is no API server in front of a manifest, so that everything it would default or refuse is done here. All
@@ -18,10 +18,9 @@ use crate::PodSource;
 mod defaults;
 mod locate;
 mod references;
+mod types;
 mod uid;
 mod validate;
-
-pub use uid::uid;
 
 /// Annotation with the pod's source: `file` or `http`.
 pub const SOURCE_ANNOTATION: &str = "kubernetes.io/config.source";
@@ -106,6 +105,43 @@ fn list(problems: &[Problem]) -> String {
     text
 }
 
+/// A manifest with everything filled in that the API server would fill in.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    written: Value,
+    complete: Value,
+}
+
+impl Completed {
+    /// Completes a manifest. What has the wrong type stays as it is.
+    #[must_use]
+    pub fn of(mut manifest: Value) -> Self {
+        types::normalise(types::POD, &mut manifest);
+        let mut complete = manifest.clone();
+        if let Value::Object(pod) = &mut complete {
+            defaults::fill(pod);
+        }
+        Self { written: manifest, complete }
+    }
+
+    /// The uid that the pod has if `metadata.uid` gives none: 32 hexadecimal digits, the ones that upstream's kubelet
+    /// gives it. `origin` is the file's path or the URL as configured.
+    #[must_use]
+    pub fn uid(&self, origin: &str, source: PodSource, node_name: &str) -> String {
+        uid::uid(&self.complete, origin, source, node_name)
+    }
+
+    fn into_pod(mut self) -> Result<Pod, ManifestError> {
+        if let Value::Object(pod) = &mut self.complete {
+            defaults::round_amounts(pod);
+        }
+        serde_json::from_value(self.complete).map_err(|error| {
+            let (field, message) = locate::type_error(&self.written, &error);
+            ManifestError::Type { field, message }
+        })
+    }
+}
+
 /// Makes the pod of one manifest.
 ///
 /// `origin` is the file's path or the URL as configured (it is part of the uid), `source` is
@@ -126,22 +162,17 @@ pub fn from_manifest(
     if api_version != "v1" || kind != "Pod" {
         return Err(ManifestError::NotAPod { api_version, kind });
     }
-    let mut pod: Pod = match serde_json::from_value(value.clone()) {
-        Ok(pod) => pod,
-        Err(error) => {
-            let (field, message) = locate::type_error(&value, &error);
-            return Err(ManifestError::Type { field, message });
-        }
-    };
+    let completed = Completed::of(value);
+    let uid = completed.uid(origin, source, node_name);
+    let mut pod = completed.into_pod()?;
     let name = pod.metadata.name.clone().unwrap_or_default();
     if name.is_empty() {
         return Err(ManifestError::NoName);
     }
     if pod.metadata.uid.as_deref().unwrap_or_default().is_empty() {
-        pod.metadata.uid = Some(uid(&value, origin, source, node_name));
+        pod.metadata.uid = Some(uid);
     }
     let spec = pod.spec.get_or_insert_with(PodSpec::default);
-    defaults::fill(spec);
     spec.node_name = Some(node_name.to_owned());
     if source == PodSource::File {
         tolerate_no_execute(spec);

@@ -22,6 +22,9 @@ pub struct Reference<'a> {
 }
 
 /// Adds `:latest` where a name has neither tag nor digest.
+///
+/// # Errors
+/// The name is no reference.
 pub fn with_default_tag(name: &str) -> Result<String, InvalidReference> {
     let reference = parse(name)?;
     if reference.tag.is_none() && reference.digest.is_none() {
@@ -32,8 +35,15 @@ pub fn with_default_tag(name: &str) -> Result<String, InvalidReference> {
 }
 
 /// Parses a reference by the grammar of the distribution project.
+///
+/// # Errors
+/// The name is no reference.
 pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
     let invalid = |detail| InvalidReference { name: name.to_owned(), detail };
+    if name.len() == 64 && name.bytes().all(is_hex) {
+        // It would be taken for the id of an image.
+        return Err(invalid(""));
+    }
     let (rest, digest) = match name.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (name, None),
@@ -80,8 +90,18 @@ fn is_tag(tag: &str) -> bool {
 
 fn is_digest(digest: &str) -> bool {
     digest.split_once(':').is_some_and(|(algorithm, hex)| {
-        !algorithm.is_empty() && hex.len() >= 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+        let length = match algorithm {
+            "sha256" => 64,
+            "sha384" => 96,
+            "sha512" => 128,
+            _ => return false,
+        };
+        hex.len() == length && hex.bytes().all(is_hex)
     })
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 fn is_host(host: &str) -> bool {
@@ -141,6 +161,9 @@ mod tests {
             "a:",
             "a b",
             "x@sha256:zz",
+            "x@sha256:0123456789abcdef0123456789abcdef",
+            "x@md5:0123456789abcdef0123456789abcdef",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "-a",
             "a-",
             "a___b",
