@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use lifecycle::spec::dns::ClusterDns;
 use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
 
+use crate::images::PullSettings;
+
 /// Settings of the pod side of the agent. Defaults in the docs are upstream's (contract §1.5).
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -26,10 +28,8 @@ pub struct AgentConfig {
     pub cluster_dns: ClusterDns,
     /// `resolvConf`; `None` for the empty string.
     pub resolv_conf: Option<PathBuf>,
-    /// Most pulls at once; `None` is unlimited. 1 is upstream's `serializeImagePulls`.
-    pub max_parallel_pulls: Option<usize>,
-    /// `registryPullQPS` (0: unlimited) and `registryBurst`.
-    pub registry_rate: (u32, u32),
+    /// Limits and credentials of image pulls.
+    pub pulls: PullSettings,
     /// `seccompDefault`.
     pub seccomp_default: bool,
     /// How cgroup values are computed: quota period, pid limit, swap, cgroup version.

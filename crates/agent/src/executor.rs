@@ -16,13 +16,10 @@ use lifecycle::{
     observation::{NodeFacts, RuntimePod},
 };
 use parking_lot::Mutex;
-use seams::{
-    runtime::{ImageInfo, RuntimeStatus},
-    volumes::MountedVolume,
-};
+use seams::{runtime::ImageInfo, volumes::MountedVolume};
 use tokio::sync::watch;
 
-use crate::{config::AgentConfig, edges::Edges, events::EventSink, images::Images};
+use crate::{config::AgentConfig, edges::Edges, events::EventSink, images::Images, observer::RuntimeHealth};
 
 mod container;
 mod directories;
@@ -47,7 +44,7 @@ pub struct Executor {
     /// The node's allocatable by resource name, for the downward API and memory volumes.
     pub allocatable: watch::Receiver<BTreeMap<String, String>>,
     /// The runtime's newest status: what its handlers can do.
-    pub runtime_status: watch::Receiver<Option<Result<RuntimeStatus, String>>>,
+    pub runtime: watch::Receiver<RuntimeHealth>,
 }
 
 /// What the executor has learnt about one pod while its worker lives. A cache: all of it can be had again.
@@ -125,7 +122,7 @@ impl Executor {
             Action::EnsureCgroup => self.ensure_cgroup(scene),
             Action::MountVolumes => self.mount_volumes(scene).await,
             Action::CreateSandbox { attempt } => self.create_sandbox(scene, attempt).await,
-            Action::StopSandbox { id } => self.stop_sandbox(&id).await,
+            Action::StopSandbox { id } => self.stop_sandbox(scene, &id).await,
             Action::EnsureImage { container } => self.ensure_image(scene, &container).await,
             Action::CreateContainer { container, attempt, sandbox, image_ref } => {
                 self.create_container(scene, &container, attempt, sandbox, image_ref).await

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{Done, Failure, FailureStep, action::Pulled, reason::PodEvent, spec::image_reference};
 use seams::{
-    RuntimeError,
-    runtime::{ImageInfo, RegistryAuth, SandboxRequest},
+    Clock, Objects, Runtime, RuntimeError,
+    runtime::{ImageInfo, SandboxRequest},
 };
 use tokio::sync::Semaphore;
 
@@ -18,15 +18,38 @@ use crate::{edges::Edges, events::EventSink};
 pub mod credentials;
 pub mod rate;
 
+use credentials::{Keyring, NodeFiles};
 use rate::TokenBucket;
 
 /// The node's image pulls.
-#[derive(Debug)]
 pub struct Images {
-    edges: Edges,
+    runtime: Arc<dyn Runtime>,
+    objects: Option<Arc<dyn Objects>>,
+    clock: Arc<dyn Clock>,
     events: EventSink,
     places: Option<Arc<Semaphore>>,
     rate: Option<TokenBucket>,
+    node_files: NodeFiles,
+}
+
+impl std::fmt::Debug for Images {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Images")
+            .field("places", &self.places)
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Limits and credentials of the node's pulls.
+#[derive(Clone, Debug, Default)]
+pub struct PullSettings {
+    /// Most pulls at once; `None` is unlimited. 1 is upstream's `serializeImagePulls`.
+    pub max_parallel: Option<usize>,
+    /// `registryPullQPS` (0: unlimited) and `registryBurst`.
+    pub rate: (u32, u32),
+    /// Where the node's own registry credentials may be.
+    pub node_files: NodeFiles,
 }
 
 /// One request for an image.
@@ -38,25 +61,32 @@ pub struct Wanted<'a> {
     pub container: &'a Container,
     /// `spec.containers{name}`.
     pub field_path: String,
-    /// The pod's sandbox request: the runtime wants to know for which handler an image is.
+    /// For whom the runtime pulls.
     pub sandbox: &'a SandboxRequest,
 }
 
 impl Images {
-    /// `max_parallel`: `None` is unlimited. `rate`: queries per second (0: unlimited) and burst.
+    /// No pull under way yet.
     #[must_use]
-    pub fn new(edges: Edges, events: EventSink, max_parallel: Option<usize>, rate: (u32, u32)) -> Self {
+    pub fn new(edges: &Edges, events: EventSink, settings: PullSettings) -> Self {
+        let (per_second, burst) = settings.rate;
         let clock = Arc::clone(&edges.clock);
         Self {
-            edges,
+            runtime: Arc::clone(&edges.runtime),
+            objects: edges.objects.clone(),
+            clock: Arc::clone(&edges.clock),
             events,
-            places: max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
-            rate: (rate.0 > 0).then(|| TokenBucket::new(clock, rate.0, rate.1)),
+            places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
+            rate: (per_second > 0).then(|| TokenBucket::new(clock, per_second, burst)),
+            node_files: settings.node_files,
         }
     }
 
-    /// Has the image present. Returns the runtime's view of it and what `decide` wants to know.
-    pub async fn ensure(&self, wanted: &Wanted<'_>) -> Result<(ImageInfo, Done), Failure> {
+    /// Has the image present. Returns the runtime's view of it, if it could be had, and what `decide` wants to know.
+    ///
+    /// # Errors
+    /// The step that failed, with upstream's text.
+    pub async fn ensure(&self, wanted: &Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure> {
         let written = wanted.container.image.as_deref().unwrap_or_default();
         let image = image_reference::with_default_tag(written).map_err(|error| Failure {
             step: FailureStep::ImageName,
@@ -65,10 +95,10 @@ impl Images {
         })?;
         let policy = wanted.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
         if policy != "Always"
-            && let Some(info) = self.present(&image, wanted).await?
+            && let Some(info) = self.present(&image).await.map_err(|error| inspect_failure(&error))?
         {
             let done = Done::Image { image_ref: info.id.clone(), pulled: None };
-            return Ok((info, done));
+            return Ok((Some(info), done));
         }
         if policy == "Never" {
             return Err(Failure {
@@ -80,10 +110,8 @@ impl Images {
         self.pull(&image, written, wanted).await
     }
 
-    async fn present(&self, image: &str, wanted: &Wanted<'_>) -> Result<Option<ImageInfo>, Failure> {
-        self.edges.runtime.image_status(image, &wanted.sandbox.runtime_handler).await.map_err(|error| {
-            Failure { step: FailureStep::ImageInspect, message: error.to_string(), not_found: false }
-        })
+    async fn present(&self, image: &str) -> Result<Option<ImageInfo>, RuntimeError> {
+        self.runtime.image_status(image, NO_HANDLER).await
     }
 
     async fn pull(
@@ -91,8 +119,8 @@ impl Images {
         image: &str,
         written: &str,
         wanted: &Wanted<'_>,
-    ) -> Result<(ImageInfo, Done), Failure> {
-        let asked = self.edges.clock.now();
+    ) -> Result<(Option<ImageInfo>, Done), Failure> {
+        let asked = self.clock.now();
         self.event(wanted, false, "Pulling", format!("Pulling image \"{written}\""));
         let _place = match &self.places {
             // The semaphore is never closed; were it, pulling without a limit beats not pulling.
@@ -106,71 +134,81 @@ impl Images {
                 not_found: false,
             });
         }
-        let began = self.edges.clock.now();
-        let image_ref =
-            self.pull_with_credentials(image, wanted).await.map_err(|error| pull_failure(&error))?;
-        let ended = self.edges.clock.now();
-        let info = match self.present(&image_ref, wanted).await? {
-            Some(info) => info,
-            None => ImageInfo { id: image_ref.clone(), ..ImageInfo::default() },
-        };
+        let began = self.clock.now();
+        let image_ref = self.pull_with_credentials(image, wanted).await.map_err(pull_failure)?;
+        let ended = self.clock.now();
+        // The image is there; what it is made of is asked again where it matters.
+        let info = self.present(&image_ref).await.unwrap_or_default();
         let pulled = Pulled {
             took: whole_millis(ended.mono.saturating_sub(began.mono)),
             including_wait: whole_millis(ended.mono.saturating_sub(asked.mono)),
-            size: info.size,
+            size: info.as_ref().map_or(0, |info| info.size),
         };
         Ok((info, Done::Image { image_ref, pulled: Some(pulled) }))
     }
 
-    /// Tries each credential that fits, or none where none does; the last error counts.
-    async fn pull_with_credentials(&self, image: &str, wanted: &Wanted<'_>) -> Result<String, RuntimeError> {
-        let (keyring, missing) = self.pull_secrets(wanted).await;
-        let credentials = keyring.lookup(image);
-        let mut tries: Vec<Option<&RegistryAuth>> = credentials.iter().map(Some).collect();
-        let last = tries.pop().unwrap_or(None);
+    /// Tries each credential that fits, or none where none does. All errors count, each once.
+    async fn pull_with_credentials(&self, image: &str, wanted: &Wanted<'_>) -> Result<String, String> {
+        let (mut keyring, missing) = self.pull_secrets(wanted).await;
+        let mut credentials = keyring.lookup(image);
+        keyring = self.node_credentials().await;
+        credentials.extend(keyring.lookup(image));
+        let tries = match credentials.as_slice() {
+            [] => vec![None],
+            some => some.iter().map(Some).collect(),
+        };
+        let mut errors = Vec::new();
         for auth in tries {
-            if let Ok(image_ref) = self.edges.runtime.pull_image(image, auth, wanted.sandbox).await {
-                return Ok(image_ref);
+            match self.runtime.pull_image(image, auth, wanted.sandbox).await {
+                Ok(image_ref) => return Ok(image_ref),
+                Err(error) => errors.push(pull_text(&error)),
             }
         }
-        let result = self.edges.runtime.pull_image(image, last, wanted.sandbox).await;
-        if result.is_err() && !missing.is_empty() {
-            let message = format!(
-                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                missing.join(", ")
-            );
-            let event = PodEvent {
-                warning: true,
-                reason: "FailedToRetrieveImagePullSecret",
-                message,
-                field_path: None,
-            };
-            self.events.record_pod(wanted.pod, event);
+        if !missing.is_empty() {
+            self.report_missing(wanted, &missing);
         }
-        result
+        Err(node::conditions::joined(errors))
     }
 
-    /// What the pod's pull secrets hold, and the names of those that could not be had.
-    async fn pull_secrets(&self, wanted: &Wanted<'_>) -> (credentials::Keyring, Vec<String>) {
-        let mut keyring = credentials::Keyring::default();
+    fn report_missing(&self, wanted: &Wanted<'_>, missing: &[String]) {
+        let message = format!(
+            "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+            missing.join(", ")
+        );
+        let reason = "FailedToRetrieveImagePullSecret";
+        self.events.record_pod(wanted.pod, PodEvent { warning: true, reason, message, field_path: None });
+    }
+
+    /// What the pod's pull secrets hold, and the names of those that could not be had or read.
+    async fn pull_secrets(&self, wanted: &Wanted<'_>) -> (Keyring, Vec<String>) {
+        let mut keyring = Keyring::default();
         let mut missing = Vec::new();
-        let Some(objects) = &self.edges.objects else { return (keyring, missing) };
+        let Some(objects) = &self.objects else { return (keyring, missing) };
         let namespace = wanted.pod.metadata.namespace.as_deref().unwrap_or_default();
         for reference in wanted.pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()) {
             let name = reference.name.as_str();
-            match objects.secret(namespace, name).await {
-                Ok(secret) => {
-                    if let Err(error) = keyring.add(&secret) {
-                        tracing::warn!(namespace, secret = name, %error, "Skipping an unreadable pull secret");
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(namespace, secret = name, %error, "Pull secret not available");
-                    missing.push(name.to_owned());
-                }
+            let added = match objects.secret(namespace, name).await {
+                Ok(secret) => keyring.add(&secret).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = added {
+                tracing::warn!(namespace, secret = name, error, "Cannot use a pull secret");
+                missing.push(name.to_owned());
             }
         }
         (keyring, missing)
+    }
+
+    /// Read anew for each pull: pulls are rare, and a mended file counts at once.
+    async fn node_credentials(&self) -> Keyring {
+        let files = self.node_files.clone();
+        let read = move || {
+            let mut keyring = Keyring::default();
+            keyring.add_node_files(&files);
+            keyring
+        };
+        // A reading that panicked gave nothing; the pull goes on without.
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
     fn event(&self, wanted: &Wanted<'_>, warning: bool, reason: &'static str, message: String) {
@@ -183,18 +221,32 @@ fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Upstream asks for images of the default handler, whatever the pod's is, unless an alpha gate is on.
+const NO_HANDLER: &str = "";
+
+fn inspect_failure(error: &RuntimeError) -> Failure {
+    Failure { step: FailureStep::ImageInspect, message: error.rpc(), not_found: false }
+}
+
+/// Upstream drops the code of a failed pull where it says nothing.
+fn pull_text(error: &RuntimeError) -> String {
+    match error {
+        RuntimeError::Failed { code: "Unknown", message, .. } => message.clone(),
+        other => other.rpc(),
+    }
+}
+
 /// The runtime may put a well-known word in front of its text (contract §16 "Special errors").
-fn pull_failure(error: &RuntimeError) -> Failure {
-    let text = match error {
-        RuntimeError::Failed { message, .. } => message.as_str(),
-        _ => "",
-    };
-    let step = if text.starts_with("RegistryUnavailable") {
+fn pull_failure(message: String) -> Failure {
+    let step = if message.starts_with("RegistryUnavailable") {
         FailureStep::RegistryUnavailable
-    } else if text.starts_with("SignatureValidationFailed") {
+    } else if message.starts_with("SignatureValidationFailed") {
         FailureStep::SignatureValidation
     } else {
         FailureStep::ImagePull
     };
-    Failure { step, message: error.to_string(), not_found: false }
+    Failure { step, message, not_found: false }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,13 +14,14 @@
 //! | `lease` | the node's lease | timer | API server |
 //! | `events` | unsent events | everyone | API server |
 //!
-//! [`start`] is the one place that makes them.
+//! [`start`] is the one place that makes them. [`health::Health`] is where they show that they go on.
 
 pub mod admission;
 pub mod config;
 pub mod edges;
 pub mod events;
 pub mod executor;
+pub mod health;
 pub mod images;
 pub mod lease;
 pub mod mirror;

@@ -19,19 +19,18 @@ use node::{
     registration::{self, ExtendedResources, Registration},
     status::{self, Image, MachineIdentity, RuntimeHandler, RuntimeReport, StatusInputs},
 };
-use seams::{
-    ApiError, Cluster,
-    runtime::{RuntimeStatus, RuntimeVersion},
-};
+use seams::{ApiError, Cluster, runtime::RuntimeVersion};
 use tokio::{sync::watch, time::Instant};
 
-use crate::{edges::Edges, events::EventSink, resource_version};
+use crate::{edges::Edges, events::EventSink, health::Health, observer::RuntimeHealth, resource_version};
 
 /// First and longest delay between tries to register.
 const REGISTER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(7));
 /// How long the runtime's version and the list of images are good for.
 const VERSION_AGE: Duration = Duration::from_secs(60);
 const IMAGES_AGE: Duration = Duration::from_secs(30);
+/// Silence of the runtime after which the node is not ready (contract §2.2 "container runtime is down").
+const RUNTIME_DOWN: Duration = Duration::from_secs(30);
 /// Tries of one report.
 const TRIES: usize = 5;
 
@@ -144,7 +143,9 @@ pub struct Channels {
     /// The node object, for admission.
     pub object: watch::Sender<Option<Arc<Node>>>,
     /// The runtime's health.
-    pub runtime: watch::Receiver<Option<Result<RuntimeStatus, String>>>,
+    pub runtime: watch::Receiver<RuntimeHealth>,
+    /// Our own.
+    pub health: Arc<Health>,
 }
 
 /// Runs for ever.
@@ -194,7 +195,7 @@ struct Keeper {
 impl Keeper {
     /// Waits for the first answer of the runtime, so that the first status is no spurious NotReady (contract §31).
     async fn publish_runtime(&mut self) {
-        let known = self.channels.runtime.wait_for(Option::is_some);
+        let known = self.channels.runtime.wait_for(|health| health.status.is_some());
         drop(tokio::time::timeout(self.settings.update_frequency, known).await);
     }
 
@@ -202,12 +203,22 @@ impl Keeper {
         loop {
             let began = Instant::now();
             self.report().await;
+            let next = began + self.settings.update_frequency;
+            // A runtime that has been silent for too long is told at that moment, not a period later.
+            let at = self.until_down().map_or(next, |left| next.min(Instant::now() + left));
             // Both arms are cancel-safe. A change of the runtime's health is reported at once.
             tokio::select! {
-                () = tokio::time::sleep_until(began + self.settings.update_frequency) => {}
+                () = tokio::time::sleep_until(at) => {}
                 changed = self.channels.runtime.changed() => if changed.is_err() { return },
             }
         }
+    }
+
+    /// Time until the runtime counts as down if it stays silent; `None` when it does already.
+    fn until_down(&self) -> Option<Duration> {
+        let good_at = self.channels.runtime.borrow().good_at?;
+        let now = self.edges.clock.now().mono;
+        good_at.saturating_add(RUNTIME_DOWN).checked_sub(now).filter(|left| !left.is_zero())
     }
 
     /// Creates the node object, or sets right the one that exists. Tries for ever.
@@ -385,12 +396,9 @@ impl Keeper {
     }
 
     fn ready_inputs(&self) -> ReadyInputs {
-        let mut problems = Vec::new();
-        match &*self.channels.runtime.borrow() {
-            None => problems.push(NotReady::RuntimeUnchecked),
-            Some(Err(_)) => problems.push(NotReady::RuntimeDown),
-            Some(Ok(status)) => problems.extend(runtime_problems(status)),
-        }
+        let now = self.edges.clock.now().mono;
+        let relist = self.channels.health.relist_problem();
+        let problems = runtime_problems(&self.channels.runtime.borrow(), relist, now);
         ReadyInputs { problems, warnings: Vec::new(), local_storage: self.settings.local_storage }
     }
 
@@ -399,7 +407,7 @@ impl Keeper {
         if old && let Ok(version) = self.edges.runtime.version().await {
             self.version = Some((Instant::now(), version));
         }
-        let status = self.channels.runtime.borrow().clone().and_then(Result::ok);
+        let status = self.channels.runtime.borrow().status.clone();
         let handlers = status.iter().flat_map(|status| &status.handlers).map(|handler| RuntimeHandler {
             name: handler.name.clone(),
             recursive_read_only_mounts: handler.recursive_read_only_mounts,
@@ -439,8 +447,19 @@ fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
     }
 }
 
-fn runtime_problems(status: &RuntimeStatus) -> Vec<NotReady> {
+/// Upstream's order: silence, the list of pods, what the runtime says about itself, about its network.
+fn runtime_problems(runtime: &RuntimeHealth, relist: Option<NotReady>, now: Duration) -> Vec<NotReady> {
     let mut problems = Vec::new();
+    match runtime.good_at {
+        None => problems.push(NotReady::RuntimeUnchecked),
+        Some(good_at) if now.saturating_sub(good_at) >= RUNTIME_DOWN => problems.push(NotReady::RuntimeDown),
+        Some(_) => {}
+    }
+    problems.extend(relist);
+    let Some(status) = &runtime.status else {
+        problems.push(NotReady::NetworkUnknown);
+        return problems;
+    };
     match &status.runtime_ready {
         Some(condition) if condition.ready => {}
         Some(condition) => problems.push(NotReady::RuntimeNotReady(condition.clone())),
@@ -453,3 +472,6 @@ fn runtime_problems(status: &RuntimeStatus) -> Vec<NotReady> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,18 +3,18 @@
 //! Hints make a change known at once; a slow full relist is the safety net; the runtime's own health is asked for
 //! every few seconds. The observer knows no pod: it compares what is listed with what was listed before, and rings.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use lifecycle::PodUid;
 use node::conditions::NotReady;
 use parking_lot::Mutex;
 use seams::{
-    Runtime,
+    Clock, Runtime, RuntimeError,
     runtime::{ListedPod, RuntimeHint, RuntimeStatus},
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::worker::bell::Bell;
+use crate::{health::Health, worker::bell::Bell};
 
 /// `updateRuntimeUp` period (contract §2.3).
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
@@ -49,63 +49,111 @@ impl Bells {
     }
 }
 
+/// What is known about the runtime's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeHealth {
+    /// Its newest answer; `None` until there was one. Kept while it does not answer.
+    pub status: Option<RuntimeStatus>,
+    /// Why the newest question had no answer.
+    pub error: Option<String>,
+    /// When it last said that it is ready, on the monotonic clock.
+    pub good_at: Option<Duration>,
+}
+
+impl RuntimeHealth {
+    /// Takes an answer, or the lack of one. True when more than the time is new.
+    fn take(&mut self, answer: Result<RuntimeStatus, RuntimeError>, now: Duration) -> bool {
+        let before = (self.status.clone(), self.error.clone());
+        match answer {
+            Ok(status) => {
+                if status.runtime_ready.as_ref().is_some_and(|condition| condition.ready) {
+                    self.good_at = Some(now);
+                }
+                (self.status, self.error) = (Some(status), None);
+            }
+            Err(error) => self.error = Some(error.to_string()),
+        }
+        before != (self.status.clone(), self.error.clone())
+    }
+}
+
 /// What the observer publishes.
 #[derive(Debug)]
 pub struct Reports {
     /// CRI `NetworkReady`.
     pub network: watch::Sender<Result<(), String>>,
-    /// The runtime's status; `Err` is why it could not be had.
-    pub status: watch::Sender<Option<Result<RuntimeStatus, String>>>,
-    /// Pods in the runtime that have no worker.
-    pub strangers: mpsc::Sender<PodUid>,
+    /// The runtime's health. Receivers are woken when more than its time changes.
+    pub runtime: watch::Sender<RuntimeHealth>,
 }
 
 /// Follows hints and relists. Runs for ever.
-pub async fn watch_pods(runtime: Arc<dyn Runtime>, bells: Arc<Bells>, strangers: mpsc::Sender<PodUid>) {
+pub async fn watch_pods(
+    runtime: Arc<dyn Runtime>,
+    bells: Arc<Bells>,
+    strangers: mpsc::Sender<PodUid>,
+    health: Arc<Health>,
+) {
     let mut hints = runtime.hints();
     let mut known: BTreeMap<PodUid, ListedPod> = BTreeMap::new();
     let mut relist = tokio::time::interval(RELIST_PERIOD);
     relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut listing: Option<Listing> = None;
+    let mut again = false;
+    let mut hinting = true;
     loop {
-        // Both arms are cancel-safe: `recv` and `tick` lose nothing when dropped.
-        let hint = tokio::select! {
-            hint = hints.recv() => match hint {
-                Some(hint) => hint,
+        // A list that hangs must not hold up hints, so it is under way beside them. Every arm is cancel-safe: `recv`
+        // and `tick` lose nothing when dropped, and the list is only borrowed.
+        tokio::select! {
+            hint = hints.recv(), if hinting => match hint {
+                Some(RuntimeHint::Pod(uid)) => match bells.of(&uid) {
+                    Some(bell) => bell.runtime_changed(),
+                    None => drop(strangers.try_send(uid)),
+                },
+                Some(RuntimeHint::Everything) => {
+                    // Events may have been lost, so what was listed before proves nothing.
+                    bells.ring_all();
+                    again = true;
+                }
                 // The edge ended its stream: live on the safety net alone.
-                None => { relist.tick().await; RuntimeHint::Everything }
+                None => hinting = false,
             },
-            _ = relist.tick() => {
-                relist_once(&*runtime, &bells, &strangers, &mut known).await;
-                continue;
+            _ = relist.tick() => again = true,
+            pods = done(&mut listing) => {
+                listing = None;
+                match pods {
+                    Ok(pods) => {
+                        health.relisted();
+                        known = compare(&bells, &strangers, &known, pods);
+                    }
+                    Err(error) => tracing::warn!(%error, "Could not list the runtime's pods"),
+                }
             }
-        };
-        match hint {
-            RuntimeHint::Pod(uid) => match bells.of(&uid) {
-                Some(bell) => bell.runtime_changed(),
-                None => drop(strangers.try_send(uid)),
-            },
-            RuntimeHint::Everything => {
-                // Events may have been lost, so what was listed before proves nothing.
-                bells.ring_all();
-                relist_once(&*runtime, &bells, &strangers, &mut known).await;
-            }
+        }
+        if again && listing.is_none() {
+            again = false;
+            let runtime = Arc::clone(&runtime);
+            listing = Some(Box::pin(async move { runtime.list_pods().await }));
         }
     }
 }
 
-async fn relist_once(
-    runtime: &dyn Runtime,
+type Listing = Pin<Box<dyn Future<Output = Result<Vec<ListedPod>, RuntimeError>> + Send>>;
+
+/// The end of a list; pending for ever while none is under way.
+async fn done(listing: &mut Option<Listing>) -> Result<Vec<ListedPod>, RuntimeError> {
+    match listing {
+        Some(listing) => listing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Rings for what differs from the last list, and gives what is to be compared with the next.
+fn compare(
     bells: &Bells,
     strangers: &mpsc::Sender<PodUid>,
-    known: &mut BTreeMap<PodUid, ListedPod>,
-) {
-    let pods = match runtime.list_pods().await {
-        Ok(pods) => pods,
-        Err(error) => {
-            tracing::warn!(%error, "Could not list the runtime's pods");
-            return;
-        }
-    };
+    known: &BTreeMap<PodUid, ListedPod>,
+    pods: Vec<ListedPod>,
+) -> BTreeMap<PodUid, ListedPod> {
     let listed: BTreeMap<PodUid, ListedPod> = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
     for uid in known.keys().filter(|uid| !listed.contains_key(*uid)) {
         if let Some(bell) = bells.of(uid) {
@@ -119,22 +167,20 @@ async fn relist_once(
             None => drop(strangers.try_send(uid.clone())),
         }
     }
-    *known = listed;
+    listed
 }
 
 /// Asks for the runtime's health. Runs for ever.
-pub async fn watch_status(runtime: Arc<dyn Runtime>, reports: Reports) {
+pub async fn watch_status(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, reports: Reports) {
     let mut period = tokio::time::interval(STATUS_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
-        let status = runtime.status().await.map_err(|error| error.to_string());
-        let network = match &status {
-            Ok(status) => match &status.network_ready {
-                Some(condition) if condition.ready => Ok(()),
-                Some(condition) => Err(NotReady::NetworkNotReady(condition.clone()).to_string()),
-                None => Err(NotReady::NetworkUnknown.to_string()),
-            },
+        let answer = runtime.status().await;
+        let network = match answer.as_ref().map(|status| &status.network_ready) {
+            Ok(Some(condition)) if condition.ready => Ok(()),
+            Ok(Some(condition)) => Err(NotReady::NetworkNotReady(condition.clone()).to_string()),
+            Ok(None) => Err(NotReady::NetworkUnknown.to_string()),
             // Unknown is not "not ready": pods on the way keep their last answer.
             Err(_) => reports.network.borrow().clone(),
         };
@@ -143,14 +189,21 @@ pub async fn watch_status(runtime: Arc<dyn Runtime>, reports: Reports) {
             *known = network;
             changed
         });
-        reports.status.send_if_modified(|known| {
-            let new = Some(status);
-            let changed = *known != new;
-            if changed && let Some(Err(error)) = &new {
-                tracing::error!(error, "The container runtime does not answer");
+        reports.runtime.send_if_modified(|known| {
+            let was_down = known.error.is_some();
+            let changed = known.take(answer, clock.now().mono);
+            match &known.error {
+                Some(error) if changed => tracing::error!(
+                    error,
+                    "The container runtime does not answer\nhint: containers go on running; look at the runtime's own log"
+                ),
+                None if was_down => tracing::info!("The container runtime answers again"),
+                _ => {}
             }
-            *known = new;
             changed
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, reason::PodEvent};
 use node::qos::QosClass;
+use seams::RuntimeError;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -22,6 +23,8 @@ use tokio::{
 
 use crate::{
     admission::Admitter,
+    edges::Edges,
+    health::Health,
     mirror::{self, Mirrors},
     observer::Bells,
     sources::{
@@ -33,6 +36,8 @@ use crate::{
 
 /// Grace for what is found in the runtime only (contract §9).
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+/// How often the dispatcher comes round when nothing happens: far below the age at which it counts as stuck.
+const BEAT: Duration = Duration::from_secs(60);
 /// API default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: i64 = 30;
 
@@ -48,9 +53,22 @@ pub struct Pods {
     wanted: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
     workers: BTreeMap<PodUid, Worker>,
     tasks: JoinSet<PodKey>,
-    /// Seen in the runtime before all sources had delivered.
+    health: Arc<Health>,
+    /// Seen in the runtime without a source, and not looked at yet.
     strangers: BTreeSet<PodUid>,
+    /// Strangers for which the runtime gave no answer: looked at again at the next beat.
+    unanswered: BTreeSet<PodUid>,
+    /// What strangers are, asked of the runtime beside everything else.
+    looks: JoinSet<Vec<Stranger>>,
     swept: bool,
+}
+
+/// A pod that no source holds.
+#[derive(Debug)]
+struct Stranger {
+    uid: PodUid,
+    /// Rebuilt from labels; `None`: the runtime has nothing of it; the error: it gave no answer.
+    pod: Result<Option<Pod>, RuntimeError>,
 }
 
 struct Worker {
@@ -83,6 +101,7 @@ impl Pods {
         bells: Arc<Bells>,
         mirrors: Option<Arc<Mirrors>>,
         expected: Vec<PodSource>,
+        health: Arc<Health>,
     ) -> Self {
         Self {
             context,
@@ -94,14 +113,20 @@ impl Pods {
             wanted: BTreeMap::new(),
             workers: BTreeMap::new(),
             tasks: JoinSet::new(),
+            health,
             strangers: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            looks: JoinSet::new(),
             swept: false,
         }
     }
 
     /// Runs for ever.
     pub async fn run(mut self, mut inbox: Inbox) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.health.dispatched();
             // Every arm is cancel-safe: `recv` and `join_next` lose nothing when dropped.
             tokio::select! {
                 Some(update) = inbox.updates.recv() => self.take(update),
@@ -115,11 +140,15 @@ impl Pods {
                     Ok(key) => self.ended(&key),
                     Err(error) => tracing::error!(%error, "A pod worker died; its pod is taken up again"),
                 },
-                else => return,
+                Some(looked) = self.looks.join_next() => match looked {
+                    Ok(strangers) => self.remove_strangers(strangers),
+                    Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
+                },
+                _ = beat.tick() => self.strangers.append(&mut self.unanswered),
             }
             self.revive();
             if self.expected.iter().all(|source| self.merger.has_delivered(*source)) {
-                self.sweep().await;
+                self.sweep();
             }
         }
     }
@@ -327,37 +356,48 @@ impl Pods {
         }
     }
 
-    /// Hands over to workers what exists without a source: pods in the runtime, and once, what earlier processes left
-    /// on disk and in the cgroup tree.
-    async fn sweep(&mut self) {
-        if !self.swept {
-            self.swept = true;
-            match self.context.edges.runtime.list_pods().await {
-                Ok(pods) => self.strangers.extend(pods.into_iter().map(|pod| pod.uid)),
-                Err(error) => tracing::warn!(%error, "Could not look for pods left in the runtime"),
-            }
-            self.strangers.extend(leftover_directories(&self.context.executor.config.root_dir));
-            match self.context.edges.host.list_pod_cgroups() {
-                Ok(uids) => self.strangers.extend(uids),
-                Err(error) => tracing::warn!(%error, "Could not look for cgroups left by earlier pods"),
-            }
+    /// Looks at what exists without a source: pods in the runtime, and once, what earlier processes left on disk and
+    /// in the cgroup tree. The runtime is asked in a task of its own: it may hang.
+    fn sweep(&mut self) {
+        let first = !std::mem::replace(&mut self.swept, true);
+        let strangers = std::mem::take(&mut self.strangers);
+        let mut uids: Vec<PodUid> = strangers.into_iter().filter(|uid| !self.is_known(uid)).collect();
+        if !first && uids.is_empty() {
+            return;
         }
-        for uid in std::mem::take(&mut self.strangers) {
-            if self.workers.contains_key(&uid) || self.wanted.contains_key(&uid) {
+        let edges = self.context.edges.clone();
+        let root = self.context.executor.config.root_dir.clone();
+        self.looks.spawn(async move {
+            if first {
+                uids.extend(left_behind(&edges, &root).await);
+            }
+            look_at(&edges, uids).await
+        });
+    }
+
+    fn is_known(&self, uid: &PodUid) -> bool {
+        self.workers.contains_key(uid) || self.wanted.contains_key(uid)
+    }
+
+    /// Hands over to workers what no source holds, unless one has come to hold it meanwhile.
+    fn remove_strangers(&mut self, strangers: Vec<Stranger>) {
+        for Stranger { uid, pod } in strangers {
+            if self.is_known(&uid) {
                 continue;
             }
-            let pod = match self.context.edges.runtime.skeleton(&uid).await {
+            let pod = match pod {
                 Ok(Some(pod)) => pod,
                 // A late hint about a pod that is gone already.
                 Ok(None) if !self.has_remains(&uid) => continue,
+                Err(error) => {
+                    tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
+                    self.unanswered.insert(uid);
+                    continue;
+                }
                 Ok(None) => {
                     let mut pod = Pod::default();
                     pod.metadata.uid = Some(uid.to_string());
                     pod
-                }
-                Err(error) => {
-                    tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
-                    continue;
                 }
             };
             let key = PodKey::of(&pod);
@@ -372,14 +412,38 @@ impl Pods {
             self.spawn(key, mail);
         }
     }
-}
 
-impl Pods {
     /// Whether the disk or the cgroup tree still holds something of a pod.
     fn has_remains(&self, uid: &PodUid) -> bool {
         self.context.executor.config.root_dir.join("pods").join(uid.as_str()).exists()
             || self.context.edges.host.list_pod_cgroups().is_ok_and(|uids| uids.contains(uid))
     }
+}
+
+/// Pods of which earlier processes left something.
+async fn left_behind(edges: &Edges, root: &Path) -> Vec<PodUid> {
+    let mut uids = leftover_directories(root);
+    match edges.host.list_pod_cgroups() {
+        Ok(found) => uids.extend(found),
+        Err(error) => tracing::warn!(%error, "Could not look for cgroups left by earlier pods"),
+    }
+    match edges.runtime.list_pods().await {
+        Ok(pods) => uids.extend(pods.into_iter().map(|pod| pod.uid)),
+        // The observer lists again, and names those that it finds.
+        Err(error) => tracing::warn!(%error, "Could not look for pods left in the runtime"),
+    }
+    uids
+}
+
+/// What the runtime knows about pods.
+async fn look_at(edges: &Edges, uids: Vec<PodUid>) -> Vec<Stranger> {
+    let uids: BTreeSet<PodUid> = uids.into_iter().collect();
+    let mut found = Vec::with_capacity(uids.len());
+    for uid in uids {
+        let pod = edges.runtime.skeleton(&uid).await;
+        found.push(Stranger { uid, pod });
+    }
+    found
 }
 
 async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String> {

@@ -14,11 +14,12 @@ use crate::{
     admission::Admitter,
     events::{EventSink, EventTask},
     executor::Executor,
+    health::Health,
     images::Images,
     lease,
     mirror::Mirrors,
     node_status::{self, NodeSettings},
-    observer::{self, Bells, Reports},
+    observer::{self, Bells, Reports, RuntimeHealth},
     pods::{Inbox, Pods},
     prober::Prober,
     sources::{self, FileSource, url::Fetch},
@@ -51,7 +52,9 @@ pub struct Agent {
     /// Newest statuses of all pods.
     pub statuses: Arc<StatusQueue>,
     /// The runtime's health.
-    pub runtime: watch::Receiver<Option<Result<seams::runtime::RuntimeStatus, String>>>,
+    pub runtime: watch::Receiver<RuntimeHealth>,
+    /// Whether the agent itself does its work.
+    pub health: Arc<Health>,
     tasks: JoinSet<&'static str>,
 }
 
@@ -95,7 +98,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let statuses = Arc::new(StatusQueue::new(edges.cluster.clone()));
     let bells = Arc::new(Bells::default());
     let (network, network_seen) = watch::channel(Err("runtime status is not known yet".to_owned()));
-    let (runtime_status, runtime_seen) = watch::channel(None);
+    let (runtime_health, runtime_seen) = watch::channel(RuntimeHealth::default());
+    let health = Arc::new(Health::new(Arc::clone(&edges.clock), config.sync_frequency));
     let (strangers, strangers_seen) = mpsc::channel(QUEUE);
     let facts = NodeFacts {
         name: config.node_name.clone(),
@@ -117,19 +121,19 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let runtime = Arc::clone(&edges.runtime);
     tasks.add(
         "observer::watch_pods",
-        observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers.clone()),
+        observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers, Arc::clone(&health)),
     );
-    let reports = Reports { network, status: runtime_status, strangers };
-    tasks.add("observer::watch_status", observer::watch_status(runtime, reports));
+    let reports = Reports { network, runtime: runtime_health };
+    tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 
-    let images = Images::new(edges.clone(), events.clone(), config.max_parallel_pulls, config.registry_rate);
+    let images = Images::new(edges, events.clone(), config.pulls.clone());
     let executor = Arc::new(Executor {
         config: config.clone(),
         edges: edges.clone(),
         images,
         events: events.clone(),
         allocatable: allocatable_seen,
-        runtime_status: runtime_seen.clone(),
+        runtime: runtime_seen.clone(),
     });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());
@@ -155,7 +159,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let (updates, updates_seen) = mpsc::channel(QUEUE);
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
     let admitter = Admitter::new(object_seen, config.sysctls.clone());
-    let pods = Pods::new(context, admitter, bells, mirrors, expected);
+    let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health));
     let changes = edges.objects.as_ref().map(|objects| objects.changes());
     tasks.add("pods", pods.run(Inbox { updates: updates_seen, strangers: strangers_seen, changes }));
 
@@ -163,9 +167,15 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         let clock = Arc::clone(&edges.clock);
         tasks.add("lease", lease::run(cluster, clock, config.node_name.clone(), settings.lease_duration));
     }
-    let channels = node_status::Channels { facts, allocatable, object, runtime: runtime_seen.clone() };
+    let channels = node_status::Channels {
+        facts,
+        allocatable,
+        object,
+        runtime: runtime_seen.clone(),
+        health: Arc::clone(&health),
+    };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
-    Agent { statuses, runtime: runtime_seen, tasks: tasks.0 }
+    Agent { statuses, runtime: runtime_seen, health, tasks: tasks.0 }
 }
 
 /// Starts the sources that are configured and tells which.

@@ -18,9 +18,10 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    Admission, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState, Tick,
+    Admission, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState, Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
 };
+use seams::RuntimeError;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -127,8 +128,10 @@ impl Worker {
         let outcomes = std::mem::take(&mut self.outcomes);
         let runtime = match self.seen.take() {
             Some(known) => Ok(known),
-            None => self.context.edges.runtime.inspect_pod(&self.key.uid).await.map_err(|e| e.to_string()),
+            None => self.context.edges.runtime.inspect_pod(&self.key.uid).await,
         };
+        let away = matches!(runtime, Err(RuntimeError::Unreachable { .. }));
+        let runtime = runtime.map_err(|error| error.rpc());
         let probes = self.probes(letter, &runtime, bell);
         let observation = Observation {
             pod: Arc::clone(&letter.pod),
@@ -143,7 +146,7 @@ impl Worker {
             probes,
         };
         let decision = lifecycle::decide(&self.state, &observation, self.context.edges.clock.now());
-        self.act(decision, letter, observation)
+        self.act(decision, letter, observation, away)
     }
 
     fn probes(&self, letter: &Mail, runtime: &Result<RuntimePod, String>, bell: &Arc<Bell>) -> ProbeResults {
@@ -160,9 +163,19 @@ impl Worker {
         self.context.prober.observe(&self.key.uid, &seen)
     }
 
-    fn act(&mut self, decision: Decision, letter: &Mail, seen: Observation) -> Option<Option<Tick>> {
+    /// `away`: there is no runtime to ask. That is the node's condition, not an event of each of its pods.
+    fn act(
+        &mut self,
+        decision: Decision,
+        letter: &Mail,
+        seen: Observation,
+        away: bool,
+    ) -> Option<Option<Tick>> {
         for reason in &decision.why {
             tracing::info!(pod = %self.key, why = %reason, "Decided");
+            if away && matches!(reason, Reason::StatusUnknown { .. }) {
+                continue;
+            }
             if let Some(event) = reason.event() {
                 self.context.events.record_pod(&letter.pod, event);
             }

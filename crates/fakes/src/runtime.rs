@@ -28,3 +28,4 @@ pub use self::{
     seam::FakeRuntime,
     server::FakeCri,
 };
+pub use tonic::Code;

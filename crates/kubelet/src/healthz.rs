@@ -52,6 +52,14 @@ impl Check {
     pub fn run(&self) -> Result<(), String> {
         (self.run)()
     }
+
+    /// Runs it, for a caller that asks several: the error says which check it is.
+    ///
+    /// # Errors
+    /// What is unhealthy.
+    pub fn named(&self) -> Result<(), String> {
+        self.run().map_err(|cause| format!("checker {} failed: {cause}", self.name))
+    }
 }
 
 impl fmt::Debug for Check {

@@ -1,10 +1,14 @@
 //! Puts the parts together and runs them until a signal.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
 
 use ::agent::{
     Agent, Outside,
     events::{EventRate, EventSink},
+    health::Health,
 };
 use ::node::admission::sysctls::PatternError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -84,16 +88,23 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
     };
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    // There is nothing yet that could be stuck; the agent fills it in.
+    let health: Arc<OnceLock<Arc<Health>>> = Arc::default();
+    let watched = Arc::clone(&health);
+    let sync_loop = Check::new("syncloop", move || watched.get().map_or(Ok(()), |health| health.sync_loop()));
+    let checks = vec![Check::ping(), sync_loop];
     if let Some(address) = settings.process.healthz {
-        tasks.spawn(healthz::serve(address, vec![Check::ping()], stop.clone()));
+        tasks.spawn(healthz::serve(address, checks.clone(), stop.clone()));
     }
-    tasks.spawn(watchdog.run(stop.clone(), || Ok(())));
+    tasks.spawn(watchdog.run(stop.clone(), move || checks.iter().try_for_each(Check::named)));
     // Cancel-safe: nothing runs yet that a signal could interrupt half-way.
     let mut agent = tokio::select! {
         started = start(&settings) => started?,
         () = signals.recv() => return Ok(()),
     };
     drop(settings);
+    // Nobody else fills it.
+    let _ = health.set(Arc::clone(&agent.health));
     systemd::ready();
     let contention = async {
         match &mut watch {

@@ -9,58 +9,9 @@ pub use node::cgroup::LinuxResources;
 pub use node::conditions::RuntimeCondition;
 use tokio::sync::mpsc;
 
-/// A failed call to the runtime. `call` is the CRI method; `message` is the runtime's own text.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum RuntimeError {
-    /// The object of the call does not exist.
-    #[error("{call}: {message}")]
-    NotFound {
-        /// CRI method.
-        call: &'static str,
-        /// Runtime's text.
-        message: String,
-    },
-    /// The runtime does not know this call.
-    #[error("{call} is not implemented by this runtime")]
-    Unimplemented {
-        /// CRI method.
-        call: &'static str,
-    },
-    /// No answer within the deadline: the call may still take effect.
-    #[error("{call} did not answer within {after:?}")]
-    Deadline {
-        /// CRI method.
-        call: &'static str,
-        /// The deadline.
-        after: Duration,
-    },
-    /// The socket is gone, refuses, or broke in the middle of the call.
-    #[error("cannot reach the container runtime at {endpoint}: {message}")]
-    Unreachable {
-        /// Socket.
-        endpoint: String,
-        /// Transport's text.
-        message: String,
-    },
-    /// The runtime answered with an error. Displays as upstream's gRPC rendering: `rpc error: code = C desc = M`.
-    #[error("rpc error: code = {code} desc = {message}")]
-    Failed {
-        /// CRI method.
-        call: &'static str,
-        /// gRPC code name as Go prints it (`Unknown`, `AlreadyExists`, …).
-        code: &'static str,
-        /// Runtime's text.
-        message: String,
-    },
-    /// The request cannot be expressed for this runtime, or the answer cannot be understood.
-    #[error("{call}: {message}")]
-    Invalid {
-        /// CRI method.
-        call: &'static str,
-        /// What is wrong.
-        message: String,
-    },
-}
+mod error;
+
+pub use error::RuntimeError;
 
 /// CRI `Version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::PodUid;
+use lifecycle::{
+    PodUid,
+    spec::env::{EnvFile, EnvFileFailure},
+};
 
 /// Why volumes are not ready, or not gone. `Display` is the text after `MountVolume.SetUp failed for volume "v" : `.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -78,6 +81,14 @@ pub trait Volumes: Send + Sync + 'static {
         container: &str,
         index: usize,
     ) -> Result<PathBuf, VolumeError>;
+    /// Reads a file of variables (`fileKeyRef`) beneath a mounted volume's root. The pod writes the volume: links count
+    /// while they stay inside it, and only regular files are read.
+    async fn env_file(
+        &self,
+        pod: &PodUid,
+        root: &std::path::Path,
+        path: &str,
+    ) -> Result<EnvFile, EnvFileFailure>;
     /// Unmounts everything below the pod's directory and removes its volume directories. Needs no pod object: works
     /// from what is on disk, so that pods removed while the kubelet was down are cleaned too.
     async fn unmount(&self, uid: &PodUid) -> Result<(), Vec<VolumeError>>;

@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 2 << 20;
 ///
 /// # Errors
 /// [`EnvFileFailure::Unreadable`] with the cause, for the log.
-pub fn read_env_file(volume_root: &Path, path: &str) -> Result<EnvFile, EnvFileFailure> {
+pub(crate) fn read_env_file(volume_root: &Path, path: &str) -> Result<EnvFile, EnvFileFailure> {
     let unreadable = |cause: String| EnvFileFailure::Unreadable(cause);
     let root = SafeRoot::open(volume_root).map_err(|error| unreadable(error.to_string()))?;
     let found = root.open_sub_path(Path::new(path)).map_err(|error| unreadable(error.to_string()))?;

@@ -35,5 +35,4 @@ mod sub_path;
 mod teardown;
 mod tokens;
 
-pub use env_file::read_env_file;
 pub use pod_volumes::{Config, PodVolumes};

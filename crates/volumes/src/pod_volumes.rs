@@ -10,7 +10,13 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Volume};
-use lifecycle::{PodUid, spec::quote::go_quote};
+use lifecycle::{
+    PodUid,
+    spec::{
+        env::{EnvFile, EnvFileFailure},
+        quote::go_quote,
+    },
+};
 use linux::safe_path::SafeRoot;
 use seams::{
     Clock, Objects, VolumeError, Volumes,
@@ -18,7 +24,8 @@ use seams::{
 };
 
 use crate::{
-    empty_dir::Medium, error::SetUpError, lanes::Lanes, layout::PodPaths, sub_path, teardown, tokens::Tokens,
+    empty_dir::Medium, env_file, error::SetUpError, lanes::Lanes, layout::PodPaths, sub_path, teardown,
+    tokens::Tokens,
 };
 
 mod plan;
@@ -190,6 +197,12 @@ impl Volumes for PodVolumes {
             tracing::error!(pod = %pod, volume, container, sub_path, error = cause, "cannot prepare a subPath");
             set_up_failed(volume, hidden())
         })
+    }
+
+    async fn env_file(&self, pod: &PodUid, root: &Path, path: &str) -> Result<EnvFile, EnvFileFailure> {
+        let (root, path) = (root.to_path_buf(), path.to_owned());
+        let read = self.lanes.run(pod.as_str(), move || env_file::read_env_file(&root, &path)).await;
+        read.unwrap_or_else(|error| Err(EnvFileFailure::Unreadable(error.to_string())))
     }
 
     async fn unmount(&self, uid: &PodUid) -> Result<(), Vec<VolumeError>> {

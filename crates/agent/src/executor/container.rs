@@ -3,7 +3,7 @@
 use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, SandboxId, spec::command};
 use seams::{
     RuntimeError,
-    runtime::{ContainerRequest, ImageInfo, SandboxRequest},
+    runtime::{ContainerRequest, ImageInfo},
 };
 
 use super::{Executor, Scene, failed, no_such_container};
@@ -13,10 +13,16 @@ impl Executor {
     pub(super) async fn ensure_image(&self, scene: &Scene, name: &ContainerName) -> Result<Done, Failure> {
         let (container, field_path) =
             scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
-        let sandbox = self.sandbox_request(scene, 0).await?;
+        let sandbox = self.pull_request(scene);
         let wanted = Wanted { pod: &scene.pod, container, field_path, sandbox: &sandbox };
         let (info, done) = self.images.ensure(&wanted).await?;
-        scene.session.images.lock().insert(name.clone(), info);
+        let mut known = scene.session.images.lock();
+        match info {
+            Some(info) => known.insert(name.clone(), info),
+            // Asked again when the container is made.
+            None => known.remove(name),
+        };
+        drop(known);
         Ok(done)
     }
 
@@ -34,10 +40,10 @@ impl Executor {
         let known =
             scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
         let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
-        let image = self.image_info(scene, name, &image_ref, &sandbox).await?;
+        let image = self.image_info(scene, name, &image_ref).await?;
         let env = self.environment(scene, container).await?;
         let (command, args) = command::of(container, &env).map_err(|error| config(error.to_string()))?;
-        let mounts = self.container_mounts(scene, container, &env, attempt).await?;
+        let mounts = self.container_mounts(scene, container, &env, attempt, &sandbox.runtime_handler).await?;
         let log_dir = self.log_dir(scene).join(name.as_str());
         tokio::fs::create_dir_all(&log_dir)
             .await
@@ -59,7 +65,7 @@ impl Executor {
         match self.edges.runtime.create_container(&request).await {
             Ok(id) => Ok(Done::Container(id)),
             Err(RuntimeError::Invalid { message, .. }) => Err(config(message)),
-            Err(error) => Err(failed(FailureStep::ContainerCreate, error.to_string())),
+            Err(error) => Err(failed(FailureStep::ContainerCreate, error.desc())),
         }
     }
 
@@ -69,14 +75,13 @@ impl Executor {
         scene: &Scene,
         name: &ContainerName,
         image_ref: &str,
-        sandbox: &SandboxRequest,
     ) -> Result<ImageInfo, Failure> {
         let known = scene.session.images.lock().get(name).cloned();
         match known {
             Some(info) => Ok(info),
             None => {
-                let status = self.edges.runtime.image_status(image_ref, &sandbox.runtime_handler).await;
-                let status = status.map_err(|error| failed(FailureStep::ImageInspect, error.to_string()))?;
+                let status = self.edges.runtime.image_status(image_ref, "").await;
+                let status = status.map_err(|error| failed(FailureStep::ContainerConfig, error.desc()))?;
                 Ok(status.unwrap_or_default())
             }
         }
@@ -90,7 +95,7 @@ impl Executor {
     ) -> Result<Done, Failure> {
         if let Err(error) = self.edges.runtime.start_container(id).await {
             let not_found = matches!(error, RuntimeError::NotFound { .. });
-            return Err(Failure { step: FailureStep::ContainerStart, message: error.to_string(), not_found });
+            return Err(Failure { step: FailureStep::ContainerStart, message: error.desc(), not_found });
         }
         match self.post_start(scene, name, id).await {
             Ok(()) => Ok(Done::Plain),

@@ -1,6 +1,6 @@
 //! A container's environment: what has to be fetched is fetched, then one pure function builds it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, FileKeySelector};
 use lifecycle::{
@@ -10,13 +10,9 @@ use lifecycle::{
         field_ref::FieldContext,
     },
 };
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 use seams::ObjectError;
 
 use super::{Executor, Scene, failed};
-
-/// Largest file of variables that is read.
-const MAX_ENV_FILE: u64 = 64 << 10;
 
 impl Executor {
     pub(super) async fn environment(
@@ -61,7 +57,10 @@ impl Executor {
             pod_ips: scene.pod_ips.clone(),
         };
         let allocatable = self.allocatable.borrow().clone();
-        let read_file = |selector: &FileKeySelector| read_env_file(scene, selector);
+        let files = self.env_files(scene, container).await;
+        let read_file = |selector: &FileKeySelector| {
+            files.get(&file_name(selector)).cloned().unwrap_or(Err(EnvFileFailure::NoVolume))
+        };
         let inputs = EnvInputs {
             fields: &fields,
             config_maps: &config_maps,
@@ -82,30 +81,34 @@ fn missing(error: ObjectError) -> Missing {
     }
 }
 
-/// Reads the file that `fileKeyRef` names: beneath its volume, through no symlink.
-fn read_env_file(scene: &Scene, selector: &FileKeySelector) -> Result<EnvFile, EnvFileFailure> {
-    let root = scene.session.mounted.lock().get(&selector.volume_name).map(|volume| volume.host_path.clone());
-    let root = root.ok_or(EnvFileFailure::NoVolume)?;
-    let text =
-        read_beneath(&root, &selector.path).map_err(|error| EnvFileFailure::Unreadable(error.to_string()))?;
-    Ok(EnvFile { path: root.join(&selector.path).display().to_string(), text })
+/// Volume and path of a file of variables.
+type FileName = (String, String);
+
+impl Executor {
+    /// The files that the container's `fileKeyRef`s name, each read once.
+    async fn env_files(
+        &self,
+        scene: &Scene,
+        container: &Container,
+    ) -> BTreeMap<FileName, Result<EnvFile, EnvFileFailure>> {
+        let sources = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+        let mut files = BTreeMap::new();
+        for selector in sources.filter_map(|source| source.file_key_ref.as_ref()) {
+            let name = file_name(selector);
+            if files.contains_key(&name) {
+                continue;
+            }
+            let root = scene.session.mounted.lock().get(&name.0).map(|volume| volume.host_path.clone());
+            let read = match root {
+                Some(root) => self.edges.volumes.env_file(&scene.session.key.uid, &root, &name.1).await,
+                None => Err(EnvFileFailure::NoVolume),
+            };
+            files.insert(name, read);
+        }
+        files
+    }
 }
 
-fn read_beneath(root: &Path, path: &str) -> std::io::Result<String> {
-    use std::io::Read;
-    let dir = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let file = rustix::fs::openat2(
-        dir,
-        path,
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    )?;
-    let file = std::fs::File::from(file);
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut text = String::new();
-    file.take(MAX_ENV_FILE).read_to_string(&mut text)?;
-    Ok(text)
+fn file_name(selector: &FileKeySelector) -> FileName {
+    (selector.volume_name.clone(), selector.path.clone())
 }

@@ -52,10 +52,11 @@ impl Executor {
         container: &Container,
         env: &[(String, Vec<u8>)],
         attempt: u32,
+        handler: &str,
     ) -> Result<Vec<ContainerMount>, Failure> {
         let config = |text: String| failed(FailureStep::ContainerConfig, text);
         let mounted = scene.session.mounted.lock().clone();
-        let recursive = self.recursive_read_only(scene);
+        let recursive = self.recursive_read_only(handler);
         let plans = mounts::plan(container, env, &|volume| mounted.contains_key(volume), recursive)
             .map_err(|error| config(error.to_string()))?;
         let mut result = Vec::with_capacity(plans.len() + 2);
@@ -99,14 +100,11 @@ impl Executor {
         Ok(result)
     }
 
-    fn recursive_read_only(&self, scene: &Scene) -> bool {
-        let class =
-            scene.pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()).unwrap_or_default();
-        let status = self.runtime_status.borrow();
-        let Some(Ok(status)) = &*status else { return false };
-        // The handler of a class usually bears its name; the default handler has none.
-        let handler = status.handlers.iter().find(|handler| handler.name == class);
-        handler.is_some_and(|handler| handler.recursive_read_only_mounts)
+    /// Whether the sandbox's handler (empty: the default one) can make mounts read only all the way down.
+    fn recursive_read_only(&self, handler: &str) -> bool {
+        let runtime = self.runtime.borrow();
+        let mut handlers = runtime.status.iter().flat_map(|status| &status.handlers);
+        handlers.any(|known| known.name == handler && known.recursive_read_only_mounts)
     }
 
     /// A file of its own for every attempt, so that an old message is never taken for a new one.

@@ -7,8 +7,9 @@ use lifecycle::{
     Done, Failure, FailureStep, SandboxId,
     reason::PodEvent,
     spec::{
-        dns::{self, DnsOutcome, ResolvConf},
+        dns::{self, DnsConfig, DnsOutcome, ResolvConf},
         hostname,
+        quote::go_quote,
     },
 };
 use seams::{RuntimeError, runtime::SandboxRequest};
@@ -21,11 +22,11 @@ impl Executor {
         self.report_dns(scene, dns);
         match self.edges.runtime.run_sandbox(&request).await {
             Ok(id) => Ok(Done::Sandbox(id)),
-            Err(error) => Err(failed(FailureStep::Sandbox, error.to_string())),
+            Err(error) => Err(failed(FailureStep::Sandbox, error.rpc())),
         }
     }
 
-    /// Everything that a sandbox is made from. Also needed to create containers and to pull images.
+    /// Everything that a sandbox is made from. Also needed to create containers.
     pub(super) async fn sandbox_request(
         &self,
         scene: &Scene,
@@ -47,19 +48,35 @@ impl Executor {
         let runtime_handler = self.runtime_handler(spec).await?;
         let dns = self.dns(scene)?;
         let request = SandboxRequest {
-            pod: Arc::clone(&scene.pod),
-            attempt,
             runtime_handler,
             hostname: hostname.kernel_hostname,
             dns: dns.config.clone(),
+            ..self.bare_request(scene, attempt)
+        };
+        Ok((request, dns))
+    }
+
+    /// For whom an image is pulled. A pull wants the pod's identity and cgroup; it must not fail because of a name
+    /// server or a runtime class.
+    pub(super) fn pull_request(&self, scene: &Scene) -> SandboxRequest {
+        self.bare_request(scene, 0)
+    }
+
+    /// What needs no question to the world.
+    fn bare_request(&self, scene: &Scene, attempt: u32) -> SandboxRequest {
+        SandboxRequest {
+            pod: Arc::clone(&scene.pod),
+            attempt,
+            runtime_handler: String::new(),
+            hostname: String::new(),
+            dns: DnsConfig::default(),
             log_directory: self.log_dir(scene).display().to_string(),
             cgroup_parent: self.edges.host.cgroup_parent(&Self::pod_cgroup(scene)),
             overhead: self.overhead_resources(scene),
             resources: Some(self.sandbox_resources(scene)),
             seccomp_default: self.config.seccomp_default,
             seccomp_root: self.config.root_dir.join("seccomp").display().to_string(),
-        };
-        Ok((request, dns))
+        }
     }
 
     async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {
@@ -104,22 +121,32 @@ impl Executor {
         }
     }
 
-    pub(super) async fn stop_sandbox(&self, id: &SandboxId) -> Result<Done, Failure> {
-        plain(self.edges.runtime.stop_sandbox(id).await)
+    pub(super) async fn stop_sandbox(&self, scene: &Scene, id: &SandboxId) -> Result<Done, Failure> {
+        let uid = scene.session.key.uid.as_str();
+        plain(self.edges.runtime.stop_sandbox(id).await, |error| kill_failed("PodSandbox", uid, error))
     }
 
     pub(super) async fn remove_sandbox(&self, id: &SandboxId) -> Result<Done, Failure> {
-        plain(self.edges.runtime.remove_sandbox(id).await)
+        plain(self.edges.runtime.remove_sandbox(id).await, ToString::to_string)
     }
 }
 
-/// The outcome of a call that ends something.
-pub(super) fn plain(result: Result<(), RuntimeError>) -> Result<Done, Failure> {
+/// The outcome of a call that ends something, and how its failure is told.
+pub(super) fn plain(
+    result: Result<(), RuntimeError>,
+    tell: impl Fn(&RuntimeError) -> String,
+) -> Result<Done, Failure> {
     match result {
         Ok(()) => Ok(Done::Plain),
         Err(error) => {
             let not_found = matches!(error, RuntimeError::NotFound { .. });
-            Err(Failure { step: FailureStep::Teardown, message: error.to_string(), not_found })
+            Err(Failure { step: FailureStep::Teardown, message: tell(&error), not_found })
         }
     }
+}
+
+/// Upstream's text about a container or sandbox that could not be stopped: what follows `error killing pod: `.
+pub(super) fn kill_failed(what: &str, name: &str, error: &RuntimeError) -> String {
+    let (name, cause) = (go_quote(name), go_quote(&error.rpc()));
+    format!("failed to \"Kill{what}\" for {name} with Kill{what}Error: {cause}")
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep};
 
-use super::{Executor, Scene, failed, hooks::Hook, sandbox::plain};
+use super::{
+    Executor, Scene, failed,
+    hooks::Hook,
+    sandbox::{kill_failed, plain},
+};
 
 impl Executor {
     pub(super) async fn stop_container(
@@ -21,7 +25,8 @@ impl Executor {
         };
         // Contract §9: the process gets at least two seconds, even if the hook used everything.
         let left = grace.saturating_sub(spent).max(MIN_GRACE);
-        let done = plain(self.edges.runtime.stop_container(id, left).await)?;
+        let stopped = self.edges.runtime.stop_container(id, left).await;
+        let done = plain(stopped, |error| kill_failed("Container", name.as_str(), error))?;
         Ok(match hook {
             Hook::Passed => done,
             Hook::Failed => Done::StoppedWithoutHook,
@@ -30,11 +35,11 @@ impl Executor {
 
     /// Shortens a stop that is under way.
     pub(super) async fn hurry_container(&self, id: &ContainerId, grace: Duration) -> Result<Done, Failure> {
-        plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await)
+        plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await, ToString::to_string)
     }
 
     pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<Done, Failure> {
-        plain(self.edges.runtime.remove_container(id).await)
+        plain(self.edges.runtime.remove_container(id).await, ToString::to_string)
     }
 
     pub(super) async fn unmount_volumes(&self, scene: &Scene) -> Result<Done, Failure> {

@@ -1,18 +1,36 @@
-//! Registry credentials from pull secrets.
+//! Registry credentials, from pull secrets and from the node's own docker configuration.
 //!
-//! Keys of a docker configuration are a host, a host with a port, or a URL with a path; a host label may be a `*`
-//! glob. The longest path that fits is tried first (contract §16 `imagePullSecrets`).
+//! Which credentials fit an image, and in which order they are tried, is upstream's rule (contract §16): keys of a
+//! docker configuration are a host, a host with a port, or either with a path that the image's path begins with; a
+//! label of the host may hold `*`. Keys are tried in reverse alphabetical order, which puts the longer of two paths
+//! first. Pull secrets come before the node's credentials.
+//!
+//! Invariant: no error and no log line shows what a configuration holds, only where it is.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use k8s_openapi::api::core::v1::Secret;
 use lifecycle::spec::image_reference;
 use seams::runtime::RegistryAuth;
 use serde::Deserialize;
 
-/// Why a pull secret cannot be used. Never shows its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Key of the Docker Hub's credentials, as docker clients write it.
+const DOCKER_HUB_KEY: &str = "index.docker.io";
+/// Host of images without one.
+const DOCKER_HUB: &str = "docker.io";
+/// Most that is read of a node's file: far above any real one.
+const MAX_FILE: u64 = 10 << 20;
+
+/// Why credentials cannot be used. Never shows their content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// Neither of the two docker types.
     #[error("type is neither kubernetes.io/dockerconfigjson nor kubernetes.io/dockercfg")]
@@ -23,12 +41,19 @@ pub enum CredentialError {
     /// Not the JSON that the type promises.
     #[error("{0} is not a docker configuration in JSON")]
     Json(&'static str),
+    /// An `auth` that is no base64 of `user:password`.
+    #[error("auth of {0:?} is not base64 of user:password")]
+    Auth(String),
 }
+
+/// `.dockerconfigjson`, `config.json`.
+const CONFIG_JSON: &str = ".dockerconfigjson";
+/// `.dockercfg`.
+const DOCKERCFG: &str = ".dockercfg";
 
 #[derive(Deserialize)]
 struct ConfigJson {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: Option<BTreeMap<String, Entry>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -47,83 +72,168 @@ pub struct Keyring(Vec<(String, RegistryAuth)>);
 
 impl Keyring {
     /// Adds what a pull secret holds.
+    ///
+    /// # Errors
+    /// What is wrong with the secret; nothing of it is added then.
     pub fn add(&mut self, secret: &Secret) -> Result<(), CredentialError> {
         let data = |key: &'static str| {
             let value = secret.data.as_ref().and_then(|data| data.get(key));
             value.map(|bytes| bytes.0.as_slice()).ok_or(CredentialError::NoKey(key))
         };
-        let entries = match secret.type_.as_deref() {
-            Some("kubernetes.io/dockerconfigjson") => {
-                const KEY: &str = ".dockerconfigjson";
-                let parsed: ConfigJson =
-                    serde_json::from_slice(data(KEY)?).map_err(|_| CredentialError::Json(KEY))?;
-                parsed.auths
-            }
-            Some("kubernetes.io/dockercfg") => {
-                const KEY: &str = ".dockercfg";
-                serde_json::from_slice(data(KEY)?).map_err(|_| CredentialError::Json(KEY))?
-            }
-            _ => return Err(CredentialError::Type),
-        };
-        for (key, entry) in entries {
-            self.0.push((pattern(&key), entry.credential()));
+        match secret.type_.as_deref() {
+            Some("kubernetes.io/dockerconfigjson") => self.add_config_json(data(CONFIG_JSON)?),
+            Some("kubernetes.io/dockercfg") => self.add_dockercfg(data(DOCKERCFG)?),
+            _ => Err(CredentialError::Type),
         }
-        Ok(())
     }
 
-    /// Credentials that fit an image, the most specific first.
+    /// Adds the first file of the node's that is a docker configuration; the others are not looked at, as upstream
+    /// does.
+    pub fn add_node_files(&mut self, files: &NodeFiles) {
+        let json = |keyring: &mut Self, text: &[u8]| keyring.add_config_json(text);
+        let legacy = |keyring: &mut Self, text: &[u8]| keyring.add_dockercfg(text);
+        let found = self.add_first(&files.config_json, json);
+        if !found {
+            self.add_first(&files.dockercfg, legacy);
+        }
+    }
+
+    /// Credentials that fit an image, in the order in which they are to be tried.
     #[must_use]
     pub fn lookup(&self, image: &str) -> Vec<RegistryAuth> {
         let Ok(parsed) = image_reference::parse(image) else { return Vec::new() };
-        let host = parsed.registry.unwrap_or("docker.io");
-        let path = if parsed.registry.is_none() && !parsed.path.contains('/') {
-            format!("library/{}", parsed.path)
+        let host = match parsed.registry {
+            Some("index.docker.io") | None => DOCKER_HUB,
+            Some(host) => host,
+        };
+        let path = if host == DOCKER_HUB && !parsed.path.contains('/') {
+            format!("/library/{}", parsed.path)
         } else {
-            parsed.path.to_owned()
+            format!("/{}", parsed.path)
         };
         let mut fitting: Vec<_> = self.0.iter().filter(|(pattern, _)| fits(pattern, host, &path)).collect();
-        fitting.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        if fitting.is_empty() && host == DOCKER_HUB {
+            fitting = self.0.iter().filter(|(pattern, _)| pattern == DOCKER_HUB_KEY).collect();
+        }
+        fitting.sort_by(|a, b| b.0.cmp(&a.0));
         fitting.into_iter().map(|(_, auth)| auth.clone()).collect()
+    }
+
+    fn add_config_json(&mut self, text: &[u8]) -> Result<(), CredentialError> {
+        let parsed: ConfigJson =
+            serde_json::from_slice(text).map_err(|_| CredentialError::Json(CONFIG_JSON))?;
+        self.add_entries(parsed.auths.unwrap_or_default())
+    }
+
+    fn add_dockercfg(&mut self, text: &[u8]) -> Result<(), CredentialError> {
+        let parsed = serde_json::from_slice(text).map_err(|_| CredentialError::Json(DOCKERCFG))?;
+        self.add_entries(parsed)
+    }
+
+    fn add_entries(&mut self, entries: BTreeMap<String, Entry>) -> Result<(), CredentialError> {
+        let mut added = Vec::with_capacity(entries.len());
+        for (key, entry) in entries {
+            let auth = entry.credential().ok_or_else(|| CredentialError::Auth(key.clone()))?;
+            added.push((pattern(&key), auth));
+        }
+        self.0.extend(added);
+        Ok(())
+    }
+
+    fn add_first(
+        &mut self,
+        files: &[PathBuf],
+        add: impl Fn(&mut Self, &[u8]) -> Result<(), CredentialError>,
+    ) -> bool {
+        for file in files {
+            let cause = match read(file) {
+                Ok(text) => match add(self, &text) {
+                    Ok(()) => return true,
+                    Err(error) => error.to_string(),
+                },
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => error.to_string(),
+            };
+            let file = file.display().to_string();
+            tracing::warn!(
+                file,
+                cause,
+                "Skipping registry credentials of the node\nhint: mend or remove the file"
+            );
+        }
+        false
     }
 }
 
-impl Entry {
-    /// `auth` is base64 of `user:password` and wins over the two fields.
-    fn credential(self) -> RegistryAuth {
-        let decoded = STANDARD.decode(self.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        match decoded.as_deref().and_then(|text| text.split_once(':')) {
-            Some((username, password)) if !self.auth.is_empty() => RegistryAuth {
-                username: username.to_owned(),
-                password: password.trim_end_matches('\0').to_owned(),
-                ..RegistryAuth::default()
-            },
-            _ => RegistryAuth { username: self.username, password: self.password, ..RegistryAuth::default() },
+/// Where a node's own credentials may be, in the order in which they are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFiles {
+    /// `config.json` files.
+    pub config_json: Vec<PathBuf>,
+    /// `.dockercfg` files, only looked at when no `config.json` can be used.
+    pub dockercfg: Vec<PathBuf>,
+}
+
+impl NodeFiles {
+    /// Upstream's places: the root directory, the working directory, the home directory, `/`.
+    #[must_use]
+    pub fn usual(root_dir: &Path, home: Option<&Path>) -> Self {
+        let here = Path::new("");
+        let (home_docker, slash) = (home.map(|home| home.join(".docker")), Path::new("/"));
+        let json = [Some(root_dir), Some(here), home_docker.as_deref(), Some(Path::new("/.docker"))];
+        let legacy = [Some(root_dir), Some(here), home, Some(slash)];
+        Self {
+            config_json: json.into_iter().flatten().map(|dir| dir.join("config.json")).collect(),
+            dockercfg: legacy.into_iter().flatten().map(|dir| dir.join(".dockercfg")).collect(),
         }
+    }
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    std::fs::File::open(file)?.take(MAX_FILE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+impl Entry {
+    /// `auth` is base64 of `user:password`, padded or not, and wins over the two fields. `None`: it is not that.
+    fn credential(self) -> Option<RegistryAuth> {
+        let (username, password) = if self.auth.is_empty() {
+            (self.username, self.password)
+        } else {
+            let packed: String = self.auth.split_whitespace().collect();
+            let engine = if packed.ends_with('=') { &STANDARD } else { &STANDARD_NO_PAD };
+            let decoded = String::from_utf8(engine.decode(packed).ok()?).ok()?;
+            let (username, password) = decoded.split_once(':')?;
+            (username.to_owned(), password.to_owned())
+        };
+        Some(RegistryAuth { username, password, ..RegistryAuth::default() })
     }
 }
 
 /// Drops the scheme, and the API version that old docker clients wrote.
 fn pattern(key: &str) -> String {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let key = key.trim_end_matches('/');
-    let key = key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key);
-    match key {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
-        other => other.to_owned(),
-    }
+    let key = key.split(['?', '#']).next().unwrap_or(key);
+    let (host, path) = match key.find('/') {
+        Some(at) => key.split_at(at),
+        None => (key, ""),
+    };
+    let version = ["/v1/", "/v2/"].iter().any(|version| path.starts_with(version));
+    let path = if version { path.get(3..).unwrap_or_default() } else { path };
+    if path == "/" { host.to_owned() } else { format!("{host}{path}") }
 }
 
 fn fits(pattern: &str, host: &str, path: &str) -> bool {
-    let (pattern_host, pattern_path) = pattern.split_once('/').unwrap_or((pattern, ""));
-    host_fits(pattern_host, host)
-        && (pattern_path.is_empty()
-            || path == pattern_path
-            || path.strip_prefix(pattern_path).is_some_and(|rest| rest.starts_with('/')))
+    let (pattern_host, pattern_path) = match pattern.find('/') {
+        Some(at) => pattern.split_at(at),
+        None => (pattern, ""),
+    };
+    host_fits(pattern_host, host) && path.starts_with(pattern_path)
 }
 
 fn host_fits(pattern: &str, host: &str) -> bool {
-    let (pattern, pattern_port) = pattern.split_once(':').unwrap_or((pattern, ""));
-    let (host, port) = host.split_once(':').unwrap_or((host, ""));
+    let ((pattern, pattern_port), (host, port)) = (split_port(pattern), split_port(host));
     let mut wanted = pattern.split('.');
     let mut given = host.split('.');
     pattern_port == port
@@ -134,6 +244,14 @@ fn host_fits(pattern: &str, host: &str) -> bool {
                 _ => break false,
             }
         }
+}
+
+/// Host and port. A bracketed IPv6 address has colons of its own.
+fn split_port(host: &str) -> (&str, &str) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port),
+        _ => (host, ""),
+    }
 }
 
 /// `*` fits any run of bytes. Linear in the product of both lengths: a hostile pattern costs nothing.
@@ -163,43 +281,4 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::ByteString;
-
-    use super::*;
-
-    fn keyring(json: &str) -> Keyring {
-        let mut keyring = Keyring::default();
-        let secret = Secret {
-            type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
-            data: Some([(".dockerconfigjson".to_owned(), ByteString(json.as_bytes().to_vec()))].into()),
-            ..Secret::default()
-        };
-        keyring.add(&secret).unwrap();
-        keyring
-    }
-
-    #[test]
-    fn the_longest_path_comes_first() {
-        let keyring = keyring(
-            r#"{"auths":{"https://r.test:5000":{"username":"a","password":"1"},"r.test:5000/team":{"auth":"Yjoy"}}}"#,
-        );
-        let users = |image| keyring.lookup(image).into_iter().map(|auth| auth.username).collect::<Vec<_>>();
-        assert_eq!(users("r.test:5000/team/app:1"), ["b", "a"]);
-        assert_eq!(users("r.test:5000/teams/app:1"), ["a"]);
-        assert!(users("r.test/team/app").is_empty());
-    }
-
-    #[test]
-    fn globs_stay_within_a_label() {
-        let keyring = keyring(r#"{"auths":{"*.r.test":{"username":"a","password":"1"}}}"#);
-        assert_eq!(keyring.lookup("x.r.test/y").len(), 1);
-        assert!(keyring.lookup("x.y.r.test/y").is_empty());
-    }
-
-    #[test]
-    fn docker_hub_has_several_names() {
-        let keyring = keyring(r#"{"auths":{"https://index.docker.io/v1/":{"username":"a","password":"1"}}}"#);
-        assert_eq!(keyring.lookup("busybox").len(), 1);
-    }
-}
+mod tests;

@@ -451,6 +451,7 @@ impl Runtime for FakeRuntime {
     fn hints(&self) -> mpsc::Receiver<RuntimeHint> {
         let (sender, receiver) = mpsc::channel(256);
         let mut events = self.core.events.subscribe();
+        let mut streams = self.core.streams.subscribe();
         tokio::spawn(async move {
             loop {
                 let hint = tokio::select! {
@@ -463,6 +464,8 @@ impl Runtime for FakeRuntime {
                         Err(RecvError::Lagged(_)) => RuntimeHint::Everything,
                         Err(RecvError::Closed) => return,
                     },
+                    // A broken stream is opened again by the edge, which then knows nothing any more.
+                    Ok(()) = streams.changed() => RuntimeHint::Everything,
                     () = sender.closed() => return,
                 };
                 if sender.send(hint).await.is_err() {

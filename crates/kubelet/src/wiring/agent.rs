@@ -1,8 +1,13 @@
 //! Settings in the agent's terms.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use ::agent::{AgentConfig, config::ManifestUrl, node_status::NodeSettings};
+use ::agent::{
+    AgentConfig,
+    config::ManifestUrl,
+    images::{PullSettings, credentials::NodeFiles},
+    node_status::NodeSettings,
+};
 use ::node::{
     addresses::CloudProvider,
     admission::sysctls::{PatternError, SysctlAllowlist},
@@ -45,15 +50,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
             domain: pods.cluster_domain.clone().unwrap_or_default(),
         },
         resolv_conf: settings.paths.resolv_conf.clone(),
-        max_parallel_pulls: match settings.images.pulls {
-            Pulls::Serial => Some(1),
-            Pulls::Parallel(places) => usize::try_from(places).ok(),
-            Pulls::Unlimited => None,
-        },
-        registry_rate: match settings.images.rate {
-            Rate::Unlimited => (0, 0),
-            Rate::Limited { per_second, burst } => (per_second, burst),
-        },
+        pulls: pulls(settings),
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
@@ -74,6 +71,22 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
         runtime_request_timeout: settings.runtime.request_timeout,
     })
+}
+
+fn pulls(settings: &Settings) -> PullSettings {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    PullSettings {
+        max_parallel: match settings.images.pulls {
+            Pulls::Serial => Some(1),
+            Pulls::Parallel(places) => usize::try_from(places).ok(),
+            Pulls::Unlimited => None,
+        },
+        rate: match settings.images.rate {
+            Rate::Unlimited => (0, 0),
+            Rate::Limited { per_second, burst } => (per_second, burst),
+        },
+        node_files: NodeFiles::usual(&settings.paths.root, home.as_deref()),
+    }
 }
 
 /// The node side.

@@ -58,7 +58,10 @@ pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failur
     let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
         return;
     };
-    let message = failure.message.clone();
+    let message = match failure.step {
+        FailureStep::ImageInspect => format!("Failed to inspect image \"{image}\": {}", failure.message),
+        _ => failure.message.clone(),
+    };
     let (waiting, text, pull) = match failure.step {
         FailureStep::ImageName => ("InvalidImageName", message.clone(), false),
         FailureStep::ImageInspect => ("ImageInspectError", message.clone(), false),
@@ -85,11 +88,9 @@ pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failur
     };
     work.because(match failure.step {
         FailureStep::ImageNeverPull => Reason::ImageNeverPull { container: container.clone(), message },
-        FailureStep::ImageName => Reason::ImageInspectFailed { container: container.clone(), message },
-        FailureStep::ImageInspect => Reason::ImageInspectFailed {
-            container: container.clone(),
-            message: format!("Failed to inspect image \"{image}\": {message}"),
-        },
+        FailureStep::ImageName | FailureStep::ImageInspect => {
+            Reason::ImageInspectFailed { container: container.clone(), message }
+        }
         _ => Reason::ImagePullFailed { container: container.clone(), image, message },
     });
     work.because(Reason::ContainerFailed { container, message: waiting.to_owned() });

@@ -1,0 +1,245 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use fakes::runtime::{Code, Core, FakeRuntime, Fault, ImageScript, When};
+use k8s_openapi::{
+    ByteString,
+    api::{
+        authentication::v1::TokenRequest,
+        core::v1::{ConfigMap, Secret},
+    },
+};
+use lifecycle::{Tick, spec::service_env::ServiceMap};
+use seams::ObjectError;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+
+/// Monotonic seconds, set by the test.
+#[derive(Default)]
+struct HandClock(AtomicU64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Tick {
+        let mono = Duration::from_secs(self.0.load(Ordering::Relaxed));
+        Tick { mono, wall: "2026-11-24T01:02:03Z".parse().unwrap() }
+    }
+}
+
+/// Two pull secrets: one that opens the registry, one that cannot be read.
+struct Secrets;
+
+#[async_trait]
+impl Objects for Secrets {
+    fn register(&self, _: &Pod) {}
+    fn unregister(&self, _: &str) {}
+    async fn config_map(&self, _: &str, _: &str) -> Result<Arc<ConfigMap>, ObjectError> {
+        Err(ObjectError::Unavailable("no".to_owned()))
+    }
+    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ObjectError> {
+        let text = match name {
+            "good" => r#"{"auths":{"r.test":{"username":"lab","password":"sesame"}}}"#,
+            "wrong" => r#"{"auths":{"r.test":{"username":"lab","password":"guess"}}}"#,
+            "garbled" => "{",
+            _ => return Err(ObjectError::NotFound { kind: "secret", name: name.to_owned() }),
+        };
+        Ok(Arc::new(Secret {
+            type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
+            data: Some([(".dockerconfigjson".to_owned(), ByteString(text.as_bytes().to_vec()))].into()),
+            ..Secret::default()
+        }))
+    }
+    async fn token(&self, _: &str, _: &str, _: &TokenRequest) -> Result<TokenRequest, ObjectError> {
+        Err(ObjectError::Unavailable("no".to_owned()))
+    }
+    fn services(&self) -> watch::Receiver<Option<Arc<ServiceMap>>> {
+        watch::channel(None).1
+    }
+    fn changes(&self) -> mpsc::Receiver<String> {
+        mpsc::channel(1).1
+    }
+}
+
+struct World {
+    core: Core,
+    images: Images,
+    clock: Arc<HandClock>,
+}
+
+fn world(settings: PullSettings) -> World {
+    let runtime = FakeRuntime::new();
+    let core = runtime.core.clone();
+    let clock = Arc::new(HandClock::default());
+    let events = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock) as Arc<dyn Clock>).0;
+    let (per_second, burst) = settings.rate;
+    let images = Images {
+        runtime: Arc::new(runtime),
+        objects: Some(Arc::new(Secrets)),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        events,
+        places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places))),
+        rate: (per_second > 0)
+            .then(|| TokenBucket::new(Arc::clone(&clock) as Arc<dyn Clock>, per_second, burst)),
+        node_files: settings.node_files,
+    };
+    World { core, images, clock }
+}
+
+fn pod(secrets: &[&str]) -> Pod {
+    let secrets: Vec<_> = secrets.iter().map(|name| json!({"name": name})).collect();
+    serde_json::from_value(json!({
+        "metadata": {"name": "p", "namespace": "default", "uid": "u"},
+        "spec": {"imagePullSecrets": secrets, "containers": []},
+    }))
+    .unwrap()
+}
+
+impl World {
+    async fn ensure(&self, image: &str, policy: &str, secrets: &[&str]) -> Result<Done, Failure> {
+        let pod = pod(secrets);
+        let container: Container =
+            serde_json::from_value(json!({"name": "c", "image": image, "imagePullPolicy": policy})).unwrap();
+        let sandbox = SandboxRequest {
+            pod: Arc::new(pod.clone()),
+            attempt: 0,
+            runtime_handler: String::new(),
+            hostname: String::new(),
+            dns: lifecycle::spec::dns::DnsConfig::default(),
+            log_directory: String::new(),
+            cgroup_parent: String::new(),
+            overhead: None,
+            resources: None,
+            seccomp_default: false,
+            seccomp_root: String::new(),
+        };
+        let field_path = "spec.containers{c}".to_owned();
+        let wanted = Wanted { pod: &pod, container: &container, field_path, sandbox: &sandbox };
+        self.images.ensure(&wanted).await.map(|(_, done)| done)
+    }
+
+    async fn failure(&self, image: &str, policy: &str, secrets: &[&str]) -> (FailureStep, String) {
+        let failure = self.ensure(image, policy, secrets).await.unwrap_err();
+        (failure.step, failure.message)
+    }
+}
+
+#[tokio::test]
+async fn policies_decide_who_asks_the_registry() {
+    let world = world(PullSettings::default());
+    world.core.add_image("r.test/here:1", None, "");
+    assert!(matches!(
+        world.ensure("r.test/here:1", "IfNotPresent", &[]).await,
+        Ok(Done::Image { pulled: None, .. })
+    ));
+    assert!(matches!(
+        world.ensure("r.test/here:1", "Never", &[]).await,
+        Ok(Done::Image { pulled: None, .. })
+    ));
+    assert_eq!(world.core.count("PullImage"), 0);
+    assert!(matches!(
+        world.ensure("r.test/here:1", "Always", &[]).await,
+        Ok(Done::Image { pulled: Some(_), .. })
+    ));
+    assert!(matches!(
+        world.ensure("r.test/gone", "IfNotPresent", &[]).await,
+        Ok(Done::Image { pulled: Some(_), .. })
+    ));
+    let pulled: Vec<_> =
+        world.core.calls().into_iter().filter(|c| c.method == "PullImage").map(|c| c.object).collect();
+    assert_eq!(pulled, ["r.test/here:1", "r.test/gone:latest"]);
+    assert_eq!(
+        world.failure("r.test/none:1", "Never", &[]).await,
+        (
+            FailureStep::ImageNeverPull,
+            "Container image \"r.test/none:1\" is not present with pull policy of Never".to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn errors_are_told_as_upstream_tells_them() {
+    let world = world(PullSettings::default());
+    for (image, code, told, step) in [
+        ("r.test/a:1", Code::Unknown, "no such host", FailureStep::ImagePull),
+        (
+            "r.test/b:1",
+            Code::NotFound,
+            "rpc error: code = NotFound desc = no such host",
+            FailureStep::ImagePull,
+        ),
+    ] {
+        world.core.script_image(image, ImageScript::Fails(code, "no such host".to_owned()));
+        assert_eq!(world.failure(image, "Always", &[]).await, (step, told.to_owned()));
+    }
+    for (word, step) in [
+        ("RegistryUnavailable", FailureStep::RegistryUnavailable),
+        ("SignatureValidationFailed", FailureStep::SignatureValidation),
+    ] {
+        world.core.script_image("r.test/c:1", ImageScript::Fails(Code::Unknown, format!("{word}: more")));
+        assert_eq!(world.failure("r.test/c:1", "Always", &[]).await, (step, format!("{word}: more")));
+    }
+    world.core.plan("ImageStatus", Fault::Fail(Code::Internal, "disk".to_owned()), When::Before, Some(1));
+    assert_eq!(
+        world.failure("r.test/a:1", "IfNotPresent", &[]).await,
+        (FailureStep::ImageInspect, "rpc error: code = Internal desc = disk".to_owned())
+    );
+    assert_eq!(world.failure("r.test/A", "Always", &[]).await.0, FailureStep::ImageName);
+}
+
+#[tokio::test]
+async fn a_pull_that_succeeded_stands_whatever_the_look_at_its_image_says() {
+    let world = world(PullSettings::default());
+    world.core.plan("ImageStatus", Fault::Fail(Code::Internal, "disk".to_owned()), When::Before, None);
+    let done = world.ensure("r.test/a:1", "Always", &[]).await.unwrap();
+    assert!(matches!(done, Done::Image { pulled: Some(Pulled { size: 0, .. }), .. }), "{done:?}");
+}
+
+#[tokio::test]
+async fn every_credential_is_tried_and_every_error_told_once() {
+    let world = world(PullSettings::default());
+    let private = ImageScript::Private("lab".to_owned(), "sesame".to_owned());
+    world.core.script_image("r.test/a:1", private);
+    assert!(world.ensure("r.test/a:1", "Always", &["wrong", "garbled", "none", "good"]).await.is_ok());
+    assert_eq!(world.core.count("PullImage"), 2);
+    let (_, message) = world.failure("r.test/a:1", "Always", &["wrong", "wrong"]).await;
+    assert_eq!(message.matches("authorization failed").count(), 1, "{message}");
+    assert_eq!(world.core.count("PullImage"), 4);
+}
+
+#[tokio::test]
+async fn the_nodes_credentials_come_after_the_pods() {
+    let root = tempfile::tempdir().unwrap();
+    let world =
+        world(PullSettings { node_files: NodeFiles::usual(root.path(), None), ..PullSettings::default() });
+    let private = ImageScript::Private("lab".to_owned(), "sesame".to_owned());
+    world.core.script_image("r.test/a:1", private);
+    assert!(world.ensure("r.test/a:1", "Always", &[]).await.is_err());
+    let config = r#"{"auths":{"r.test":{"auth":"bGFiOnNlc2FtZQ=="}}}"#;
+    std::fs::write(root.path().join("config.json"), config).unwrap();
+    assert!(world.ensure("r.test/a:1", "Always", &["wrong"]).await.is_ok());
+    assert_eq!(world.core.count("PullImage"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pulls_wait_for_a_place_and_lose_it_when_dropped() {
+    let world = world(PullSettings { max_parallel: Some(1), ..PullSettings::default() });
+    world.core.script_image("r.test/slow:1", ImageScript::Hangs);
+    let stuck = world.ensure("r.test/slow:1", "Always", &[]);
+    // The hung pull holds the only place until its future is dropped.
+    assert!(tokio::time::timeout(Duration::from_secs(5), stuck).await.is_err());
+    assert!(world.ensure("r.test/a:1", "Always", &[]).await.is_ok());
+    assert_eq!(world.core.most_in_flight("PullImage"), 1);
+}
+
+#[tokio::test]
+async fn the_rate_is_a_bucket_that_refills() {
+    let world = world(PullSettings { rate: (1, 2), ..PullSettings::default() });
+    for image in ["r.test/a:1", "r.test/b:1"] {
+        assert!(world.ensure(image, "Always", &[]).await.is_ok());
+    }
+    let (step, message) = world.failure("r.test/c:1", "Always", &[]).await;
+    assert_eq!((step, message.as_str()), (FailureStep::ImagePull, "pull QPS exceeded"));
+    world.clock.0.store(1, Ordering::Relaxed);
+    assert!(world.ensure("r.test/c:1", "Always", &[]).await.is_ok());
+}
