@@ -16,6 +16,15 @@ pub(crate) fn port(port: &IntOrString, ports: &[ContainerPort]) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
 }
 
+/// Upstream's error about a port that is neither.
+pub(crate) fn no_port(port: &IntOrString) -> String {
+    let shown = match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    };
+    format!("invalid port number: {shown}")
+}
+
 /// A host as it stands in a URL: IPv6 addresses in brackets.
 pub(crate) fn bracketed(host: &str) -> String {
     match host.parse::<IpAddr>() {

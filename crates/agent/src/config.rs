@@ -38,8 +38,6 @@ pub struct AgentConfig {
     pub max_restart_backoff: Duration,
     /// Safe sysctls and `allowedUnsafeSysctls`.
     pub sysctls: SysctlAllowlist,
-    /// `runtimeRequestTimeout`, default 2 m.
-    pub runtime_request_timeout: Duration,
 }
 
 /// `staticPodURL` with its headers.

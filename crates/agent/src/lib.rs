@@ -34,6 +34,7 @@ pub mod status;
 pub mod worker;
 
 mod address;
+mod http_get;
 mod resource_version;
 mod start;
 

@@ -3,17 +3,16 @@
 //! A preStop hook runs inside the grace period, before SIGTERM; its failure is reported, never a reason not to stop. A
 //! postStart hook runs right after the start; its failure ends the container.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
-use lifecycle::{ContainerId, ContainerName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
 
 use super::{Executor, Scene};
-use crate::address;
-
-/// Bound on what is read of an answer: its arrival is all that counts.
-const ANSWER_BYTES: usize = 10 << 10;
+use crate::{
+    address,
+    http_get::{self, Cause, Purpose},
+};
 
 /// How a hook ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +39,10 @@ impl Executor {
             return (Duration::ZERO, Hook::Passed);
         };
         let began = self.edges.clock.now().mono;
-        let result =
-            match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler, grace)).await {
-                Ok(result) => result,
-                Err(_) => Err(format!("the hook did not end within the grace period of {grace:?}")),
-            };
+        let result = match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("the hook did not end within the grace period of {grace:?}")),
+        };
         let spent = self.edges.clock.now().mono.saturating_sub(began);
         match result {
             Ok(()) => (spent, Hook::Passed),
@@ -65,76 +63,101 @@ impl Executor {
         let container = scene.container(name).map(|(container, _)| container);
         let handler = container.and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
         match (container, handler) {
-            (Some(container), Some(handler)) => {
-                self.run_hook(scene, container, id, handler, self.config.runtime_request_timeout).await
-            }
+            (Some(container), Some(handler)) => self.run_hook(scene, container, id, handler).await,
             _ => Ok(()),
         }
     }
 
+    /// Runs a hook to its end. The error is upstream's text about it, which `waiting.message` shows.
     async fn run_hook(
         &self,
         scene: &Scene,
         container: &Container,
         id: &ContainerId,
         hook: &LifecycleHandler,
-        limit: Duration,
     ) -> Result<(), String> {
+        let failed = |kind: &str, what: &dyn Display, cause: &dyn Display| {
+            let (name, pod) = (go_quote(&container.name), go_quote(&scene.session.key.to_string()));
+            format!(
+                "{kind} lifecycle hook ({what}) for Container {name} in Pod {pod} failed - error: {cause}"
+            )
+        };
         if let Some(exec) = &hook.exec {
             let command = exec.command.as_deref().unwrap_or_default();
-            let answer =
-                self.edges.runtime.exec(id, command, limit).await.map_err(|error| error.to_string())?;
-            return match answer.exit_code {
-                0 => Ok(()),
-                code => Err(format!("command exited with {code}")),
-            };
+            return self.exec_hook(id, command).await.map_err(|(cause, output)| {
+                let told = failed("Exec", &format!("[{}]", command.join(" ")), &cause);
+                format!("{told}, message: {}", go_quote(&output))
+            });
+        }
+        if let Some(get) = &hook.http_get {
+            let path = get.path.as_deref().unwrap_or_default();
+            return self
+                .http_hook(scene, container, get)
+                .await
+                .map_err(|cause| failed("HTTP", &path, &cause));
         }
         if let Some(sleep) = &hook.sleep {
             tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
             return Ok(());
         }
-        if let Some(get) = &hook.http_get {
-            return http_get(get, container, scene.pod_ips.first().map(String::as_str)).await;
+        Err(NO_HANDLER.to_owned())
+    }
+
+    /// Cause of a failure, and what the command printed. No limit of its own: a hook takes as long as it takes.
+    async fn exec_hook(&self, id: &ContainerId, command: &[String]) -> Result<(), (String, String)> {
+        let answer = self.edges.runtime.exec(id, command, Duration::ZERO).await;
+        let answer = answer.map_err(|error| (error.rpc(), String::new()))?;
+        if answer.exit_code == 0 {
+            return Ok(());
         }
-        Err("the hook has no handler that a kubelet can run\nhint: use exec, httpGet or sleep".to_owned())
+        let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
+        let cause = format!("command '{}' exited with {}: {stderr}", command.join(" "), answer.exit_code);
+        Err((cause, String::from_utf8_lossy(&answer.stdout).into_owned() + &stderr))
+    }
+
+    /// Sends the request; any answer is a success (the status code is not looked at). A server that speaks plain HTTP
+    /// behind an HTTPS hook is asked again in its own way.
+    async fn http_hook(
+        &self,
+        scene: &Scene,
+        container: &Container,
+        get: &HTTPGetAction,
+    ) -> Result<(), String> {
+        let own = || scene.pod_ips.first().map(String::as_str);
+        let host = get.host.as_deref().filter(|host| !host.is_empty()).or_else(own);
+        let host = host.ok_or("failed to find networking container: the pod has no IP")?;
+        let ports = container.ports.as_deref().unwrap_or_default();
+        let port = address::port(&get.port, ports).ok_or_else(|| address::no_port(&get.port))?;
+        let error = match http_get::get(&http_get::url(get, host, port), get, Purpose::Hook).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if !matches!(error.cause, Cause::NotTls) {
+            return Err(error.to_string());
+        }
+        let plain = without_tls(get);
+        if http_get::get(&http_get::url(&plain, host, port), &plain, Purpose::Hook).await.is_err() {
+            return Err(error.to_string());
+        }
+        let message = format!(
+            "request to HTTPS lifecycle hook {}:{port} got HTTP response, retry with HTTP succeeded",
+            address::bracketed(host)
+        );
+        let event = PodEvent { warning: true, reason: "LifecycleHTTPFallback", message, field_path: None };
+        self.events.record_pod(&scene.pod, event);
+        Ok(())
     }
 }
 
-/// Sends the request; any answer is a success (the status code is not looked at).
-async fn http_get(get: &HTTPGetAction, container: &Container, pod_ip: Option<&str>) -> Result<(), String> {
-    if get.scheme.as_deref() == Some("HTTPS") {
-        return Err(
-            "httpGet hooks over HTTPS are not supported yet\nhint: use HTTP or an exec hook".to_owned()
-        );
+/// The same request in plain HTTP. What authorises must not cross the wire in the open.
+fn without_tls(get: &HTTPGetAction) -> HTTPGetAction {
+    let mut plain = get.clone();
+    plain.scheme = Some("HTTP".to_owned());
+    if let Some(headers) = &mut plain.http_headers {
+        headers.retain(|header| !header.name.eq_ignore_ascii_case("authorization"));
     }
-    let host = get.host.as_deref().filter(|host| !host.is_empty()).or(pod_ip).ok_or("the pod has no IP")?;
-    let port = address::port(&get.port, container.ports.as_deref().unwrap_or_default()).ok_or_else(|| {
-        format!("the hook's port {:?} is neither a port number nor a named port of the container", get.port)
-    })?;
-    let path = get.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-    let shown = address::bracketed(host);
-    let mut request = format!(
-        "GET /{} HTTP/1.1\r\nUser-Agent: kube-lifecycle/1.37\r\nConnection: close\r\n",
-        path.trim_start_matches('/')
-    );
-    let headers = get.http_headers.as_deref().unwrap_or_default();
-    if !headers.iter().any(|header| header.name.eq_ignore_ascii_case("host")) {
-        request.push_str(&format!("Host: {shown}:{port}\r\n"));
-    }
-    for header in headers {
-        // A line break would smuggle further headers, or a second request, into the connection.
-        if header.name.contains(['\r', '\n']) || header.value.contains(['\r', '\n']) {
-            return Err(format!("header {:?} of the hook contains a line break", header.name));
-        }
-        request.push_str(&format!("{}: {}\r\n", header.name, header.value));
-    }
-    request.push_str("\r\n");
-    let unreachable = |error: std::io::Error| format!("{shown}:{port}: {error}");
-    let mut stream = tokio::net::TcpStream::connect((host, port)).await.map_err(unreachable)?;
-    stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
-    let mut answer = vec![0; ANSWER_BYTES];
-    match stream.read(&mut answer).await.map_err(unreachable)? {
-        0 => Err(format!("{shown}:{port} closed the connection without an answer")),
-        _ => Ok(()),
-    }
+    plain
 }
+
+/// Why a hook cannot be run; upstream's text up to the colon.
+const NO_HANDLER: &str = "Cannot run handler: invalid handler: a kubelet runs exec, httpGet and sleep hooks";

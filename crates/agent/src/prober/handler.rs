@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt, Empty, Full, Limited};
+use http::Request;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::{
     api::core::v1::{ContainerPort, GRPCAction, HTTPGetAction, Probe},
@@ -14,14 +14,13 @@ use lifecycle::ContainerId;
 use seams::{Runtime, RuntimeError};
 use tokio::net::TcpStream;
 
-use crate::address::{self, bracketed};
-
-mod insecure;
+use crate::{
+    address::{self, bracketed},
+    http_get::{self, Ended, Purpose, plain},
+};
 
 /// Most that is read of an answer, and kept of an exec probe's output.
 const ANSWER_BYTES: usize = 10 << 10;
-/// Redirects that are followed, on the same host only.
-const REDIRECTS: usize = 10;
 
 /// How a probe came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,14 +98,7 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
 }
 
 fn resolve_port(target: &Target, port: &IntOrString) -> Result<u16, String> {
-    address::port(port, &target.ports).ok_or_else(|| format!("invalid port number: {}", shown(port)))
-}
-
-fn shown(port: &IntOrString) -> String {
-    match port {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(name) => name.clone(),
-    }
+    address::port(port, &target.ports).ok_or_else(|| address::no_port(port))
 }
 
 async fn tcp_connect(target: &Target, host: Option<&str>, port: &IntOrString) -> Answer {
@@ -123,16 +115,6 @@ async fn tcp_connect(target: &Target, host: Option<&str>, port: &IntOrString) ->
     }
 }
 
-/// Go's words for the usual errors of a connection.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
-        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 async fn http_get(target: &Target, get: &HTTPGetAction) -> Answer {
     let port = match resolve_port(target, &get.port) {
         Ok(port) => port,
@@ -141,111 +123,24 @@ async fn http_get(target: &Target, get: &HTTPGetAction) -> Answer {
     let Some(host) = get.host.as_deref().filter(|host| !host.is_empty()).or(target.pod_ip.as_deref()) else {
         return Answer::Unknown("the pod has no IP".to_owned());
     };
-    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_ascii_lowercase();
-    let path = get.path.as_deref().unwrap_or_default();
-    let first = format!("{scheme}://{}:{port}/{}", bracketed(host), path.trim_start_matches('/'));
-    let mut url = first.clone();
-    for _ in 0..=REDIRECTS {
-        let answer = match fetch(&url, get).await {
-            Ok(answer) => answer,
-            Err(error) => return Answer::Failure(format!("Get \"{first}\": {error}")),
-        };
-        let status = answer.status().as_u16();
-        let location = answer.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
-        match (status, location) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect(&url, location) {
-                Redirect::To(next) => url = next,
-                Redirect::Elsewhere => {
-                    let body = body_of(answer).await;
-                    return Answer::Warning(format!("Probe terminated redirects, Response body: {body}"));
-                }
-            },
-            (200..=399, _) => return Answer::Success,
-            _ => return Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
+    match http_get::get(&http_get::url(get, host, port), get, Purpose::Probe).await {
+        Ok(Ended::Elsewhere(answer)) => {
+            let body = body_of(answer).await;
+            Answer::Warning(format!("Probe terminated redirects, Response body: {body}"))
         }
-    }
-    Answer::Failure(format!("Get \"{first}\": stopped after {REDIRECTS} redirects"))
-}
-
-enum Redirect {
-    To(String),
-    /// Another host: not followed, and no failure.
-    Elsewhere,
-}
-
-fn redirect(from: &str, location: &str) -> Redirect {
-    let Ok(base) = from.parse::<Uri>() else { return Redirect::Elsewhere };
-    let (scheme, authority) = (base.scheme_str().unwrap_or("http"), base.authority());
-    let Some(authority) = authority else { return Redirect::Elsewhere };
-    match location.parse::<Uri>() {
-        Ok(target) if target.host().is_none() => {
-            let path = if location.starts_with('/') { location.to_owned() } else { format!("/{location}") };
-            Redirect::To(format!("{scheme}://{authority}{path}"))
-        }
-        Ok(target) if target.host() == base.host() => Redirect::To(location.to_owned()),
-        _ => Redirect::Elsewhere,
+        Ok(Ended::Answer(answer)) => match answer.status().as_u16() {
+            200..=399 => Answer::Success,
+            status => Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
+        },
+        Err(error) => Answer::Failure(error.to_string()),
     }
 }
 
-type Response = http::Response<hyper::body::Incoming>;
-
-async fn body_of(answer: Response) -> String {
+async fn body_of(answer: http_get::Response) -> String {
     match Limited::new(answer.into_body(), ANSWER_BYTES).collect().await {
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(_) => String::new(),
     }
-}
-
-/// One request on a connection of its own; nothing is kept alive.
-async fn fetch(url: &str, get: &HTTPGetAction) -> Result<Response, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("parse {url}: {error}"))?;
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let secure = uri.scheme_str() == Some("https");
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let stream = TcpStream::connect((host.as_str(), port))
-        .await
-        .map_err(|error| format!("dial tcp {}:{port}: {}", bracketed(&host), plain(&error)))?;
-    let request = request(&uri, get)?;
-    if secure {
-        let stream = insecure::connect(stream, &host).await.map_err(|error| error.to_string())?;
-        send(TokioIo::new(stream), request).await
-    } else {
-        send(TokioIo::new(stream), request).await
-    }
-}
-
-async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, String>
-where
-    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let text = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(text)?;
-    // Ends with the sender: the connection is good for one request.
-    tokio::spawn(async move { drop(connection.await) });
-    sender.send_request(request).await.map_err(text)
-}
-
-fn request(uri: &Uri, get: &HTTPGetAction) -> Result<Request<Empty<Bytes>>, String> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::get(path).body(Empty::new()).map_err(|error| error.to_string())?;
-    let headers = request.headers_mut();
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    headers.insert(http::header::HOST, HeaderValue::from_str(authority).map_err(|error| error.to_string())?);
-    headers.insert(http::header::USER_AGENT, HeaderValue::from_static("kube-probe/1.37"));
-    headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    for header in get.http_headers.iter().flatten() {
-        let name = HeaderName::try_from(header.name.as_str()).map_err(|error| error.to_string())?;
-        let value = HeaderValue::from_str(&header.value).map_err(|error| error.to_string())?;
-        if header.value.is_empty() && (name == http::header::USER_AGENT || name == http::header::ACCEPT) {
-            headers.remove(name);
-        } else if name == http::header::HOST {
-            headers.insert(name, value);
-        } else {
-            headers.append(name, value);
-        }
-    }
-    Ok(request)
 }
 
 async fn grpc_health(target: &Target, grpc: &GRPCAction) -> Answer {

@@ -69,7 +69,6 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         },
         max_restart_backoff: pods.max_restart_delay,
         sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
-        runtime_request_timeout: settings.runtime.request_timeout,
     })
 }
 

@@ -1,4 +1,4 @@
-//! TLS to a container, unverified: a probe asks whether the server answers, not who it is (contract §8). Nothing
+//! TLS to a container, unverified: a probe or a hook asks whether the server answers, not who it is (contract §8). Nothing
 //! secret is ever sent this way.
 
 use std::sync::{Arc, LazyLock};

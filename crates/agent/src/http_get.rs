@@ -1,0 +1,219 @@
+//! GET requests to containers, as probes and lifecycle hooks send them: one connection each, no verified TLS, redirects
+//! on the same host only (contract §7.1, §8).
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Uri};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::HTTPGetAction;
+use rustls::Error as TlsError;
+use tokio::net::TcpStream;
+
+use crate::address::bracketed;
+
+mod insecure;
+
+/// Redirects that are followed.
+const REDIRECTS: usize = 10;
+
+/// An answer whose body is still to be read.
+pub(crate) type Response = http::Response<hyper::body::Incoming>;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A probe.
+    Probe,
+    /// A lifecycle hook.
+    Hook,
+}
+
+impl Purpose {
+    fn user_agent(self) -> &'static str {
+        match self {
+            Self::Probe => "kube-probe/1.37",
+            Self::Hook => "kube-lifecycle/1.37",
+        }
+    }
+}
+
+/// How a request ended that had an answer.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// With an answer that is no redirect.
+    Answer(Response),
+    /// With a redirect to another host, which is not followed.
+    Elsewhere(Response),
+}
+
+/// Why there is no answer. Displays as Go prints the error of a GET.
+#[derive(Debug, thiserror::Error)]
+#[error("Get \"{url}\": {cause}")]
+pub(crate) struct GetError {
+    url: String,
+    /// Why.
+    #[source]
+    pub(crate) cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    /// The URL or a header cannot be sent.
+    #[error("{0}")]
+    Request(String),
+    /// No connection.
+    #[error("dial tcp {address}: {}", plain(error))]
+    Dial {
+        /// `host:port`.
+        address: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The server does not speak TLS.
+    #[error("http: server gave HTTP response to HTTPS client")]
+    NotTls,
+    /// TLS failed.
+    #[error("{0}")]
+    Tls(std::io::Error),
+    /// HTTP failed.
+    #[error("{0}")]
+    Http(hyper::Error),
+    /// Too many redirects.
+    #[error("stopped after {REDIRECTS} redirects")]
+    Redirects,
+}
+
+/// URL of an action. What a URL may not hold is escaped, as Go does.
+pub(crate) fn url(get: &HTTPGetAction, host: &str, port: u16) -> String {
+    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_ascii_lowercase();
+    let path = escaped(get.path.as_deref().unwrap_or_default());
+    format!("{scheme}://{}:{port}/{}", bracketed(host), path.trim_start_matches('/'))
+}
+
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Asks, and follows redirects on the same host.
+///
+/// # Errors
+/// There is no answer.
+pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Ended, GetError> {
+    let mut at = url.to_owned();
+    for _ in 0..=REDIRECTS {
+        let answer =
+            fetch(&at, get, purpose).await.map_err(|cause| GetError { url: url.to_owned(), cause })?;
+        let status = answer.status().as_u16();
+        let location = answer.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+        match (status, location) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect(&at, location) {
+                Some(next) => at = next,
+                None => return Ok(Ended::Elsewhere(answer)),
+            },
+            _ => return Ok(Ended::Answer(answer)),
+        }
+    }
+    Err(GetError { url: url.to_owned(), cause: Cause::Redirects })
+}
+
+/// Where a redirect leads; `None`: to another host.
+fn redirect(from: &str, location: &str) -> Option<String> {
+    let base: Uri = from.parse().ok()?;
+    let (scheme, authority) = (base.scheme_str().unwrap_or("http"), base.authority()?);
+    let target: Uri = location.parse().ok()?;
+    match target.host() {
+        None if location.starts_with('/') => Some(format!("{scheme}://{authority}{location}")),
+        None => Some(format!("{scheme}://{authority}/{location}")),
+        host if host == base.host() => Some(location.to_owned()),
+        Some(_) => None,
+    }
+}
+
+/// One request on a connection of its own; nothing is kept alive.
+async fn fetch(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Response, Cause> {
+    let uri: Uri = url.parse().map_err(|error| Cause::Request(format!("parse {url}: {error}")))?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let secure = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let request = request(&uri, get, purpose).map_err(Cause::Request)?;
+    let stream = TcpStream::connect((host.as_str(), port))
+        .await
+        .map_err(|error| Cause::Dial { address: format!("{}:{port}", bracketed(&host)), error })?;
+    if secure {
+        let stream = insecure::connect(stream, &host).await.map_err(tls)?;
+        send(TokioIo::new(stream), request).await
+    } else {
+        send(TokioIo::new(stream), request).await
+    }
+}
+
+/// A server that answers in plain HTTP gives bytes that are no TLS record.
+fn tls(error: std::io::Error) -> Cause {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match inner {
+        Some(TlsError::InvalidMessage(_)) => Cause::NotTls,
+        _ => Cause::Tls(error),
+    }
+}
+
+async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, Cause>
+where
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(Cause::Http)?;
+    // Ends with the sender: the connection is good for one request.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.send_request(request).await.map_err(Cause::Http)
+}
+
+fn request(uri: &Uri, get: &HTTPGetAction, purpose: Purpose) -> Result<Request<Empty<Bytes>>, String> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::get(path).body(Empty::new()).map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    headers.insert(http::header::HOST, HeaderValue::from_str(authority).map_err(|error| error.to_string())?);
+    headers.insert(http::header::USER_AGENT, HeaderValue::from_static(purpose.user_agent()));
+    headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    let mut own = vec![http::header::HOST, http::header::USER_AGENT, http::header::ACCEPT];
+    for header in get.http_headers.iter().flatten() {
+        let name = HeaderName::try_from(header.name.as_str()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_str(&header.value).map_err(|error| error.to_string())?;
+        // The first mention of a header of ours replaces it, with nothing if it is empty.
+        if let Some(at) = own.iter().position(|known| *known == name) {
+            own.swap_remove(at);
+            if name != http::header::HOST {
+                headers.remove(&name);
+            }
+            if header.value.is_empty() {
+                continue;
+            }
+            headers.insert(name, value);
+        } else if name != http::header::HOST {
+            headers.append(name, value);
+        }
+    }
+    Ok(request)
+}
+
+/// Go's words for the usual errors of a connection.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::*;
+
+fn action(value: serde_json::Value) -> HTTPGetAction {
+    serde_json::from_value(value).unwrap()
+}
+
+/// A server that gives each connection the next answer, and what it was asked.
+async fn server(answers: &[&str]) -> (u16, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers: Vec<String> =
+        answers.iter().map(|answer| answer.replace("PORT", &port.to_string())).collect();
+    let serving = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = vec![0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            asked.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    (port, serving)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+fn to(location: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[tokio::test]
+async fn headers_are_ours_unless_the_action_names_them() {
+    let (port, serving) = server(&[OK, OK]).await;
+    let plain = action(json!({"port": port, "path": "/a b?c=d"}));
+    let url = url(&plain, "127.0.0.1", port);
+    assert!(matches!(get(&url, &plain, Purpose::Hook).await, Ok(Ended::Answer(_))));
+    let own = action(json!({"port": port, "path": "x", "httpHeaders": [
+        {"name": "User-Agent", "value": "me"}, {"name": "Accept", "value": ""}, {"name": "Host", "value": "h.test"},
+        {"name": "X-A", "value": "1"}, {"name": "X-A", "value": "2"},
+    ]}));
+    let second = super::url(&own, "127.0.0.1", port);
+    assert!(matches!(get(&second, &own, Purpose::Probe).await, Ok(Ended::Answer(_))));
+    let asked = serving.await.unwrap();
+    let first = asked[0].to_lowercase();
+    assert!(first.starts_with("get /a%20b?c=d http/1.1\r\n"), "{first}");
+    assert!(
+        first.contains("user-agent: kube-lifecycle/1.37\r\n") && first.contains("accept: */*\r\n"),
+        "{first}"
+    );
+    let second = asked[1].to_lowercase();
+    for part in ["get /x http/1.1\r\n", "user-agent: me\r\n", "host: h.test\r\n", "x-a: 1\r\n", "x-a: 2\r\n"]
+    {
+        assert!(second.contains(part), "{second}");
+    }
+    assert!(!second.contains("accept:"), "{second}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_on_the_same_host_only() {
+    let here = to("http://127.0.0.1:PORT/two");
+    let (port, serving) = server(&[&here, &to("/three"), OK, &to("http://other.test/")]).await;
+    let action = action(json!({"port": port}));
+    let url = url(&action, "127.0.0.1", port);
+    assert!(matches!(get(&url, &action, Purpose::Probe).await, Ok(Ended::Answer(_))));
+    assert!(matches!(get(&url, &action, Purpose::Probe).await, Ok(Ended::Elsewhere(_))));
+    let asked = serving.await.unwrap();
+    assert!(asked[1].starts_with("GET /two ") && asked[2].starts_with("GET /three "), "{asked:?}");
+}
+
+#[tokio::test]
+async fn endless_redirects_end() {
+    let around = to("/");
+    let (port, _serving) = server(&[around.as_str(); 11]).await;
+    let action = action(json!({"port": port}));
+    let url = url(&action, "127.0.0.1", port);
+    let error = get(&url, &action, Purpose::Probe).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("Get \"{url}\": stopped after 10 redirects"));
+}
+
+#[tokio::test]
+async fn a_plain_server_behind_an_https_action_is_recognised() {
+    let (port, _serving) = server(&["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"]).await;
+    let action = action(json!({"port": port, "scheme": "HTTPS"}));
+    let url = url(&action, "127.0.0.1", port);
+    let error = get(&url, &action, Purpose::Hook).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::NotTls), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_as_go_tells_it() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let action = action(json!({"port": free}));
+    let url = url(&action, "127.0.0.1", free);
+    let error = get(&url, &action, Purpose::Hook).await.unwrap_err().to_string();
+    assert_eq!(error, format!("Get \"{url}\": dial tcp 127.0.0.1:{free}: connect: connection refused"));
+}
+
+#[test]
+fn headers_that_would_smuggle_others_are_refused() {
+    let action = action(json!({"port": 1, "httpHeaders": [{"name": "X", "value": "a\r\nY: b"}]}));
+    assert!(request(&"http://h/".parse().unwrap(), &action, Purpose::Hook).is_err());
+}
