@@ -220,6 +220,9 @@ impl Pods {
 
     fn removed(&mut self, uid: &PodUid) {
         let Some((source, pod)) = self.wanted.remove(uid) else { return };
+        if source == PodSource::Api {
+            self.context.statuses.deleted(uid);
+        }
         let worker = self.workers.get(uid);
         if source.is_static()
             && let Some(mirrors) = &self.mirrors

@@ -3,7 +3,8 @@
 //! Each pod has one slot; a newer status replaces an unsent one. A slot is sent as the difference to the newest
 //! known API object, so nothing is written twice and nothing foreign is touched. One request a pod at a time, a
 //! bounded number in all; what fails is tried again with a growing delay, for ever, since a final status must not
-//! be lost.
+//! be lost. What the API no longer has is not sent: the node authorizer answers 403 to a write to a deleted pod, just
+//! as it does to a missing right, so that only the watch can tell the one from the other.
 //!
 //! Deleting the object is the last step of a pod's life: only after the API holds a terminal phase, and only when
 //! nothing of the pod is left on the node (contract §10 "API delete rule").
@@ -40,6 +41,8 @@ pub struct StatusQueue {
 struct Slots {
     by_uid: BTreeMap<PodUid, Slot>,
     dirty: BTreeSet<PodUid>,
+    /// The server was out of reach at the last try.
+    outage: bool,
     /// Mirror pods by namespace and name: where the status of a static pod goes.
     mirrors: BTreeMap<(String, String), Arc<Pod>>,
 }
@@ -53,8 +56,12 @@ struct Slot {
     finished: bool,
     /// Newest known API object; for a static pod its mirror is looked up instead.
     api: Arc<Pod>,
+    /// The API has no such pod any more.
+    gone: bool,
     sending: bool,
     retry: Duration,
+    /// Failures in a row.
+    failures: u32,
 }
 
 impl std::fmt::Debug for StatusQueue {
@@ -85,8 +92,10 @@ impl StatusQueue {
             status: PodStatus::default(),
             finished: false,
             api: Arc::clone(pod),
+            gone: false,
             sending: false,
             retry: RETRY.0,
+            failures: 0,
         });
         slot.status = status.clone();
         slot.finished = finished;
@@ -102,9 +111,17 @@ impl StatusQueue {
         let mut slots = self.slots.lock();
         if let Some(slot) = slots.by_uid.get_mut(&uid) {
             slot.api = newer(&slot.api, pod);
+            slot.gone = false;
             slots.dirty.insert(uid);
             drop(slots);
             self.changed.notify_one();
+        }
+    }
+
+    /// The API server's list no longer has the pod: its status has nowhere to go.
+    pub fn deleted(&self, uid: &PodUid) {
+        if let Some(slot) = self.slots.lock().by_uid.get_mut(uid) {
+            slot.gone = true;
         }
     }
 
@@ -161,11 +178,11 @@ impl StatusQueue {
     /// arrival of the mirror puts it back.
     fn take(&self) -> Option<Letter> {
         let mut slots = self.slots.lock();
-        let Slots { by_uid, dirty, mirrors } = &mut *slots;
+        let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
         loop {
             let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(|slot| !slot.sending)).cloned()?;
             dirty.remove(&uid);
-            let Some(slot) = by_uid.get_mut(&uid) else { continue };
+            let Some(slot) = by_uid.get_mut(&uid).filter(|slot| !slot.gone) else { continue };
             let mirror = slot.source.is_static();
             let base = if mirror {
                 mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned()
@@ -189,11 +206,12 @@ impl StatusQueue {
     async fn settle(&self, letter: &Letter, answer: Answer) {
         let delay = {
             let mut slots = self.slots.lock();
-            let Slots { by_uid, dirty, mirrors } = &mut *slots;
+            slots.tell(letter, &answer);
+            let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
             let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
             match answer {
                 Answer::Kept(api) => {
-                    slot.retry = RETRY.0;
+                    (slot.retry, slot.failures) = (RETRY.0, 0);
                     if letter.mirror {
                         mirrors.insert((letter.namespace.clone(), letter.name.clone()), api);
                     } else {
@@ -202,8 +220,9 @@ impl StatusQueue {
                     None
                 }
                 Answer::Gone => None,
-                Answer::Failed => {
+                Answer::Failed(..) => {
                     dirty.insert(letter.uid.clone());
+                    slot.failures = slot.failures.saturating_add(1);
                     let delay = slot.retry;
                     slot.retry = (slot.retry * 2).min(RETRY.1);
                     Some(delay)
@@ -217,6 +236,38 @@ impl StatusQueue {
             slot.sending = false;
         }
         self.changed.notify_one();
+    }
+}
+
+impl Slots {
+    /// Tells the log what an operator has to know: an outage once, not once a pod, and a refusal only when it was no
+    /// race with the pod's deletion.
+    fn tell(&mut self, letter: &Letter, answer: &Answer) {
+        let pod = format!("{}/{}", letter.namespace, letter.name);
+        let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
+        match answer {
+            Answer::Kept(_) | Answer::Gone if self.outage => {
+                self.outage = false;
+                tracing::info!(
+                    waiting = self.dirty.len(),
+                    "The API server answers again; reporting statuses"
+                );
+            }
+            Answer::Kept(_) | Answer::Gone => {}
+            Answer::Failed(what, error @ ApiError::Unreachable { .. }) if !self.outage => {
+                self.outage = true;
+                tracing::warn!(pod, %error, "Could not {what}\nhint: pods go on; statuses wait until the server is back");
+            }
+            Answer::Failed(_, ApiError::Unreachable { .. }) => {}
+            Answer::Failed(what, error) => match known {
+                Some(slot) if slot.failures > 0 || !matches!(error, ApiError::Forbidden(_)) => {
+                    tracing::warn!(pod, %error, "Could not {what}; will try again");
+                }
+                _ => {
+                    tracing::debug!(pod, %error, "Could not {what}; will try again if the pod is still there")
+                }
+            },
+        }
     }
 }
 
@@ -236,15 +287,14 @@ enum Answer {
     Kept(Arc<Pod>),
     /// The object is gone, or another has its name: nothing left to say.
     Gone,
-    /// To be tried again.
-    Failed,
+    /// To be tried again: what could not be done, and why.
+    Failed(&'static str, ApiError),
 }
 
 async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     let uid = letter.base.metadata.uid.as_deref().unwrap_or_default();
     let old = letter.base.status.clone().unwrap_or_default();
     let new = merge::onto(&old, &letter.status);
-    let pod = format!("{}/{}", letter.namespace, letter.name);
     let mut api = Arc::clone(&letter.base);
     if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
         match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
@@ -253,10 +303,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
             Err(ApiError::NotFound(_) | ApiError::Conflict { .. } | ApiError::Status { code: 422, .. }) => {
                 return Answer::Gone;
             }
-            Err(error) => {
-                tracing::warn!(pod, %error, "Could not report the pod's status; will try again");
-                return Answer::Failed;
-            }
+            Err(error) => return Answer::Failed("report the pod's status", error),
         }
     }
     let terminal = api.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -267,10 +314,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     if may_go {
         match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
             Ok(()) | Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,
-            Err(error) => {
-                tracing::warn!(pod, %error, "Could not delete the pod's object; will try again");
-                return Answer::Failed;
-            }
+            Err(error) => return Answer::Failed("delete the pod's object", error),
         }
     }
     Answer::Kept(api)
@@ -282,3 +326,6 @@ fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
         resource_version::number(&known.metadata) > resource_version::number(&other.metadata);
     if known_is_newer { Arc::clone(known) } else { Arc::clone(other) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use std::future::pending;
+
+use async_trait::async_trait;
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{Event, Node},
+    node::v1::RuntimeClass,
+};
+use seams::cluster::PodEvent;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+
+/// Answers status patches by pod name with what was set for it, and counts them.
+#[derive(Default)]
+struct Api {
+    answers: Mutex<BTreeMap<String, ApiError>>,
+    patches: Mutex<Vec<String>>,
+    patched: Notify,
+}
+
+impl Api {
+    fn answer(&self, pod: &str, error: Option<ApiError>) {
+        let mut answers = self.answers.lock();
+        match error {
+            Some(error) => answers.insert(pod.to_owned(), error),
+            None => answers.remove(pod),
+        };
+    }
+
+    fn count(&self, pod: &str) -> usize {
+        self.patches.lock().iter().filter(|name| *name == pod).count()
+    }
+
+    async fn until(&self, pod: &str, count: usize) {
+        let wait = async {
+            while self.count(pod) < count {
+                self.patched.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(600), wait).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Cluster for Api {
+    async fn patch_pod_status(&self, _: &str, name: &str, patch: &Value) -> Result<Pod, ApiError> {
+        self.patches.lock().push(name.to_owned());
+        self.patched.notify_one();
+        match self.answers.lock().get(name) {
+            Some(error) => Err(error.clone()),
+            None => {
+                let mut api = (*pod(name)).clone();
+                api.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
+                api.metadata.resource_version = Some("9".to_owned());
+                Ok(api)
+            }
+        }
+    }
+    fn pods(&self) -> mpsc::Receiver<PodEvent> {
+        mpsc::channel(1).1
+    }
+    fn node(&self) -> watch::Receiver<Option<Arc<Node>>> {
+        watch::channel(None).1
+    }
+    async fn get_pod(&self, _: &str, _: &str) -> Result<Pod, ApiError> {
+        pending().await
+    }
+    async fn create_pod(&self, _: &Pod) -> Result<Pod, ApiError> {
+        pending().await
+    }
+    async fn delete_pod(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), ApiError> {
+        pending().await
+    }
+    async fn get_node(&self) -> Result<Node, ApiError> {
+        pending().await
+    }
+    async fn create_node(&self, _: &Node) -> Result<Node, ApiError> {
+        pending().await
+    }
+    async fn patch_node(&self, _: &Value) -> Result<Node, ApiError> {
+        pending().await
+    }
+    async fn patch_node_status(&self, _: &Value) -> Result<Node, ApiError> {
+        pending().await
+    }
+    async fn get_lease(&self) -> Result<Lease, ApiError> {
+        pending().await
+    }
+    async fn create_lease(&self, _: &Lease) -> Result<Lease, ApiError> {
+        pending().await
+    }
+    async fn update_lease(&self, _: &Lease) -> Result<Lease, ApiError> {
+        pending().await
+    }
+    async fn create_event(&self, _: &Event) -> Result<Event, ApiError> {
+        pending().await
+    }
+    async fn patch_event(&self, _: &str, _: &str, _: &Value) -> Result<Event, ApiError> {
+        pending().await
+    }
+    async fn runtime_class(&self, _: &str) -> Result<Arc<RuntimeClass>, ApiError> {
+        pending().await
+    }
+    fn reset_connections(&self) {}
+}
+
+fn pod(name: &str) -> Arc<Pod> {
+    let pod = json!({"metadata": {"namespace": "ns", "name": name, "uid": name, "resourceVersion": "7"}});
+    Arc::new(serde_json::from_value(pod).unwrap())
+}
+
+fn running() -> PodStatus {
+    PodStatus { phase: Some("Running".to_owned()), ..PodStatus::default() }
+}
+
+fn world() -> (Arc<Api>, Arc<StatusQueue>) {
+    let api = Arc::new(Api::default());
+    let queue = Arc::new(StatusQueue::new(Some(Arc::clone(&api) as Arc<dyn Cluster>)));
+    tokio::spawn(Arc::clone(&queue).run());
+    (api, queue)
+}
+
+fn forbidden() -> ApiError {
+    ApiError::Forbidden("no relationship found between node 'n' and this object".to_owned())
+}
+
+/// Everything that was to be sent was sent, and no retry is due for a long time.
+async fn settled() {
+    tokio::time::sleep(Duration::from_secs(120)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_status_of_a_pod_that_is_gone_is_given_up() {
+    let (api, queue) = world();
+    api.answer("p", Some(forbidden()));
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 2).await;
+    queue.deleted(&PodUid::from("p".to_owned()));
+    settled().await;
+    let seen = api.count("p");
+    settled().await;
+    assert_eq!(api.count("p"), seen, "it is still being sent");
+    // The worker's last words have nowhere to go either.
+    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), true);
+    settled().await;
+    assert_eq!(api.count("p"), seen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_status_of_a_pod_that_is_there_is_sent_when_the_right_comes_back() {
+    let (api, queue) = world();
+    api.answer("p", Some(forbidden()));
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 3).await;
+    api.answer("p", None);
+    let seen = api.count("p");
+    api.until("p", seen + 1).await;
+    settled().await;
+    assert_eq!(api.count("p"), seen + 1, "what the API holds is not sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_back_is_reported_again() {
+    let (api, queue) = world();
+    api.answer("p", Some(forbidden()));
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 1).await;
+    queue.deleted(&PodUid::from("p".to_owned()));
+    settled().await;
+    api.answer("p", None);
+    let seen = api.count("p");
+    queue.observed(&pod("p"));
+    api.until("p", seen + 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_delays_the_newest_status_and_loses_nothing() {
+    let (api, queue) = world();
+    let away = ApiError::Unreachable { server: "s".to_owned(), message: "refused".to_owned() };
+    for name in ["a", "b"] {
+        api.answer(name, Some(away.clone()));
+        queue.set(&pod(name), PodSource::Api, &running(), false);
+    }
+    api.until("a", 2).await;
+    assert!(queue.slots.lock().outage);
+    let failed = PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() };
+    queue.set(&pod("a"), PodSource::Api, &failed, false);
+    for name in ["a", "b"] {
+        api.answer(name, None);
+    }
+    settled().await;
+    assert!(!queue.slots.lock().outage);
+    let of =
+        |name: &str| queue.slots.lock().by_uid[&PodUid::from(name.to_owned())].api.status.clone().unwrap();
+    assert_eq!(of("a").phase.as_deref(), Some("Failed"));
+    assert_eq!(of("b").phase.as_deref(), Some("Running"));
+}
