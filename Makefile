@@ -7,6 +7,7 @@ SHELL := /bin/bash
 KUBELET_BIN ?= ours
 RUNTIME ?= containerd2
 NAME ?= default
+BENCH ?=
 CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 export PATH := $(CARGO_BIN):$(PATH)
 LAB = cargo run --quiet -p lab --
@@ -35,6 +36,11 @@ run: build ## a standalone node with a sample pod
 cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path
 	$(LAB) prerequisites
 	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN)
+
+.PHONY: bench
+bench: $(if $(filter ours,$(KUBELET_BIN)),build) ## figures of KUBELET_BIN beside upstream's; BENCH='--only start --short' for less
+	$(LAB) prerequisites
+	$(LAB) bench --kubelet $(KUBELET_BIN) --runtime $(RUNTIME) $(BENCH)
 
 .PHONY: down
 down: ## take every lab down; leaves nothing behind

@@ -30,6 +30,11 @@ pub(crate) fn run(command: Command) -> Result<()> {
             }
             Ok(())
         }
+        Command::Bench(options) => {
+            let file = lab::bench::run(&options)?;
+            println!("every sample is in {}", file.display());
+            Ok(())
+        }
         Command::Prerequisites => {
             prerequisites::ensure()?;
             println!("everything that the lab needs is installed");

@@ -73,6 +73,8 @@ fn registries(plan: &Plan) -> (images::registry::Registry, images::registry::Reg
 fn config(plan: &Plan) -> String {
     let folder = plan.paths.containerd.display();
     let socket = plan.paths.containerd_socket.display();
+    // Counts of gRPC calls by method: how benches see what any kubelet asks of its runtime.
+    let metrics = format!("{}:{}", plan.addresses.node, plan.ports.containerd_metrics);
     let (cni, runc) = (plan.tools.cni.display(), plan.tools.runc.display());
     let pause = images::PAUSE;
     let (version, generation) = match plan.spec.runtime {
@@ -141,6 +143,9 @@ imports = []
 
 [ttrpc]
   address = \"{socket}.ttrpc\"
+
+[metrics]
+  address = \"{metrics}\"
 
 [plugins.\"io.containerd.internal.v1.opt\"]
   path = \"{folder}/opt\"
@@ -306,6 +311,7 @@ mod tests {
             assert!(text.contains("restrict_oom_score_adj = true"));
             assert!(text.contains("Root = \"/s/labs/a/containerd/runc\""), "{text}");
             assert!(text.contains("registry.test/pause:3.10"));
+            assert!(text.contains("[metrics]\n  address = \"10.101.0.2:1338\""), "{text}");
         }
     }
 

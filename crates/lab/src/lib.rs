@@ -17,6 +17,7 @@
 //! ```
 
 pub mod artifacts;
+pub mod bench;
 pub mod cgroups;
 pub mod containerd;
 pub mod control_plane;

@@ -1,5 +1,7 @@
 //! The command line of `lab`, parsed into validated commands.
 
+mod bench;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +19,7 @@ Commands:
   kubelet VERB   stop (SIGTERM), kill (SIGKILL), start or restart a lab's kubelet
   wait-pod POD   wait until the runtime runs POD (NAME or NAMESPACE/NAME) and show the last line of its log
   status         list labs and what of them runs
+  bench          measure a kubelet against upstream's, in a lab of its own
   build          build everything that labs need and Debian does not have
   prerequisites  install missing Debian packages, check toolchains
   check-deps     check that the workspace's rooms depend on each other in the right direction
@@ -38,6 +41,18 @@ Options of `up`:
   --manifest FILE        a static pod; may be given again
   --replace              take down a lab of the same name first
   --no-kubelet           start everything but the kubelet
+
+Options of `bench` (and --runtime, --kubelet; --name is `bench` by default):
+  --against KUBELET      what to compare with (default: upstream)
+  --only LIST            size, idle, start, kill, delete, batch, rest, restart, by commas (default: all)
+  --short                little of everything, to see that it works
+  --rounds N             visits of each kubelet (default: 2)
+  --samples N            pods created, killed and deleted one by one, of each kubelet (default: 16)
+  --batch N              pods created at once (default: 50)
+  --pods N               pods of `rest` and `restart` (default: 100)
+  --settle SECONDS       time to come to rest (default: 120)
+  --window SECONDS       time over which processor time and calls are counted (default: 60)
+  --output FILE          where the figures go (default: a file in STATE/bench)
 
 Options of `down`:
   --all                  every lab of the state folder
@@ -85,6 +100,7 @@ pub(crate) enum Command {
     WaitPod { state: PathBuf, name: String, namespace: String, pod: String },
     Status { state: PathBuf },
     Build { state: PathBuf },
+    Bench(Box<lab::bench::Options>),
     Prerequisites,
     CheckDependencies,
 }
@@ -107,22 +123,31 @@ struct Raw {
 }
 
 /// Options with a value, and the commands that take them; an empty list means all.
-const VALUES: [(&str, &[&str]); 11] = [
+const VALUES: [(&str, &[&str]); 20] = [
     ("--state", &[]),
     ("--name", &[]),
     ("--mode", &["up"]),
-    ("--runtime", &["up"]),
-    ("--kubelet", &["up", "kubelet"]),
+    ("--runtime", &["up", "bench"]),
+    ("--kubelet", &["up", "kubelet", "bench"]),
     ("--kubelet-flag", &["up"]),
     ("--kubelet-config", &["up"]),
     ("--credentials", &["up"]),
     ("--node-name", &["up"]),
     ("--port-base", &["up"]),
     ("--manifest", &["up"]),
+    ("--against", &["bench"]),
+    ("--only", &["bench"]),
+    ("--rounds", &["bench"]),
+    ("--samples", &["bench"]),
+    ("--batch", &["bench"]),
+    ("--pods", &["bench"]),
+    ("--settle", &["bench"]),
+    ("--window", &["bench"]),
+    ("--output", &["bench"]),
 ];
 /// Options without one.
-const SWITCHES: [(&str, &[&str]); 3] =
-    [("--all", &["down"]), ("--replace", &["up"]), ("--no-kubelet", &["up"])];
+const SWITCHES: [(&str, &[&str]); 4] =
+    [("--all", &["down"]), ("--replace", &["up"]), ("--no-kubelet", &["up"]), ("--short", &["bench"])];
 
 impl Raw {
     fn parse(arguments: &[String]) -> Result<Self> {
@@ -230,6 +255,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed> {
                 pod: pod.to_owned(),
             }
         }
+        ["bench"] => Command::Bench(Box::new(bench::options(&raw, state)?)),
         ["status"] => Command::Status { state },
         ["build"] => Command::Build { state },
         ["prerequisites"] => Command::Prerequisites,

@@ -96,6 +96,8 @@ pub struct Ports {
     pub registry: u16,
     /// The registry that wants a password, on the node's address.
     pub private_registry: u16,
+    /// containerd's metrics, on the node's address.
+    pub containerd_metrics: u16,
 }
 
 impl Ports {
@@ -111,6 +113,7 @@ impl Ports {
             scheduler: port(10259, 6),
             registry: port(5000, 7),
             private_registry: port(5001, 8),
+            containerd_metrics: port(1338, 9),
         }
     }
 }
@@ -422,6 +425,6 @@ mod tests {
     fn ports_are_the_usual_ones_or_follow_the_base() {
         assert_eq!(Ports::new(None).kubelet, 10250);
         let ports = Ports::new(Some(20_000));
-        assert_eq!((ports.kubelet, ports.private_registry), (20_000, 20_008));
+        assert_eq!((ports.kubelet, ports.containerd_metrics), (20_000, 20_009));
     }
 }

@@ -33,6 +33,18 @@ impl Since {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+
+    /// Time from this moment to another; none if the other was earlier.
+    #[must_use]
+    pub fn until(self, later: Self) -> Duration {
+        later.0.saturating_duration_since(self.0)
+    }
+}
+
+/// The time of day, for comparing with what other processes log.
+#[must_use]
+pub fn time_of_day() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// Let time pass: for measurements that last as long as they last.
