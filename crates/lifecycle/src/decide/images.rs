@@ -8,6 +8,17 @@ use crate::{
     state::{ImageMemo, Shown, Trouble},
 };
 
+/// Waiting reasons that end when the image is there.
+const IMAGE_TROUBLES: [&str; 7] = [
+    "InvalidImageName",
+    "ImageInspectError",
+    "ErrImageNeverPull",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+    "ErrImagePull",
+    "ImagePullBackOff",
+];
+
 /// Has the image present. Returns its reference when a container may be created from it; that uses it up: the next
 /// creation asks again, as the pull policy wants.
 pub(super) fn pursue(work: &mut Work<'_>, target: &Target<'_>) -> Option<String> {
@@ -44,7 +55,8 @@ pub(super) fn ensured(work: &mut Work<'_>, name: &ContainerName, done: &Done) {
     let Done::Image { image_ref, pulled } = done else { return };
     let memo = work.memo(name);
     memo.image = ImageMemo::Ready { image_ref: image_ref.clone() };
-    memo.trouble = None;
+    // A creation that failed stays in sight until the next one goes well: the image was never its trouble.
+    memo.trouble = memo.trouble.take().filter(|trouble| !IMAGE_TROUBLES.contains(&trouble.reason));
     let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
         return;
     };

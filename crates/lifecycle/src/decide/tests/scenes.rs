@@ -184,7 +184,13 @@ fn other_image_failures() {
             "ErrImageNeverPull",
         ),
         (FailureStep::ImageName, "bad", "InvalidImageName", "bad", "InspectFailed"),
-        (FailureStep::ImageInspect, "bad", "ImageInspectError", "bad", "InspectFailed"),
+        (
+            FailureStep::ImageInspect,
+            "bad",
+            "ImageInspectError",
+            "Failed to inspect image \"image:1\": bad",
+            "InspectFailed",
+        ),
         (
             FailureStep::RegistryUnavailable,
             "RegistryUnavailable: down",
@@ -293,6 +299,7 @@ fn create_and_start_failures() {
         scene.succeed(&decision.actions[0]);
         let wait = scene.look();
         assert!(wait.actions.is_empty() && wait.wake_at.is_some());
+        assert_eq!(waiting(&wait, "c"), (reason, "bad"), "in sight until a creation goes well");
         scene.pass(secs(15));
         assert_eq!(brief(&scene.look().actions), ["create c 0"]);
     }
