@@ -2,10 +2,10 @@
 
 /// Why a name is not an image reference. Displays as the tail of upstream's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("couldn't parse image name \"{name}\": invalid reference format{detail}")]
+#[error("couldn't parse image name \"{name}\": {cause}")]
 pub struct InvalidReference {
     name: String,
-    detail: &'static str,
+    cause: String,
 }
 
 /// The parts of a reference.
@@ -39,17 +39,18 @@ pub fn with_default_tag(name: &str) -> Result<String, InvalidReference> {
 /// # Errors
 /// The name is no reference.
 pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
-    let invalid = |detail| InvalidReference { name: name.to_owned(), detail };
+    let because = |cause: String| InvalidReference { name: name.to_owned(), cause };
+    let invalid = || because("invalid reference format".to_owned());
     if name.len() == 64 && name.bytes().all(is_hex) {
-        // It would be taken for the id of an image.
-        return Err(invalid(""));
+        let why = "cannot specify 64-byte hexadecimal strings";
+        return Err(because(format!("invalid repository name ({name}), {why}")));
     }
     let (rest, digest) = match name.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (name, None),
     };
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        return Err(invalid(""));
+        return Err(invalid());
     }
     let (rest, tag) = match rest.rsplit_once(':') {
         // A colon before the last slash belongs to the registry's port.
@@ -57,7 +58,7 @@ pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
         _ => (rest, None),
     };
     if tag.is_some_and(|tag| !is_tag(tag)) {
-        return Err(invalid(""));
+        return Err(invalid());
     }
     let (registry, path) = match rest.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || has_upper(host) => {
@@ -66,13 +67,17 @@ pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
         _ => (None, rest),
     };
     if registry.is_some_and(|host| !is_host(host)) {
-        return Err(invalid(""));
+        return Err(invalid());
     }
     if has_upper(path) {
-        return Err(invalid(": repository name must be lowercase"));
+        let hub = registry.is_none_or(|host| host == "docker.io" || host == "index.docker.io");
+        let library = if hub && !path.contains('/') { "library/" } else { "" };
+        return Err(because(format!(
+            "invalid reference format: repository name ({library}{path}) must be lowercase"
+        )));
     }
     if !path.split('/').all(is_component) || path.len() + registry.map_or(0, |host| host.len() + 1) > 255 {
-        return Err(invalid(""));
+        return Err(invalid());
     }
     Ok(Reference { registry, path, tag, digest })
 }
@@ -174,6 +179,14 @@ mod tests {
         ] {
             assert!(parse(name).is_err(), "{name} was accepted");
         }
-        assert!(parse("a/B").unwrap_err().to_string().ends_with("repository name must be lowercase"));
+        for (name, told) in [
+            ("r.test/NONE:2", "invalid reference format: repository name (NONE) must be lowercase"),
+            ("B", "invalid reference format: repository name (library/B) must be lowercase"),
+            ("a/B", "invalid reference format: repository name (a/B) must be lowercase"),
+            ("a:", "invalid reference format"),
+        ] {
+            let error = parse(name).unwrap_err().to_string();
+            assert_eq!(error, format!("couldn't parse image name \"{name}\": {told}"));
+        }
     }
 }
