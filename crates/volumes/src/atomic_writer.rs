@@ -111,7 +111,12 @@ impl<'a> AtomicWriter<'a> {
         payload: &Payload,
         prepare: &dyn Fn() -> Result<(), String>,
     ) -> Result<Written, WriteError> {
-        self.write_observed(payload, prepare, &mut |_| Ok(()))
+        let written = self.write_observed(payload, prepare, &mut |_| Ok(()));
+        if written.is_err() {
+            // On a full disk half a set would keep others from the space that is left until the next try.
+            drop(self.current().and_then(|current| self.sweep(current.as_deref())));
+        }
+        written
     }
 
     /// [`Self::write`], told after each step whether to go on.
