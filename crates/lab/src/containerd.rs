@@ -26,6 +26,8 @@ pub const REGISTRY_USER: &str = "lab";
 pub const REGISTRY_PASSWORD: &str = "sesame";
 /// Host part of image names in the open registry.
 pub const REGISTRY_HOST: &str = "registry.test";
+/// Name of the runtime handler whose OCI runtime is [`scripted_runtime`].
+pub const SCRIPTED_HANDLER: &str = "scripted";
 /// Host part of image names in the registry that wants a password.
 pub const PRIVATE_REGISTRY_HOST: &str = "private.registry.test";
 
@@ -41,6 +43,7 @@ pub fn write_configuration(plan: &Plan) -> Result<()> {
     // containerd 2.x wants the folder of the shims' sockets to be there and private to root.
     make_dir(&plan.paths.machine_dir.join("s"))?;
     write(&folder.join("config.toml"), &config(plan))?;
+    script_runtime(plan, "")?;
     write(&folder.join("cni/10-lab.conflist"), &format!("{:#}\n", cni(plan)))?;
     let (open, private) = registries(plan);
     images::registry::write_hosts(
@@ -50,6 +53,27 @@ pub fn write_configuration(plan: &Plan) -> Result<()> {
     open.write(&plan.paths.registries.join("open"))?;
     private.write(&plan.paths.registries.join("private"))?;
     Ok(())
+}
+
+/// The OCI runtime of the handler [`SCRIPTED_HANDLER`]: a script that ends as the ordinary one.
+#[must_use]
+pub fn scripted_runtime(plan: &Plan) -> PathBuf {
+    plan.paths.containerd.join("scripted-runc")
+}
+
+/// Have the scripted runtime do something first; its arguments are runc's. Replaced whole at once, so that a call that
+/// begins meanwhile runs the old or the new.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn script_runtime(plan: &Plan, lines: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = scripted_runtime(plan);
+    let partial = file.with_extension("partial");
+    write(&partial, &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", plan.tools.runc.display()))?;
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))
+        .and_then(|()| fs::rename(&partial, &file))
+        .with_context(|| format!("cannot place {}", file.display()))
 }
 
 /// The two registries: open, and with a password.
@@ -156,8 +180,10 @@ imports = []
 
 {}
 {}
+{}
 {}",
         runtime("runc", &runc.to_string()),
+        runtime(SCRIPTED_HANDLER, &scripted_runtime(plan).display().to_string()),
         runtime("crun", "/usr/bin/crun"),
         images::registry::containerd_config(generation, &plan.paths.containerd.join("hosts")),
     )

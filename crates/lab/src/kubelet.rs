@@ -124,7 +124,10 @@ pub(crate) fn invocation(plan: &Plan) -> Invocation {
         }
     }
     arguments.extend(plan.spec.kubelet_flags.iter().cloned());
-    Invocation::new(&plan.kubelet, arguments)
+    let mut invocation = Invocation::new(&plan.kubelet, arguments);
+    let variables = plan.spec.kubelet_environment.iter();
+    invocation.environment.extend(variables.map(|(name, value)| (name.clone(), value.into())));
+    invocation
 }
 
 /// The kubelet of a running lab.
@@ -201,6 +204,15 @@ impl<'lab> Kubelet<'lab> {
     /// The plan cannot be written.
     pub fn set_flags(&mut self, flags: &[String]) -> Result<()> {
         self.plan.spec.kubelet_flags = flags.to_vec();
+        self.plan.save()
+    }
+
+    /// Let the kubelet have these environment variables besides the inherited ones from the next start on.
+    ///
+    /// # Errors
+    /// The plan cannot be written.
+    pub fn set_environment(&mut self, variables: &[(String, String)]) -> Result<()> {
+        self.plan.spec.kubelet_environment = variables.to_vec();
         self.plan.save()
     }
 

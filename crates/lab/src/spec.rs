@@ -118,6 +118,9 @@ pub struct Spec {
     pub kubelet: KubeletBinary,
     /// Flags for the kubelet, after the lab's own.
     pub kubelet_flags: Vec<String>,
+    /// Environment variables of the kubelet besides the inherited ones.
+    #[serde(default)]
+    pub kubelet_environment: Vec<(String, String)>,
     /// JSON merge patch over the lab's KubeletConfiguration.
     pub kubelet_config: Map<String, Value>,
     /// How the kubelet identifies itself.
@@ -146,6 +149,7 @@ impl Spec {
             runtime: Runtime::Containerd2,
             kubelet: KubeletBinary::Ours,
             kubelet_flags: Vec::new(),
+            kubelet_environment: Vec::new(),
             kubelet_config: Map::new(),
             credentials: Credentials::Certificate,
             api_server_flags: Vec::new(),
