@@ -339,7 +339,7 @@ fn a_node_logs_its_configuration_serves_health_and_ends_well() {
     node.wait_for("cpuManagerPolicy is set but has no effect: the CPU manager is not built yet");
     node.wait_for("\"Kubelet version\" kubeletVersion=\"v1.37.2\"");
     assert!(node.get("/healthz").starts_with("HTTP/1.1 200 OK"));
-    assert!(node.get("/healthz?verbose").contains("[+]ping ok\nhealthz check passed"));
+    assert!(node.get("/healthz?verbose").contains("[+]ping ok\n[+]syncloop ok\nhealthz check passed"));
     assert!(node.get("/pods").starts_with("HTTP/1.1 404"));
     node.signal(rustix::process::Signal::TERM);
     assert_eq!(node.ended(), Some(0), "{}", node.seen.join("\n"));
