@@ -45,6 +45,7 @@ struct Keeper {
 
 impl Keeper {
     async fn renew(&mut self) -> bool {
+        let mut failure = None;
         for _ in 0..TRIES {
             let result = match self.lease.take() {
                 Some(known) => {
@@ -62,8 +63,11 @@ impl Keeper {
                     self.lease = Some(lease);
                     return true;
                 }
-                Err(error) => tracing::warn!(%error, "Could not renew the node's lease"),
+                Err(error) => failure = Some(error),
             }
+        }
+        if let Some(error) = failure {
+            tracing::warn!(%error, tries = TRIES, "Could not renew the node's lease; will try again");
         }
         false
     }

@@ -35,6 +35,7 @@ pub mod worker;
 
 mod address;
 mod http_get;
+mod resolv_conf;
 mod resource_version;
 mod start;
 

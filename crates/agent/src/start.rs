@@ -22,6 +22,7 @@ use crate::{
     observer::{self, Bells, Reports, RuntimeHealth},
     pods::{Inbox, Pods},
     prober::Prober,
+    resolv_conf,
     sources::{self, FileSource, url::Fetch},
     status::StatusQueue,
     worker::WorkerContext,
@@ -126,6 +127,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let reports = Reports { network, runtime: runtime_health };
     tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 
+    resolv_conf::check(&config, &events);
     let images = Images::new(edges, events.clone(), config.pulls.clone());
     let executor = Arc::new(Executor {
         config: config.clone(),

@@ -87,13 +87,13 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The innermost two texts: the outer ones only repeat "transport error".
+/// The innermost two texts. The transport's own error only says that it is one.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        if texts.last() != Some(&text) {
+        if texts.last() != Some(&text) && !error.is::<tonic::transport::Error>() {
             texts.push(text);
         }
         next = error.source();

@@ -39,7 +39,7 @@ enum WiringError {
     #[error("failed to install the signal handlers")]
     Signals(#[source] std::io::Error),
     /// Something that the node cannot be without.
-    #[error("{0}")]
+    #[error("failed to run Kubelet")]
     Edges(#[source] edges::EdgeError),
     /// `allowedUnsafeSysctls`.
     #[error("failed to run Kubelet: allowedUnsafeSysctls: {0}")]
@@ -49,13 +49,23 @@ enum WiringError {
     Task(String),
 }
 
+impl WiringError {
+    /// The next step for the operator, where there is more to say than the error does.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Edges(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT (exit code 0), lock contention (0) or a fatal error (1).
 pub async fn run(settings: Settings) -> ExitCode {
     match serve(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             let err: &(dyn std::error::Error + 'static) = &cause;
-            error!(err, "command failed");
+            error!(err, hint = cause.hint(), "command failed");
             ExitCode::FAILURE
         }
     }

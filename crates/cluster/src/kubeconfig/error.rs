@@ -4,15 +4,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-/// Why a kubeconfig cannot be used: which file, which field, the cause, and what to do.
+/// Why a kubeconfig cannot be used: which file, which field. The cause is its source, [`KubeconfigError::hint`] says
+/// what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
     /// The kubeconfig itself cannot be read.
-    #[error(
-        "cannot read the kubeconfig {}: {source}\n  hint: {}",
-        path.display(),
-        read_hint(source)
-    )]
+    #[error("cannot read the kubeconfig {}", path.display())]
     Read {
         /// Its path.
         path: PathBuf,
@@ -20,11 +17,7 @@ pub enum KubeconfigError {
         source: std::io::Error,
     },
     /// It is not YAML, or not of the right shape.
-    #[error(
-        "the kubeconfig {} is not valid: {message}\n  hint: check it with `kubectl --kubeconfig {} config view`",
-        path.display(),
-        path.display()
-    )]
+    #[error("the kubeconfig {} is not valid: {message}", path.display())]
     Parse {
         /// Its path.
         path: PathBuf,
@@ -32,7 +25,7 @@ pub enum KubeconfigError {
         message: String,
     },
     /// A name leads nowhere.
-    #[error("the kubeconfig {}: {field} names the {kind} {name:?}, which is not there\n  hint: {}", path.display(), available_hint(kind, available))]
+    #[error("the kubeconfig {}: {field} names the {kind} {name:?}, which is not there", path.display())]
     Missing {
         /// Its path.
         path: PathBuf,
@@ -46,7 +39,7 @@ pub enum KubeconfigError {
         available: Vec<String>,
     },
     /// A field holds something that cannot be used.
-    #[error("the kubeconfig {}: {field}: {problem}\n  hint: {hint}", kubeconfig.display())]
+    #[error("the kubeconfig {}: {field}: {problem}", kubeconfig.display())]
     Field {
         /// Path of the kubeconfig.
         kubeconfig: PathBuf,
@@ -58,12 +51,7 @@ pub enum KubeconfigError {
         hint: &'static str,
     },
     /// A file that a field names cannot be read.
-    #[error(
-        "the kubeconfig {}: {field}: cannot read {}: {source}\n  hint: {}",
-        kubeconfig.display(),
-        file.display(),
-        read_hint(source)
-    )]
+    #[error("the kubeconfig {}: {field}: cannot read {}", kubeconfig.display(), file.display())]
     File {
         /// Path of the kubeconfig.
         kubeconfig: PathBuf,
@@ -76,7 +64,7 @@ pub enum KubeconfigError {
     },
     /// The client certificate has ended.
     #[error(
-        "the kubeconfig {}: {field}: the client certificate{} expired at {at}\n  hint: renew it (kubeadm: `kubeadm certs renew`), or join the node again",
+        "the kubeconfig {}: {field}: the client certificate{} expired at {at}",
         kubeconfig.display(),
         in_file(file.as_deref())
     )]
@@ -90,6 +78,31 @@ pub enum KubeconfigError {
         /// End of its validity.
         at: Timestamp,
     },
+}
+
+impl KubeconfigError {
+    /// All of it as one text: what, why, and the next step.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{self}{cause}; hint: {}", self.hint())
+    }
+
+    /// The next step for the operator.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read { source, .. } | Self::File { source, .. } => read_hint(source).to_owned(),
+            Self::Parse { path, .. } => {
+                format!("check it with `kubectl --kubeconfig {} config view`", path.display())
+            }
+            Self::Missing { kind, available, .. } => available_hint(kind, available),
+            Self::Field { hint, .. } => (*hint).to_owned(),
+            Self::Expired { .. } => {
+                "renew it (kubeadm: `kubeadm certs renew`), or join the node again".to_owned()
+            }
+        }
+    }
 }
 
 fn read_hint(error: &std::io::Error) -> &'static str {

@@ -44,7 +44,7 @@ impl Files {
 fn text(result: Result<Access, KubeconfigError>) -> String {
     match result {
         Ok(_) => "no error".to_owned(),
-        Err(e) => e.to_string(),
+        Err(e) => e.told(),
     }
 }
 
@@ -60,7 +60,7 @@ fn reads_files_beside_the_kubeconfig() {
     let end: Timestamp = "2031-05-06T00:00:00Z".parse().unwrap();
     assert_eq!(access.client_certificate_expiry().unwrap(), Some(end));
     assert!(access.check_client_certificate(end - 1.second()).is_ok());
-    let error = access.check_client_certificate(end).unwrap_err().to_string();
+    let error = access.check_client_certificate(end).unwrap_err().told();
     assert!(error.contains("cert.pem expired at 2031-05-06T00:00:00Z") && error.contains("hint:"), "{error}");
 }
 

@@ -105,7 +105,7 @@ impl TlsFiles {
 
     fn build(&self) -> Result<ClientConfig, TransportError> {
         let kubeconfig = self.access.path();
-        let said = |e: crate::KubeconfigError| TransportError::text(e.to_string());
+        let said = |e: crate::KubeconfigError| TransportError::text(e.told());
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

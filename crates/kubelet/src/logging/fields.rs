@@ -69,8 +69,12 @@ impl Visit for Fields {
         let mut text = value.to_string();
         let mut source = value.source();
         while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
+            let told = cause.to_string();
+            // Some texts go to pods as they are, and tell their cause themselves.
+            if !text.ends_with(&told) {
+                text.push_str(": ");
+                text.push_str(&told);
+            }
             source = cause.source();
         }
         self.add(field, FieldValue::Text(text));

@@ -3,7 +3,12 @@
 //! What the node cannot be without is checked here, before anything runs: each error says what is wrong, where, and
 //! what to do.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use agent::Edges;
 use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, RateLimit};
@@ -15,6 +20,8 @@ use tracing::{info, warn};
 
 use crate::settings::{self, Rate, Settings};
 
+/// Silence of the runtime at start that is told; its answer is waited for much longer.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Tries to learn the cgroup driver, and the time between them (contract §1.1, start order).
 const DRIVER_TRIES: usize = 3;
 const DRIVER_WAIT: Duration = Duration::from_secs(2);
@@ -25,49 +32,59 @@ const LOG_LINKS: &str = "/var/log/containers";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EdgeError {
     /// The socket's address is no address.
-    #[error("failed to run Kubelet")]
-    Endpoint(#[source] EndpointError),
+    #[error(transparent)]
+    Endpoint(EndpointError),
     /// The runtime does not answer.
-    #[error(
-        "failed to run Kubelet: the container runtime at {} does not answer\nhint: is containerd or CRI-O running? \
-         `containerRuntimeEndpoint` names its socket",
-        socket.display()
-    )]
+    #[error("the container runtime does not answer")]
     Runtime {
-        /// Socket.
-        socket: PathBuf,
         /// Last answer.
         source: RuntimeError,
     },
     /// The kubeconfig is missing or wrong.
-    #[error("failed to run Kubelet")]
-    Kubeconfig(#[source] KubeconfigError),
+    #[error(transparent)]
+    Kubeconfig(KubeconfigError),
     /// Cgroups or facts of the machine.
-    #[error("failed to run Kubelet")]
-    Host(#[source] HostError),
+    #[error(transparent)]
+    Host(HostError),
     /// cgroup v1.
     #[error(
-        "failed to run Kubelet: kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is \
-         unsupported and will be removed in a future release\nhint: set failCgroupV1: false to run here all the same"
+        "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is unsupported and will be \
+         removed in a future release"
     )]
     CgroupV1,
     /// Swap.
-    #[error(
-        "failed to run Kubelet: running with swap on is not supported, please disable swap or set --fail-swap-on flag \
-         to false\nhint: `swapoff -a`, or failSwapOn: false"
-    )]
+    #[error("running with swap on is not supported, please disable swap or set --fail-swap-on flag to false")]
     Swap,
     /// Kernel tunables.
-    #[error("failed to run Kubelet: kernel tunables are not as they have to be: {}", .0.join("; "))]
+    #[error("kernel tunables are not as they have to be: {}", .0.join("; "))]
     Tunables(Vec<String>),
     /// The root directory.
-    #[error("failed to run Kubelet: cannot make the root directory {}", path.display())]
+    #[error("cannot make the root directory {}", path.display())]
     RootDir {
         /// Which.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl EdgeError {
+    /// The next step for the operator, where the error itself does not say it.
+    pub(super) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Kubeconfig(error) => return Some(error.hint()),
+            Self::Runtime { source: RuntimeError::Deadline { .. } } => {
+                "it listens and does not answer: look at its log, or restart it"
+            }
+            Self::CgroupV1 => "set failCgroupV1: false to run here all the same",
+            Self::Swap => "`swapoff -a`, or failSwapOn: false",
+            Self::RootDir { .. } => {
+                "--root-dir names it: check the path, its file system and the space on it"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The edges, and the machine as its own type: some questions are asked at start only.
@@ -143,7 +160,7 @@ async fn cgroup_driver(runtime: &CriRuntime, settings: &Settings) -> Result<Cgro
     let mut tries = 0;
     loop {
         tries += 1;
-        match runtime.cgroup_driver().await {
+        match telling_silence(runtime.cgroup_driver(), &settings.runtime.socket).await {
             Ok(Some(driver)) => {
                 if driver != configured {
                     info!(?driver, ?configured, "Using the cgroup driver that the container runtime reports");
@@ -151,13 +168,28 @@ async fn cgroup_driver(runtime: &CriRuntime, settings: &Settings) -> Result<Cgro
                 return Ok(driver);
             }
             Ok(None) => return Ok(configured),
-            Err(source) if tries >= DRIVER_TRIES => {
-                return Err(EdgeError::Runtime { socket: settings.runtime.socket.clone(), source });
-            }
+            Err(source) if tries >= DRIVER_TRIES => return Err(EdgeError::Runtime { source }),
             Err(error) => {
                 warn!(%error, tries, "The container runtime does not answer yet");
                 tokio::time::sleep(DRIVER_WAIT).await;
             }
+        }
+    }
+}
+
+/// Tells once that an answer is waited for: its deadline is minutes away.
+async fn telling_silence<T>(answer: impl Future<Output = T>, socket: &Path) -> T {
+    let mut answer = std::pin::pin!(answer);
+    match tokio::time::timeout(SILENCE, answer.as_mut()).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let socket = socket.display().to_string();
+            warn!(
+                socket,
+                hint = "if it stays silent, look at its log, or restart it",
+                "The container runtime is silent; waiting for its answer"
+            );
+            answer.await
         }
     }
 }

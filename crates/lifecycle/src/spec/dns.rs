@@ -236,7 +236,7 @@ pub fn resolve(pod: &Pod, node: &ResolvConf, cluster: &ClusterDns, host_ips: &[S
     DnsOutcome { config, events, node_events }
 }
 
-/// The node's own check of its resolver file, every 30 s: message of a Warning `CheckLimitsForResolvConf` on the
+/// The node's own check of its resolver file, once at start: message of a Warning `CheckLimitsForResolvConf` on the
 /// node, if a pod with policy `ClusterFirst` could not take over all its search domains.
 #[must_use]
 pub fn check_limits(path: &str, config: &DnsConfig, cluster: &ClusterDns) -> Option<String> {
