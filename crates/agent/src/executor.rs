@@ -16,7 +16,7 @@ use lifecycle::{
     observation::{NodeFacts, RuntimePod},
 };
 use parking_lot::Mutex;
-use seams::{runtime::ImageInfo, volumes::MountedVolume};
+use seams::{RuntimeError, runtime::ImageInfo, volumes::MountedVolume};
 use tokio::sync::watch;
 
 use crate::{config::AgentConfig, edges::Edges, events::EventSink, images::Images, observer::RuntimeHealth};
@@ -143,7 +143,12 @@ impl Executor {
 
 /// A failure with a text.
 fn failed(step: FailureStep, message: impl Into<String>) -> Failure {
-    Failure { step, message: message.into(), not_found: false }
+    Failure::new(step, message)
+}
+
+/// A failed call to the runtime, told in the words that upstream has for this step.
+fn runtime_failed(step: FailureStep, error: &RuntimeError, told: String) -> Failure {
+    Failure::new(step, told).because_of(error.obstacle())
 }
 
 /// A container that the spec does not have (any more).

@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use lifecycle::{Done, Failure, FailureStep, action::Pulled, reason::PodEvent, spec::image_reference};
+use lifecycle::{
+    Done, Failure, FailureStep, Obstacle, action::Pulled, reason::PodEvent, spec::image_reference,
+};
 use seams::{
     Clock, Objects, Runtime, RuntimeError,
     runtime::{ImageInfo, SandboxRequest},
@@ -88,10 +90,9 @@ impl Images {
     /// The step that failed, with upstream's text.
     pub async fn ensure(&self, wanted: &Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure> {
         let written = wanted.container.image.as_deref().unwrap_or_default();
-        let image = image_reference::with_default_tag(written).map_err(|error| Failure {
-            step: FailureStep::ImageName,
-            message: format!("Failed to apply default image tag \"{written}\": {error}"),
-            not_found: false,
+        let image = image_reference::with_default_tag(written).map_err(|error| {
+            let text = format!("Failed to apply default image tag \"{written}\": {error}");
+            Failure::new(FailureStep::ImageName, text).because_of(Some(Obstacle::Spec))
         })?;
         let policy = wanted.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
         if policy != "Always"
@@ -101,11 +102,8 @@ impl Images {
             return Ok((Some(info), done));
         }
         if policy == "Never" {
-            return Err(Failure {
-                step: FailureStep::ImageNeverPull,
-                message: format!("Container image \"{written}\" is not present with pull policy of Never"),
-                not_found: false,
-            });
+            let text = format!("Container image \"{written}\" is not present with pull policy of Never");
+            return Err(Failure::new(FailureStep::ImageNeverPull, text));
         }
         self.pull(&image, written, wanted).await
     }
@@ -128,11 +126,7 @@ impl Images {
             None => None,
         };
         if self.rate.as_ref().is_some_and(|rate| !rate.take()) {
-            return Err(Failure {
-                step: FailureStep::ImagePull,
-                message: "pull QPS exceeded".to_owned(),
-                not_found: false,
-            });
+            return Err(Failure::new(FailureStep::ImagePull, "pull QPS exceeded"));
         }
         let began = self.clock.now();
         let image_ref = self.pull_with_credentials(image, wanted).await.map_err(pull_failure)?;
@@ -148,7 +142,7 @@ impl Images {
     }
 
     /// Tries each credential that fits, or none where none does. All errors count, each once.
-    async fn pull_with_credentials(&self, image: &str, wanted: &Wanted<'_>) -> Result<String, String> {
+    async fn pull_with_credentials(&self, image: &str, wanted: &Wanted<'_>) -> Result<String, PullFailed> {
         let (mut keyring, missing) = self.pull_secrets(wanted).await;
         let mut credentials = keyring.lookup(image);
         keyring = self.node_credentials().await;
@@ -158,16 +152,20 @@ impl Images {
             some => some.iter().map(Some).collect(),
         };
         let mut errors = Vec::new();
+        let mut obstacle = None;
         for auth in tries {
             match self.runtime.pull_image(image, auth, wanted.sandbox).await {
                 Ok(image_ref) => return Ok(image_ref),
-                Err(error) => errors.push(pull_text(&error)),
+                Err(error) => {
+                    errors.push(pull_text(&error));
+                    obstacle = pull_obstacle(&error);
+                }
             }
         }
         if !missing.is_empty() {
             self.report_missing(wanted, &missing);
         }
-        Err(node::conditions::joined(errors))
+        Err(PullFailed { message: node::conditions::joined(errors), obstacle })
     }
 
     fn report_missing(&self, wanted: &Wanted<'_>, missing: &[String]) {
@@ -225,7 +223,7 @@ fn whole_millis(duration: Duration) -> Duration {
 const NO_HANDLER: &str = "";
 
 fn inspect_failure(error: &RuntimeError) -> Failure {
-    Failure { step: FailureStep::ImageInspect, message: error.rpc(), not_found: false }
+    Failure::new(FailureStep::ImageInspect, error.rpc()).because_of(error.obstacle())
 }
 
 /// Upstream drops the code of a failed pull where it says nothing.
@@ -236,16 +234,34 @@ fn pull_text(error: &RuntimeError) -> String {
     }
 }
 
+/// A pull that no credential could bring about.
+struct PullFailed {
+    /// What each try met, joined.
+    message: String,
+    /// What stood in the way of the last try.
+    obstacle: Option<Obstacle>,
+}
+
+fn pull_obstacle(error: &RuntimeError) -> Option<Obstacle> {
+    match error {
+        RuntimeError::NotFound { .. } => Some(Obstacle::NoSuchImage),
+        RuntimeError::Failed { code: "Unauthenticated" | "PermissionDenied", .. } => {
+            Some(Obstacle::ImageDenied)
+        }
+        other => other.obstacle(),
+    }
+}
+
 /// The runtime may put a well-known word in front of its text (contract §16 "Special errors").
-fn pull_failure(message: String) -> Failure {
-    let step = if message.starts_with("RegistryUnavailable") {
+fn pull_failure(failed: PullFailed) -> Failure {
+    let step = if failed.message.starts_with("RegistryUnavailable") {
         FailureStep::RegistryUnavailable
-    } else if message.starts_with("SignatureValidationFailed") {
+    } else if failed.message.starts_with("SignatureValidationFailed") {
         FailureStep::SignatureValidation
     } else {
         FailureStep::ImagePull
     };
-    Failure { step, message, not_found: false }
+    Failure::new(step, failed.message).because_of(failed.obstacle)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod node_status;
 pub mod observer;
 pub mod pods;
 pub mod prober;
+pub mod records;
 pub mod sources;
 pub mod status;
 pub mod worker;

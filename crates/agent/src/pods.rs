@@ -13,7 +13,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, reason::PodEvent};
+use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent};
 use node::qos::QosClass;
 use seams::RuntimeError;
 use tokio::{
@@ -28,7 +28,7 @@ use crate::{
     mirror::{self, Mirrors},
     observer::Bells,
     sources::{
-        SourceUpdate,
+        SourceUpdate, Stamped,
         merge::{Change, Merger},
     },
     worker::{self, Mail, WorkerContext, bell::Bell},
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Pods {
 #[derive(Debug)]
 pub struct Inbox {
     /// Sources.
-    pub updates: mpsc::Receiver<SourceUpdate>,
+    pub updates: mpsc::Receiver<Stamped>,
     /// Pods in the runtime that have no worker.
     pub strangers: mpsc::Receiver<PodUid>,
     /// Uids of pods whose config maps or secrets changed; `None` in standalone mode.
@@ -129,7 +129,7 @@ impl Pods {
             self.health.dispatched();
             // Every arm is cancel-safe: `recv` and `join_next` lose nothing when dropped.
             tokio::select! {
-                Some(update) = inbox.updates.recv() => self.take(update),
+                Some(stamped) = inbox.updates.recv() => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
                 Some(uid) = receive(&mut inbox.changes) => {
                     if let Some(bell) = self.bells.of(&PodUid::from(uid)) {
@@ -153,14 +153,14 @@ impl Pods {
         }
     }
 
-    fn take(&mut self, update: SourceUpdate) {
+    fn take(&mut self, update: SourceUpdate, seen: Tick) {
         let update = match self.without_mirrors(update) {
             Some(update) => update,
             None => return,
         };
         for change in self.merger.take(update) {
             match change {
-                Change::Applied(source, pod) => self.applied(source, pod),
+                Change::Applied(source, pod) => self.applied(source, pod, seen),
                 Change::Removed(uid) => self.removed(&uid),
                 Change::Refused(pod, message) => {
                     tracing::error!("{message}");
@@ -195,8 +195,10 @@ impl Pods {
         }
     }
 
-    fn applied(&mut self, source: PodSource, pod: Arc<Pod>) {
-        let uid = PodKey::of(&pod).uid;
+    fn applied(&mut self, source: PodSource, pod: Arc<Pod>, seen: Tick) {
+        let key = PodKey::of(&pod);
+        self.context.records.open(&key, source, seen);
+        let uid = key.uid;
         self.wanted.insert(uid.clone(), (source, Arc::clone(&pod)));
         if source == PodSource::Api {
             self.context.statuses.observed(&pod);
@@ -235,13 +237,18 @@ impl Pods {
         if let Some(worker) = worker {
             let grace = removal_grace(&pod);
             worker.mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
+        } else {
+            self.context.records.forget(uid);
         }
     }
 
     /// Starts a worker, unless an older static pod of the same name still has to go.
     fn start(&mut self, source: PodSource, pod: Arc<Pod>) {
         let key = PodKey::of(&pod);
-        if source.is_static() && self.has_namesake(&key) {
+        if source.is_static()
+            && let Some(other) = self.namesake(&key)
+        {
+            self.context.records.held(&key.uid, other);
             tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
             return;
         }
@@ -255,11 +262,11 @@ impl Pods {
         self.spawn(key, Mail { pod, source, intent, admission });
     }
 
-    fn has_namesake(&self, key: &PodKey) -> bool {
-        self.workers.values().any(|worker| {
-            let other = PodKey::of(&worker.mail.borrow().pod);
-            other.uid != key.uid && other.name == key.name && other.namespace == key.namespace
-        })
+    /// Another pod of this name that has not gone yet.
+    fn namesake(&self, key: &PodKey) -> Option<PodKey> {
+        let mut others = self.workers.values().map(|worker| PodKey::of(&worker.mail.borrow().pod));
+        others
+            .find(|other| other.uid != key.uid && other.name == key.name && other.namespace == key.namespace)
     }
 
     fn admit(&self, pod: &Arc<Pod>) -> Admission {
@@ -329,6 +336,7 @@ impl Pods {
         }
         self.bells.remove(&key.uid);
         self.context.statuses.forget(&key.uid);
+        self.context.records.ended(&key.uid);
         self.context.prober.forget(&key.uid);
         if let Some(objects) = &self.context.edges.objects {
             objects.unregister(key.uid.as_str());

@@ -23,10 +23,12 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
-    ContainerId, ContainerName, PodUid,
+    ContainerId, ContainerName, PodUid, Tick,
+    explain::ProbeNote,
     observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod, RuntimeState},
-    reason::PodEvent,
+    reason::{self, PodEvent},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -44,37 +46,16 @@ use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
 const PLACES: usize = 128;
+/// Bytes of a failed probe's answer that are kept for explanations.
+const NOTE: usize = 256;
 /// Tries of one probe when the prober itself fails.
 const TRIES: usize = 3;
 
-/// Kind of probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `startupProbe`.
-    Startup,
-    /// `livenessProbe`.
-    Liveness,
-    /// `readinessProbe`.
-    Readiness,
-}
-
-impl Kind {
-    /// Word in events.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Startup => "Startup",
-            Self::Liveness => "Liveness",
-            Self::Readiness => "Readiness",
-        }
-    }
-
-    fn of(self, container: &Container) -> Option<&Probe> {
-        match self {
-            Self::Startup => container.startup_probe.as_ref(),
-            Self::Liveness => container.liveness_probe.as_ref(),
-            Self::Readiness => container.readiness_probe.as_ref(),
-        }
+fn declared(kind: Kind, container: &Container) -> Option<&Probe> {
+    match kind {
+        Kind::Startup => container.startup_probe.as_ref(),
+        Kind::Liveness => container.liveness_probe.as_ref(),
+        Kind::Readiness => container.readiness_probe.as_ref(),
     }
 }
 
@@ -112,6 +93,8 @@ struct Entry {
     tally: Tally,
     due: Instant,
     running: bool,
+    /// For explanations: the newest answer that was no success.
+    last_failure: Option<Box<(Tick, String)>>,
 }
 
 impl std::fmt::Debug for Prober {
@@ -161,7 +144,7 @@ impl Prober {
                 continue;
             };
             for kind in KINDS {
-                let Some(probe) = kind.of(container) else { continue };
+                let Some(probe) = declared(kind, container) else { continue };
                 if seen.stopping && kind != Kind::Readiness {
                     continue;
                 }
@@ -196,6 +179,7 @@ impl Prober {
                     tally: Tally::new(probe.success_threshold, probe.failure_threshold),
                     due,
                     running: false,
+                    last_failure: None,
                 };
                 table.entries.insert(key.clone(), entry);
                 table.due.push(Reverse((due, key)));
@@ -206,6 +190,36 @@ impl Prober {
         drop(table);
         self.changed.notify_one();
         results
+    }
+
+    /// How a pod's probes stand, for explanations.
+    #[must_use]
+    pub fn notes(&self, uid: &PodUid) -> Vec<ProbeNote> {
+        let (now, instant) = (self.edges.clock.now(), Instant::now());
+        let table = self.table.lock();
+        let mine = table.entries.iter().filter(|(key, _)| key.uid == *uid);
+        let mut notes: Vec<_> = mine
+            .map(|(key, entry)| {
+                let waits =
+                    entry.tally.on_hold(key.kind) || key.kind != Kind::Startup && !may_run(&table, key);
+                let next = now.after(entry.due.saturating_duration_since(instant));
+                ProbeNote {
+                    container: key.container.clone(),
+                    kind: key.kind,
+                    result: entry.tally.result(),
+                    row: entry.tally.row(),
+                    failure_threshold: entry.tally.failure_threshold(),
+                    success_threshold: entry.tally.success_threshold(),
+                    next: (!waits).then(|| next.into()),
+                    last_failure: entry
+                        .last_failure
+                        .as_deref()
+                        .map(|(at, text)| ((*at).into(), text.clone())),
+                }
+            })
+            .collect();
+        notes.sort_by(|a, b| (&a.container, a.kind).cmp(&(&b.container, b.kind)));
+        notes
     }
 
     /// Forgets a pod.
@@ -284,6 +298,11 @@ impl Prober {
         entry.running = false;
         entry.due = Instant::now() + period(&entry.probe);
         let due = entry.due;
+        if let Answer::Failure(text) | Answer::Unknown(text) = answer {
+            let mut text = text.clone();
+            reason::cut(&mut text, NOTE);
+            entry.last_failure = Some(Box::new((self.edges.clock.now(), text)));
+        }
         let change = match answer {
             Answer::Success | Answer::Warning(_) => entry.tally.success(),
             Answer::Failure(_) => entry.tally.failure(),

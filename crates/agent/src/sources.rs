@@ -6,8 +6,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::PodSource;
-use seams::cluster::PodEvent;
+use lifecycle::{PodSource, Tick};
+use seams::{Clock, cluster::PodEvent};
 use tokio::sync::mpsc;
 
 pub mod api;
@@ -51,5 +51,46 @@ pub struct FileSource {
     pub node_name: String,
 }
 
-/// Sender to the merger.
-pub type Updates = mpsc::Sender<SourceUpdate>;
+/// An update, and when the kubelet had it first.
+#[derive(Debug)]
+pub struct Stamped {
+    /// When.
+    pub at: Tick,
+    /// What.
+    pub update: SourceUpdate,
+}
+
+/// Sender to the merger. Stamps what it sends: the time that an update waits for the dispatcher counts too.
+#[derive(Clone)]
+pub struct Updates {
+    sender: mpsc::Sender<Stamped>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Updates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Updates").field("room", &self.sender.capacity()).finish_non_exhaustive()
+    }
+}
+
+/// Nobody takes updates any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl Updates {
+    /// Both ends, with room for so many updates.
+    #[must_use]
+    pub fn channel(clock: Arc<dyn Clock>, room: usize) -> (Self, mpsc::Receiver<Stamped>) {
+        let (sender, receiver) = mpsc::channel(room);
+        (Self { sender, clock }, receiver)
+    }
+
+    /// Sends; waits for room.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn send(&self, update: SourceUpdate) -> Result<(), Closed> {
+        let at = self.clock.now();
+        self.sender.send(Stamped { at, update }).await.map_err(|_| Closed)
+    }
+}

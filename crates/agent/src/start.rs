@@ -22,8 +22,9 @@ use crate::{
     observer::{self, Bells, Reports, RuntimeHealth},
     pods::{Inbox, Pods},
     prober::Prober,
+    records::{Records, RecordsExplainer, traced::TracedRuntime},
     resolv_conf,
-    sources::{self, FileSource, url::Fetch},
+    sources::{self, FileSource, Updates, url::Fetch},
     status::StatusQueue,
     worker::WorkerContext,
 };
@@ -56,6 +57,8 @@ pub struct Agent {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Whether the agent itself does its work.
     pub health: Arc<Health>,
+    /// Tells why pods are where they are.
+    pub explainer: Arc<RecordsExplainer>,
     tasks: JoinSet<&'static str>,
 }
 
@@ -96,7 +99,9 @@ async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSi
 pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let Outside { config, node: settings, events, event_task, fetch } = outside;
     let mut tasks = Tasks(JoinSet::new());
-    let statuses = Arc::new(StatusQueue::new(edges.cluster.clone()));
+    let records = Arc::new(Records::new(Arc::clone(&edges.clock)));
+    let statuses = StatusQueue::new(edges.cluster.clone()).with_records(Arc::clone(&records));
+    let statuses = Arc::new(statuses);
     let bells = Arc::new(Bells::default());
     let (network, network_seen) = watch::channel(Err("runtime status is not known yet".to_owned()));
     let (runtime_health, runtime_seen) = watch::channel(RuntimeHealth::default());
@@ -128,10 +133,13 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 
     resolv_conf::check(&config, &events);
-    let images = Images::new(edges, events.clone(), config.pulls.clone());
+    // What is done for one pod is recorded; what the node's own tasks ask of the runtime is not.
+    let traced = TracedRuntime::new(Arc::clone(&edges.runtime), Arc::clone(&edges.clock));
+    let pod_edges = Edges { runtime: Arc::new(traced), ..edges.clone() };
+    let images = Images::new(&pod_edges, events.clone(), config.pulls.clone());
     let executor = Arc::new(Executor {
         config: config.clone(),
-        edges: edges.clone(),
+        edges: pod_edges.clone(),
         images,
         events: events.clone(),
         allocatable: allocatable_seen,
@@ -139,12 +147,21 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());
+    let asked = Arc::clone(&prober);
+    let explainer = Arc::new(RecordsExplainer::new(
+        Arc::clone(&records),
+        Box::new(move |uid| asked.notes(uid)),
+        network_seen.clone(),
+        Arc::clone(&edges.clock),
+        config.node_name.clone(),
+    ));
     let context = WorkerContext {
-        edges: edges.clone(),
+        edges: pod_edges,
         executor,
         prober,
         statuses: Arc::clone(&statuses),
         events: events.clone(),
+        records,
         network: network_seen,
         node: facts_seen,
         sync_frequency: config.sync_frequency,
@@ -158,7 +175,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         tasks.add("mirror", Arc::clone(mirrors).run());
         tasks.add("status", Arc::clone(&statuses).run());
     }
-    let (updates, updates_seen) = mpsc::channel(QUEUE);
+    let (updates, updates_seen) = Updates::channel(Arc::clone(&edges.clock), QUEUE);
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
     let admitter = Admitter::new(object_seen, config.sysctls.clone());
     let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health));
@@ -177,7 +194,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         health: Arc::clone(&health),
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
-    Agent { statuses, runtime: runtime_seen, health, tasks: tasks.0 }
+    Agent { statuses, runtime: runtime_seen, health, explainer, tasks: tasks.0 }
 }
 
 /// Starts the sources that are configured and tells which.
@@ -186,7 +203,7 @@ fn start_sources(
     edges: &Edges,
     config: &AgentConfig,
     fetch: Option<Fetch>,
-    updates: &sources::Updates,
+    updates: &Updates,
 ) -> Vec<PodSource> {
     let mut expected = Vec::new();
     if let Some(cluster) = edges.cluster.clone() {

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::resource_version;
+use crate::{records::Records, resource_version};
 
 pub mod merge;
 
@@ -35,6 +35,8 @@ pub struct StatusQueue {
     cluster: Option<Arc<dyn Cluster>>,
     slots: Mutex<Slots>,
     changed: Notify,
+    /// Told when a pod is first reported running.
+    records: Option<Arc<Records>>,
 }
 
 #[derive(Default)]
@@ -74,7 +76,13 @@ impl StatusQueue {
     /// Without a cluster, statuses are only kept.
     #[must_use]
     pub fn new(cluster: Option<Arc<dyn Cluster>>) -> Self {
-        Self { cluster, slots: Mutex::default(), changed: Notify::new() }
+        Self { cluster, slots: Mutex::default(), changed: Notify::new(), records: None }
+    }
+
+    /// The same, telling the records of pods when these are reported running.
+    #[must_use]
+    pub fn with_records(self, records: Arc<Records>) -> Self {
+        Self { records: Some(records), ..self }
     }
 
     /// A worker's newest status.
@@ -166,7 +174,15 @@ impl StatusQueue {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let (queue, cluster) = (Arc::clone(&self), Arc::clone(&cluster));
                 tokio::spawn(async move {
+                    let running = letter.status.phase.as_deref() == Some("Running");
+                    let told = queue.records.as_ref().filter(|_| running);
+                    if let Some(records) = told {
+                        records.status_sent(&letter.uid);
+                    }
                     let answer = deliver(&*cluster, &letter).await;
+                    if let (Some(records), Answer::Kept(_)) = (told, &answer) {
+                        records.status_accepted(&letter.uid);
+                    }
                     drop(place);
                     queue.settle(&letter, answer).await;
                 });

@@ -29,6 +29,7 @@ use crate::{
     events::EventSink,
     executor::{Executor, PodSession},
     prober::{self, Prober},
+    records::{PodRecord, Records, traced},
     status::StatusQueue,
     worker::{bell::Bell, running::Running},
 };
@@ -62,6 +63,8 @@ pub struct WorkerContext {
     pub statuses: Arc<StatusQueue>,
     /// Takes events.
     pub events: EventSink,
+    /// Takes what is decided and done.
+    pub records: Arc<Records>,
     /// CRI `NetworkReady`, kept by the observer.
     pub network: watch::Receiver<Result<(), String>>,
     /// Facts about the node, kept by the node tasks.
@@ -74,10 +77,13 @@ pub struct WorkerContext {
 pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: Arc<Bell>) -> PodKey {
     let key = PodKey::of(&mail.borrow().pod);
     let resync = jittered(context.sync_frequency, &key);
+    let record = context.records.open(&key, mail.borrow().source, context.edges.clock.now());
+    record.taken_up();
     let mut worker = Worker {
         session: Arc::new(PodSession::new(key.clone())),
         key,
-        state: PodState::default(),
+        record,
+        state: Arc::default(),
         running: Running::default(),
         outcomes: Vec::new(),
         seen: None,
@@ -104,7 +110,9 @@ fn jittered(period: Duration, key: &PodKey) -> Duration {
 struct Worker {
     key: PodKey,
     session: Arc<PodSession>,
-    state: PodState,
+    record: Arc<PodRecord>,
+    /// Shared with the record, never written.
+    state: Arc<PodState>,
     running: Running,
     /// Arrived, not yet shown to `decide`.
     outcomes: Vec<Outcome>,
@@ -126,9 +134,10 @@ impl Worker {
             self.seen = None;
         }
         let outcomes = std::mem::take(&mut self.outcomes);
+        self.record.answered(&outcomes);
         let runtime = match self.seen.take() {
             Some(known) => Ok(known),
-            None => self.context.edges.runtime.inspect_pod(&self.key.uid).await,
+            None => self.inspect().await,
         };
         let away = matches!(runtime, Err(RuntimeError::Unreachable { .. }));
         let runtime = runtime.map_err(|error| error.rpc());
@@ -145,8 +154,18 @@ impl Worker {
             volumes_stale: bell.take_volumes(),
             probes,
         };
-        let decision = lifecycle::decide(&self.state, &observation, self.context.edges.clock.now());
-        self.act(decision, letter, observation, away)
+        let now = self.context.edges.clock.now();
+        let decision = lifecycle::decide(&self.state, &observation, now);
+        self.act(decision, now, letter, observation, away)
+    }
+
+    async fn inspect(&self) -> Result<RuntimePod, RuntimeError> {
+        let clock = &self.context.edges.clock;
+        let id = self.record.inspecting(clock.now());
+        let question = self.context.edges.runtime.inspect_pod(&self.key.uid);
+        let answer = traced::in_step(Arc::clone(&self.record), id, question).await;
+        self.record.inspected(id, answer.as_ref().ok(), clock.now());
+        answer
     }
 
     fn probes(&self, letter: &Mail, runtime: &Result<RuntimePod, String>, bell: &Arc<Bell>) -> ProbeResults {
@@ -166,7 +185,8 @@ impl Worker {
     /// `away`: there is no runtime to ask. That is the node's condition, not an event of each of its pods.
     fn act(
         &mut self,
-        decision: Decision,
+        mut decision: Decision,
+        now: Tick,
         letter: &Mail,
         seen: Observation,
         away: bool,
@@ -180,6 +200,8 @@ impl Worker {
                 self.context.events.record_pod(&letter.pod, event);
             }
         }
+        // Before the status can leave: what was decided comes before what is sent.
+        self.state = self.record.decided(&seen, &mut decision, now);
         if self.reported.as_ref() != Some(&decision.status) || decision.finished {
             self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.finished);
             self.reported = Some(decision.status);
@@ -187,6 +209,7 @@ impl Worker {
         for action in decision.actions {
             tracing::debug!(pod = %self.key, ?action, "Acting");
             let key = action.key();
+            let id = self.record.began(&action, self.context.edges.clock.now());
             let job = Arc::clone(&self.context.executor).job(
                 action,
                 Arc::clone(&self.session),
@@ -194,10 +217,10 @@ impl Worker {
                 letter.source,
                 &seen,
             );
+            let job = traced::in_step(Arc::clone(&self.record), id, job);
             self.running.spawn(key, Arc::clone(&self.context.edges.clock), job);
         }
         self.seen = seen.runtime.ok();
-        self.state = decision.next;
         if decision.finished { None } else { Some(decision.wake_at) }
     }
 

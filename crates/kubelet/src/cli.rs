@@ -15,8 +15,10 @@ use crate::{
     version,
 };
 
+pub mod ask;
 pub mod show;
 
+use ask::{Question, Topic};
 use show::Output;
 
 /// What to do.
@@ -26,6 +28,8 @@ pub enum Start {
     Print(String),
     /// Run the node.
     Run(Box<Run>),
+    /// Ask the running kubelet, and print its answer.
+    Ask(Question),
     /// Refuse.
     Refuse(Refusal),
 }
@@ -85,6 +89,8 @@ pub fn start(args: Vec<String>) -> Start {
     match args.first().map(String::as_str) {
         Some("config") => show(args[1..].to_vec()),
         Some("docs") => docs(&args[1..]),
+        Some("explain") => ask::parse(Topic::Explain, &args[1..]).start(),
+        Some("timeline") => ask::parse(Topic::Timeline, &args[1..]).start(),
         _ => run(args),
     }
 }
@@ -104,7 +110,7 @@ fn parse(args: Vec<String>) -> Result<RawFlags, Start> {
             format!("unknown command {argument}"),
             "the kubelet takes flags only; a bool flag takes its value with an equal sign, as in --register-node=false",
         );
-        if let Some(close) = flags::nearest(argument, ["config"].into_iter()) {
+        if let Some(close) = flags::nearest(argument, ["config", "explain", "timeline"].into_iter()) {
             refused.hint = format!("did you mean `kubelet {close}`, with the word before all flags?");
         }
         return Err(Refusal::of(vec![refused]));

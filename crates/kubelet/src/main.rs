@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use kubelet::{
-    cli::{self, Refusal, Run, Start},
+    cli::{self, Refusal, Run, Start, ask::Question},
     config::v1beta1::Logging,
     logging, process, version, wiring,
 };
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Start::Ask(question) => ask(&question),
         Start::Refuse(refusal) => refuse(&refusal),
         Start::Run(run) => start(*run),
     }
@@ -34,6 +35,24 @@ fn refuse(refusal: &Refusal) -> ExitCode {
     error!(err = refusal.summary(), "command failed");
     let _ = std::io::stderr().lock().write_all(refusal.details().as_bytes());
     ExitCode::FAILURE
+}
+
+/// Asks the running kubelet: the one way in which this process is a client of another.
+fn ask(question: &Question) -> ExitCode {
+    let answer = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli::ask::ask(question)),
+        Err(cause) => Err(format!("error: cannot start the task runtime: {cause}\n")),
+    };
+    match answer {
+        Ok(text) => {
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn start(run: Run) -> ExitCode {

@@ -12,7 +12,7 @@ use ::agent::{
 };
 use ::node::admission::sysctls::PatternError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     healthz::{self, Check},
@@ -112,6 +112,14 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
         started = start(&settings) => started?,
         () = signals.recv() => return Ok(()),
     };
+    let socket = settings.paths.root.join(server::local::FILE);
+    match server::local::bind(&socket).await {
+        Ok(bound) => {
+            let explainer = Arc::clone(&agent.explainer) as Arc<dyn seams::Explainer>;
+            tasks.spawn(server::local::serve(bound, explainer, stop.clone()));
+        }
+        Err(error) => warn!(%error, "`kubelet explain` and `kubelet timeline` will not work"),
+    }
     drop(settings);
     // Nobody else fills it.
     let _ = health.set(Arc::clone(&agent.health));

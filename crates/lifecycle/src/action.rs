@@ -213,6 +213,70 @@ pub struct Failure {
     pub message: String,
     /// True when the container that was to be stopped, or the thing to be removed, is simply not there.
     pub not_found: bool,
+    /// What has to change before another try can succeed; `None` where the step cannot tell.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl Failure {
+    /// A failure of which nothing more than its text is known.
+    #[must_use]
+    pub fn new(step: FailureStep, message: impl Into<String>) -> Self {
+        Self { step, message: message.into(), not_found: false, obstacle: None }
+    }
+
+    /// The same, with what stands in the way.
+    #[must_use]
+    pub fn because_of(self, obstacle: Option<Obstacle>) -> Self {
+        Self { obstacle, ..self }
+    }
+}
+
+/// What stands in the way of a step: tells whose turn it is. Known from typed errors, never guessed from texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Objects in the API that the pod refers to do not exist, or lack a key.
+    Objects(Vec<MissingObject>),
+    /// The registry has no such image.
+    NoSuchImage,
+    /// The registry wants other credentials.
+    ImageDenied,
+    /// The runtime did not answer in time, or cannot be reached.
+    Runtime,
+    /// The API server could not be asked.
+    ApiServer,
+    /// Something on the node itself, such as a path that has to be there.
+    Node,
+    /// The pod asks for what cannot be: only a change of the pod, or of what it refers to, helps.
+    Spec,
+}
+
+impl Obstacle {
+    /// The one of several that is named: missing objects all together, else the first.
+    #[must_use]
+    pub fn of_several(obstacles: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut missing = Vec::new();
+        let mut other = None;
+        for obstacle in obstacles {
+            match obstacle {
+                Self::Objects(objects) => missing.extend(objects),
+                obstacle => other = other.or(Some(obstacle)),
+            }
+        }
+        missing.sort();
+        missing.dedup();
+        if missing.is_empty() { other } else { Some(Self::Objects(missing)) }
+    }
+}
+
+/// An object that a pod refers to and cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissingObject {
+    /// Lower-case kind, as the API prints it: `configmap`.
+    pub kind: &'static str,
+    /// Name, in the pod's namespace.
+    pub name: String,
+    /// The key that the object lacks; `None`: the object itself is missing.
+    pub key: Option<String>,
 }
 
 /// Failed steps that upstream reports under different names (contract §7 "Waiting reasons", §28).
@@ -248,4 +312,6 @@ pub enum FailureStep {
     PostStartHook,
     /// Stop, remove, unmount: `KillContainerError`, `FailedKillPod`, or a log line.
     Teardown,
+    /// The runtime could not be asked about the pod: event `FailedSync`.
+    Inspection,
 }

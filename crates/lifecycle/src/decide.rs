@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::PodStatus;
 
-use crate::{Action, Observation, PodState, Reason, Tick, action::ActionKey, ids::ContainerId, state::Stage};
+use crate::{
+    Action, Failure, FailureStep, Observation, Obstacle, PodState, Reason, Tick, action::ActionKey,
+    ids::ContainerId, state::Stage,
+};
 
 mod absorb;
 mod backoff;
@@ -115,12 +118,14 @@ fn runtime_answers(work: &mut Work<'_>) -> bool {
         Some(trouble) if !due => trouble.retry_at,
         known => {
             let tries = known.as_ref().map_or(0, |trouble| trouble.tries).saturating_add(1);
-            if known.is_none_or(|trouble| trouble.message != *message) {
+            let since = known.as_ref().map_or(work.now, |trouble| trouble.since);
+            if known.is_none_or(|trouble| trouble.failure.message != *message) {
                 work.because(Reason::StatusUnknown { message: message.clone() });
             }
             let retry_at = work.now.mono.saturating_add(backoff::runtime_delay(tries));
-            let message = message.clone();
-            work.state.runtime_trouble = Some(crate::state::Setback { tries, retry_at, message });
+            let failure =
+                Failure::new(FailureStep::Inspection, message.clone()).because_of(Some(Obstacle::Runtime));
+            work.state.runtime_trouble = Some(crate::state::Setback { tries, since, retry_at, failure });
             retry_at
         }
     };

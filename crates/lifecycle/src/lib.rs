@@ -17,17 +17,21 @@
 
 pub mod action;
 pub mod decide;
+pub mod explain;
 pub mod ids;
 pub mod observation;
 pub mod qos;
 pub mod reason;
+pub mod record;
 pub mod spec;
 pub mod state;
 pub mod status;
 
-pub use action::{Action, ActionKey, Done, Failure, FailureStep, Outcome};
+pub use action::{Action, ActionKey, Done, Failure, FailureStep, Obstacle, Outcome};
 pub use decide::{Decision, decide};
+pub use explain::{Explanation, explain};
 pub use ids::{ContainerId, ContainerName, PodKey, PodUid, SandboxId, Tick};
 pub use observation::{Admission, Intent, NodeFacts, Observation, PodSource, ProbeResults};
 pub use reason::Reason;
+pub use record::Record;
 pub use state::PodState;

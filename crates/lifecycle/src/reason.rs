@@ -11,9 +11,11 @@ use crate::{
 
 pub mod go_duration;
 mod rejection;
+mod shorten;
 
 use go_duration::go_duration;
 use rejection::rejection;
+pub use shorten::cut;
 
 /// Which list of the pod spec a container is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -352,7 +354,9 @@ impl Reason {
         })
     }
 
-    fn container(&self) -> Option<&ContainerRef> {
+    /// The container that it is about, if it is about one.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerRef> {
         match self {
             Self::ImagePulled { container, .. }
             | Self::ImagePresent { container, .. }

@@ -21,8 +21,8 @@ use std::{
 use k8s_openapi::api::core::v1::PodStatus;
 
 use crate::{
-    action::ActionKey,
-    ids::{ContainerId, ContainerName, SandboxId},
+    action::{ActionKey, Failure},
+    ids::{ContainerId, ContainerName, SandboxId, Tick},
     reason::Cause,
 };
 
@@ -124,10 +124,12 @@ pub(crate) enum End {
 pub(crate) struct Setback {
     /// Failures in a row.
     pub(crate) tries: u32,
+    /// When the first of them was seen.
+    pub(crate) since: Tick,
     /// When the step is due again, on the monotonic clock.
     pub(crate) retry_at: Duration,
     /// What went wrong last.
-    pub(crate) message: String,
+    pub(crate) failure: Failure,
 }
 
 /// What is remembered of one container of the spec.
@@ -219,7 +221,7 @@ impl PodState {
 
     /// Steps that failed and will be tried again, with their last error: for explanations.
     pub fn setbacks(&self) -> impl Iterator<Item = (&ActionKey, &str)> {
-        self.setbacks.iter().map(|(key, setback)| (key, setback.message.as_str()))
+        self.setbacks.iter().map(|(key, setback)| (key, setback.failure.message.as_str()))
     }
 
     /// Name of the stage: `syncing`, `terminating`, `terminated`.
@@ -230,6 +232,12 @@ impl PodState {
             Stage::Terminating(_) => "terminating",
             Stage::Terminated(_) => "terminated",
         }
+    }
+
+    /// `status.phase` as last decided; empty before the first decision.
+    #[must_use]
+    pub fn phase(&self) -> &str {
+        self.reported.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
     }
 
     /// Number of things remembered: a measure of its memory, bounded by spec and runtime account.

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Event, Node, Pod, Secret},
     node::v1::RuntimeClass,
 };
-use lifecycle::spec::service_env::ServiceMap;
+use lifecycle::{Obstacle, action::MissingObject, spec::service_env::ServiceMap};
 use tokio::sync::{mpsc, watch};
 
 /// A failed call to the API server.
@@ -133,6 +133,19 @@ pub enum ObjectError {
     /// Not known: the server did not answer, or not registered in standalone mode.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl ObjectError {
+    /// What stands in the way.
+    #[must_use]
+    pub fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::NotFound { kind, name } => {
+                Obstacle::Objects(vec![MissingObject { kind, name: name.clone(), key: None }])
+            }
+            Self::Unavailable(_) => Obstacle::ApiServer,
+        }
+    }
 }
 
 /// What pods refer to: config maps, secrets, tokens, services. Watches are opened per object, on demand, while a

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod explain;
 pub mod host;
 pub mod patch;
 pub mod runtime;
@@ -12,6 +13,7 @@ pub mod volumes;
 
 pub use clock::{Clock, SystemClock};
 pub use cluster::{ApiError, Cluster, ObjectError, Objects};
+pub use explain::Explainer;
 pub use host::{Host, HostError};
 pub use runtime::{Runtime, RuntimeError};
 pub use volumes::{VolumeError, Volumes};

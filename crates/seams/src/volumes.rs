@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
-    PodUid,
+    Obstacle, PodUid,
     spec::env::{EnvFile, EnvFileFailure},
 };
 
@@ -19,6 +19,8 @@ pub enum VolumeError {
         volume: String,
         /// Cause.
         message: String,
+        /// What stands in the way, where it is known.
+        obstacle: Option<Obstacle>,
     },
     /// One volume could not be taken down.
     #[error("volume \"{volume}\": {message}")]
@@ -36,6 +38,18 @@ pub enum VolumeError {
         /// Kind, as in the API.
         kind: String,
     },
+}
+
+impl VolumeError {
+    /// What stands in the way, where it is known.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::SetUp { obstacle, .. } => obstacle.clone(),
+            Self::TearDown { .. } => None,
+            Self::Unsupported { .. } => Some(Obstacle::Spec),
+        }
+    }
 }
 
 /// A mounted volume.

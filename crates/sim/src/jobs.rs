@@ -142,9 +142,7 @@ impl World {
 
     pub(crate) fn answer(&mut self, id: u64) -> Result<(), Violation> {
         let Some(mut job) = self.jobs.remove(&id) else { return Ok(()) };
-        let failure = |message: &str| {
-            Err(Failure { step: job.key.step(), message: message.to_owned(), not_found: false })
-        };
+        let failure = |message: &str| Err(Failure::new(job.key.step(), message));
         let result = match (job.fate, job.result.take()) {
             (Fate::Honest, Some(Ok(done))) => Ok(done),
             (Fate::Honest, Some(Err(message))) => failure(&message),

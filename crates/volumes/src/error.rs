@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use lifecycle::spec::{field_ref::FieldError, resource_ref::ResourceError};
+use lifecycle::{
+    Obstacle,
+    spec::{field_ref::FieldError, resource_ref::ResourceError},
+};
 use linux::{mounts::MountError, safe_path::SafePathError};
 use seams::ObjectError;
 
@@ -140,6 +143,40 @@ pub(crate) enum SetUpError {
     Several(Vec<SetUpError>),
 }
 
+impl SetUpError {
+    /// What stands in the way, for explanations.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Object(error) | Self::Token(error) | Self::TokenExpired { cause: error, .. } => {
+                Some(error.obstacle())
+            }
+            Self::NoToken { .. } => Some(Obstacle::ApiServer),
+            Self::HostPathType { .. } | Self::HostPathUnknown { .. } => Some(Obstacle::Node),
+            Self::NoApi { .. }
+            | Self::ProjectedNoApi { .. }
+            | Self::ConfigMapKey(_)
+            | Self::SecretKey(_)
+            | Self::NoDefaultMode
+            | Self::Field(_)
+            | Self::Resource(_)
+            | Self::Medium { .. }
+            | Self::Size(_)
+            | Self::HostPathBackstep(_)
+            | Self::HostPathKind(_)
+            | Self::MountPoint(_)
+            | Self::Payload(_)
+            | Self::Unsupported(_) => Some(Obstacle::Spec),
+            Self::Several(errors) => Obstacle::of_several(errors.iter().filter_map(Self::obstacle)),
+            Self::Layout(_)
+            | Self::Path(_)
+            | Self::Mount(_)
+            | Self::File { .. }
+            | Self::Ownership(_)
+            | Self::Publish(_) => None,
+        }
+    }
+}
+
 fn texts(errors: &[SetUpError]) -> String {
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     texts.join(", ")
@@ -193,6 +230,22 @@ mod tests {
             text(vec![key("a"), key("b")]),
             "[references non-existent secret key: a, references non-existent secret key: b]"
         );
+    }
+
+    #[test]
+    fn missing_objects_are_named_together() {
+        let missing =
+            |kind, name: &str| SetUpError::Object(ObjectError::NotFound { kind, name: name.to_owned() });
+        let error = SetUpError::Several(vec![
+            SetUpError::SecretKey("k".into()),
+            missing("secret", "b"),
+            missing("configmap", "a"),
+            missing("secret", "b"),
+        ]);
+        let Some(Obstacle::Objects(objects)) = error.obstacle() else { panic!("{error}") };
+        let names: Vec<_> = objects.iter().map(|object| (object.kind, object.name.as_str())).collect();
+        assert_eq!(names, [("configmap", "a"), ("secret", "b")]);
+        assert_eq!(SetUpError::SecretKey("k".into()).obstacle(), Some(Obstacle::Spec));
     }
 
     #[test]

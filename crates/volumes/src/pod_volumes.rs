@@ -87,7 +87,7 @@ fn used_names(pod: &Pod) -> BTreeSet<&str> {
 }
 
 fn set_up_failed(volume: &str, message: String) -> VolumeError {
-    VolumeError::SetUp { volume: volume.to_owned(), message }
+    VolumeError::SetUp { volume: volume.to_owned(), message, obstacle: None }
 }
 
 type Mounted = Result<BTreeMap<String, MountedVolume>, Vec<VolumeError>>;
@@ -127,7 +127,10 @@ fn carry_out(
             Ok(found) => {
                 mounted.insert(volume, found);
             }
-            Err(error) => errors.push(set_up_failed(&volume, error.to_string())),
+            Err(error) => {
+                let (message, obstacle) = (error.to_string(), error.obstacle());
+                errors.push(VolumeError::SetUp { volume, message, obstacle });
+            }
         }
     }
     if errors.is_empty() { Ok(mounted) } else { Err(errors) }

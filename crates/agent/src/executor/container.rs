@@ -1,12 +1,12 @@
 //! One container: image, creation, start.
 
-use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, SandboxId, spec::command};
+use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, Obstacle, SandboxId, spec::command};
 use seams::{
     RuntimeError,
     runtime::{ContainerRequest, ImageInfo},
 };
 
-use super::{Executor, Scene, failed, no_such_container};
+use super::{Executor, Scene, failed, no_such_container, runtime_failed};
 use crate::images::Wanted;
 
 impl Executor {
@@ -42,7 +42,8 @@ impl Executor {
         let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
         let image = self.image_info(scene, name, &image_ref).await?;
         let env = self.environment(scene, container).await?;
-        let (command, args) = command::of(container, &env).map_err(|error| config(error.to_string()))?;
+        let (command, args) = command::of(container, &env)
+            .map_err(|error| config(error.to_string()).because_of(Some(Obstacle::Spec)))?;
         let mounts = self.container_mounts(scene, container, &env, attempt, &sandbox.runtime_handler).await?;
         let log_dir = self.log_dir(scene).join(name.as_str());
         tokio::fs::create_dir_all(&log_dir)
@@ -64,8 +65,10 @@ impl Executor {
         };
         match self.edges.runtime.create_container(&request).await {
             Ok(id) => Ok(Done::Container(id)),
-            Err(RuntimeError::Invalid { message, .. }) => Err(config(message)),
-            Err(error) => Err(failed(FailureStep::ContainerCreate, error.desc())),
+            Err(RuntimeError::Invalid { message, .. }) => {
+                Err(config(message).because_of(Some(Obstacle::Spec)))
+            }
+            Err(error) => Err(runtime_failed(FailureStep::ContainerCreate, &error, error.desc())),
         }
     }
 
@@ -81,7 +84,8 @@ impl Executor {
             Some(info) => Ok(info),
             None => {
                 let status = self.edges.runtime.image_status(image_ref, "").await;
-                let status = status.map_err(|error| failed(FailureStep::ContainerConfig, error.desc()))?;
+                let status = status
+                    .map_err(|error| runtime_failed(FailureStep::ContainerConfig, &error, error.desc()))?;
                 Ok(status.unwrap_or_default())
             }
         }
@@ -95,7 +99,8 @@ impl Executor {
     ) -> Result<Done, Failure> {
         if let Err(error) = self.edges.runtime.start_container(id).await {
             let not_found = matches!(error, RuntimeError::NotFound { .. });
-            return Err(Failure { step: FailureStep::ContainerStart, message: error.desc(), not_found });
+            let failure = runtime_failed(FailureStep::ContainerStart, &error, error.desc());
+            return Err(Failure { not_found, ..failure });
         }
         match self.post_start(scene, name, id).await {
             Ok(()) => Ok(Done::Plain),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, FileKeySelector};
 use lifecycle::{
-    Failure, FailureStep, PodSource,
+    Failure, FailureStep, Obstacle, PodSource,
+    action::MissingObject,
     spec::{
-        env::{self, EnvFile, EnvFileFailure, EnvInputs, Missing, ObjectKind, Services},
+        env::{self, EnvError, EnvFile, EnvFileFailure, EnvInputs, Missing, ObjectKind, ObjectRef, Services},
         field_ref::FieldContext,
     },
 };
@@ -23,7 +24,8 @@ impl Executor {
         let namespace = &*scene.session.key.namespace;
         let mut config_maps = BTreeMap::new();
         let mut secrets = BTreeMap::new();
-        for reference in env::references(&scene.pod, container) {
+        let references = env::references(&scene.pod, container);
+        for reference in &references {
             match reference.kind {
                 ObjectKind::ConfigMap => {
                     let found = match &self.edges.objects {
@@ -69,8 +71,58 @@ impl Executor {
             allocatable: &allocatable,
             read_file: &read_file,
         };
-        env::build(&scene.pod, container, &inputs)
-            .map_err(|error| failed(FailureStep::ContainerConfig, error.to_string()))
+        env::build(&scene.pod, container, &inputs).map_err(|error| {
+            let obstacle = obstacle(&error, &references, &inputs);
+            failed(FailureStep::ContainerConfig, error.to_string()).because_of(Some(obstacle))
+        })
+    }
+}
+
+/// What stands in the way of an environment: of the objects that are missing, all are named, not only the first.
+fn obstacle(error: &EnvError, references: &[ObjectRef], inputs: &EnvInputs<'_>) -> Obstacle {
+    let object = |kind, name: &str, key: Option<&String>| MissingObject {
+        kind: kind_name(kind),
+        name: name.to_owned(),
+        key: key.cloned(),
+    };
+    match error {
+        EnvError::Object(Missing::NotFound(_)) => {
+            let missing = references.iter().filter(|reference| !reference.optional).filter(|reference| {
+                let found = match reference.kind {
+                    ObjectKind::ConfigMap => {
+                        inputs.config_maps.get(&reference.name).map(|f| f.as_ref().err())
+                    }
+                    ObjectKind::Secret => inputs.secrets.get(&reference.name).map(|f| f.as_ref().err()),
+                };
+                matches!(found, Some(Some(Missing::NotFound(_))))
+            });
+            let missing = missing.map(|reference| object(reference.kind, &reference.name, None));
+            Obstacle::Objects(missing.collect())
+        }
+        EnvError::ConfigMapKey { key, name, .. } => {
+            Obstacle::Objects(vec![object(ObjectKind::ConfigMap, name, Some(key))])
+        }
+        EnvError::SecretKey { key, name, .. } => {
+            Obstacle::Objects(vec![object(ObjectKind::Secret, name, Some(key))])
+        }
+        EnvError::Object(Missing::Unavailable(_)) | EnvError::ServicesNotRead => Obstacle::ApiServer,
+        EnvError::Object(Missing::NoClient)
+        | EnvError::NoServiceLinks
+        | EnvError::ConfigMapWithoutApi { .. }
+        | EnvError::SecretWithoutApi { .. }
+        | EnvError::Field(_)
+        | EnvError::Resource(_)
+        | EnvError::FileVolume(_)
+        | EnvError::File { .. }
+        | EnvError::FileKey { .. } => Obstacle::Spec,
+    }
+}
+
+/// As the API prints it.
+fn kind_name(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::ConfigMap => "configmap",
+        ObjectKind::Secret => "secret",
     }
 }
 

@@ -4,7 +4,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 use lifecycle::{
-    Done, Failure, FailureStep,
+    Done, Failure, FailureStep, Obstacle,
     spec::{
         hostname, hosts,
         mounts::{self, MountPropagation},
@@ -33,14 +33,15 @@ impl Executor {
                 let texts: Vec<String> = errors
                     .iter()
                     .map(|error| match error {
-                        seams::VolumeError::SetUp { volume, message } => {
+                        seams::VolumeError::SetUp { volume, message, .. } => {
                             format!("MountVolume.SetUp failed for volume \"{volume}\" : {message}")
                         }
                         other => other.to_string(),
                     })
                     .collect();
+                let obstacle = Obstacle::of_several(errors.iter().filter_map(seams::VolumeError::obstacle));
                 // One line an error: each becomes an event of its own.
-                Err(failed(FailureStep::Volumes, texts.join("\n")))
+                Err(failed(FailureStep::Volumes, texts.join("\n")).because_of(obstacle))
             }
         }
     }
@@ -58,7 +59,7 @@ impl Executor {
         let mounted = scene.session.mounted.lock().clone();
         let recursive = self.recursive_read_only(handler);
         let plans = mounts::plan(container, env, &|volume| mounted.contains_key(volume), recursive)
-            .map_err(|error| config(error.to_string()))?;
+            .map_err(|error| config(error.to_string()).because_of(Some(Obstacle::Spec)))?;
         let mut result = Vec::with_capacity(plans.len() + 2);
         for plan in plans {
             let Some(volume) = mounted.get(&plan.volume) else { continue };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodSpec;
 use lifecycle::{
-    Done, Failure, FailureStep, SandboxId,
+    Done, Failure, FailureStep, Obstacle, SandboxId,
+    action::MissingObject,
     reason::PodEvent,
     spec::{
         dns::{self, DnsConfig, DnsOutcome, ResolvConf},
@@ -12,9 +13,9 @@ use lifecycle::{
         quote::go_quote,
     },
 };
-use seams::{RuntimeError, runtime::SandboxRequest};
+use seams::{ApiError, RuntimeError, runtime::SandboxRequest};
 
-use super::{Executor, Scene, failed};
+use super::{Executor, Scene, failed, runtime_failed};
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
@@ -22,7 +23,7 @@ impl Executor {
         self.report_dns(scene, dns);
         match self.edges.runtime.run_sandbox(&request).await {
             Ok(id) => Ok(Done::Sandbox(id)),
-            Err(error) => Err(failed(FailureStep::Sandbox, error.rpc())),
+            Err(error) => Err(runtime_failed(FailureStep::Sandbox, &error, error.rpc())),
         }
     }
 
@@ -43,8 +44,9 @@ impl Executor {
     ) -> Result<(SandboxRequest, DnsOutcome), Failure> {
         let spec =
             scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
-        let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
-            .map_err(|error| failed(FailureStep::Sandbox, error.to_string()))?;
+        let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain).map_err(|error| {
+            failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Spec))
+        })?;
         let runtime_handler = self.runtime_handler(spec).await?;
         let dns = self.dns(scene)?;
         let request = SandboxRequest {
@@ -87,18 +89,27 @@ impl Executor {
             let text = format!(
                 "runtimeClassName \"{name}\" cannot be looked up without an API server\nhint: drop it, or give --kubeconfig"
             );
-            return Err(failed(FailureStep::Sandbox, text));
+            return Err(failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Spec)));
         };
         match cluster.runtime_class(name).await {
             Ok(class) => Ok(class.handler.clone()),
             Err(error) => {
-                Err(failed(FailureStep::Sandbox, format!("failed to get RuntimeClass {name}: {error}")))
+                let obstacle = match &error {
+                    ApiError::NotFound(_) => Obstacle::Objects(vec![MissingObject {
+                        kind: "runtimeclass",
+                        name: name.to_owned(),
+                        key: None,
+                    }]),
+                    _ => Obstacle::ApiServer,
+                };
+                let text = format!("failed to get RuntimeClass {name}: {error}");
+                Err(failed(FailureStep::Sandbox, text).because_of(Some(obstacle)))
             }
         }
     }
 
     fn dns(&self, scene: &Scene) -> Result<DnsOutcome, Failure> {
-        let sandbox = |text: String| failed(FailureStep::Sandbox, text);
+        let sandbox = |text: String| failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node));
         let node = match &self.config.resolv_conf {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
@@ -140,7 +151,7 @@ pub(super) fn plain(
         Ok(()) => Ok(Done::Plain),
         Err(error) => {
             let not_found = matches!(error, RuntimeError::NotFound { .. });
-            Err(Failure { step: FailureStep::Teardown, message: tell(&error), not_found })
+            Err(Failure { not_found, ..runtime_failed(FailureStep::Teardown, &error, tell(&error)) })
         }
     }
 }

@@ -42,6 +42,24 @@ impl Tally {
         self.result
     }
 
+    /// The newest answer, and how often it came in a row.
+    #[must_use]
+    pub fn row(&self) -> Option<(bool, u32)> {
+        self.last.map(|last| (last, self.row))
+    }
+
+    /// Successes in a row that count.
+    #[must_use]
+    pub fn success_threshold(&self) -> u32 {
+        self.success_threshold
+    }
+
+    /// Failures in a row that count.
+    #[must_use]
+    pub fn failure_threshold(&self) -> u32 {
+        self.failure_threshold
+    }
+
     /// A final answer of a startup probe, or a failed liveness probe: nothing more to find out about this container.
     #[must_use]
     pub fn on_hold(&self, kind: Kind) -> bool {

@@ -74,7 +74,7 @@ impl Running {
                 } else {
                     format!("internal error, please report it: {error}")
                 };
-                let failure = Failure { step: key.step(), message, not_found: false };
+                let failure = Failure::new(key.step(), message);
                 Some(Outcome { key, at: clock.now(), result: Err(failure) })
             }
         }

@@ -11,6 +11,8 @@ manifests. It keeps their containers running, reports on them and on the machine
 Usage:
   kubelet [flags]
   kubelet config [flags] [--output yaml|json]   print the effective configuration and where each value came from
+  kubelet explain [NAMESPACE/]POD               ask the running kubelet why a pod is where it is
+  kubelet timeline [NAMESPACE/]POD              ask it where the time of a pod's start went
 
 Flags:
 ";

@@ -78,10 +78,8 @@ fn succeeded(work: &mut Work<'_>, key: &ActionKey, done: &Done) {
                 view.sandboxes().iter().any(|sandbox| &sandbox.id == id && sandbox.ready)
             });
             if still_ready {
-                work.set_back(
-                    key.clone(),
-                    format!("sandbox {id} was stopped, yet the runtime calls it ready"),
-                );
+                let message = format!("sandbox {id} was stopped, yet the runtime calls it ready");
+                work.set_back(key.clone(), Failure::new(FailureStep::Teardown, message));
             } else {
                 work.state.stopped_sandboxes.insert(id.clone());
             }
@@ -119,7 +117,7 @@ fn stopped(work: &mut Work<'_>, id: &ContainerId, done: &Done) {
     if runs {
         let message = format!("container {id} was stopped, yet the runtime says that it runs");
         work.because(Reason::KillFailed { message: message.clone() });
-        work.set_back(ActionKey::StopContainer(id.clone()), message);
+        work.set_back(ActionKey::StopContainer(id.clone()), Failure::new(FailureStep::Teardown, message));
     } else {
         work.state.stopped.insert(id.clone());
     }
@@ -134,7 +132,7 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
     if let ActionKey::StopContainer(id) = key {
         work.state.stopping.remove(id);
     }
-    work.set_back(key.clone(), message.clone());
+    work.set_back(key.clone(), failure.clone());
     let syncing = matches!(work.state.stage, Stage::Syncing(_));
     match key {
         ActionKey::PrepareDirs if syncing => work.because(Reason::DirsFailed { message }),

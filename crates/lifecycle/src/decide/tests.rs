@@ -10,13 +10,14 @@ use k8s_openapi::{
 
 use super::*;
 use crate::{
-    Admission, Done, Failure, FailureStep, Intent, Outcome, PodSource, ProbeResults,
+    Admission, Done, Failure, FailureStep, Intent, Outcome, PodSource, ProbeResults, Record,
     observation::{
         ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
     },
     spec::hash::container_hash,
 };
 
+mod explained;
 mod properties;
 mod scenes;
 mod termination;
@@ -34,6 +35,7 @@ pub(super) struct Scene {
     pub(super) volumes_stale: bool,
     pub(super) mono: Duration,
     pub(super) wall: Timestamp,
+    pub(super) past: Record,
     outcomes: Vec<Outcome>,
     next: u32,
 }
@@ -81,6 +83,10 @@ impl Scene {
             volumes_stale: false,
             mono: Duration::from_secs(1),
             wall: Timestamp::from_second(1_800_000_000).unwrap(),
+            past: Record::new(Tick {
+                mono: Duration::from_secs(1),
+                wall: Timestamp::from_second(1_800_000_000).unwrap(),
+            }),
             outcomes: Vec::new(),
             next: 0,
         }
@@ -111,8 +117,14 @@ impl Scene {
             probes: self.probes.clone(),
         };
         let now = Tick { mono: self.mono, wall: self.wall };
+        let inspection = self.past.inspecting(now);
+        self.past.inspected(inspection, seen.runtime.as_ref().ok(), now);
         let decision = decide(&self.state, &seen, now);
         self.state = decision.next.clone();
+        self.past.decided(&seen, &mut decision.clone(), now);
+        for action in &decision.actions {
+            self.past.began(action, now);
+        }
         decision
     }
 
@@ -123,12 +135,14 @@ impl Scene {
     }
 
     pub(super) fn fail(&mut self, action: &Action, step: FailureStep, message: &str) {
-        self.answer(action, Err(Failure { step, message: message.to_owned(), not_found: false }));
+        self.answer(action, Err(Failure::new(step, message)));
     }
 
     pub(super) fn answer(&mut self, action: &Action, result: Result<Done, Failure>) {
         let at = Tick { mono: self.mono, wall: self.wall };
-        self.outcomes.push(Outcome { key: action.key(), at, result });
+        let outcome = Outcome { key: action.key(), at, result };
+        self.past.answered(&outcome);
+        self.outcomes.push(outcome);
     }
 
     fn effect(&mut self, action: &Action) -> Done {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 use crate::{
-    Action, Observation, PodState, Reason, Tick,
+    Action, Failure, Observation, PodState, Reason, Tick,
     action::ActionKey,
     decide::{backoff, view::View},
     ids::{ContainerId, ContainerName},
@@ -83,12 +83,13 @@ impl<'a> Work<'a> {
     }
 
     /// Notes a failed step; it is due again after the delay of its kind.
-    pub(super) fn set_back(&mut self, key: ActionKey, message: String) {
-        let tries = self.state.setbacks.get(&key).map_or(0, |s| s.tries).saturating_add(1);
+    pub(super) fn set_back(&mut self, key: ActionKey, failure: Failure) {
+        let known = self.state.setbacks.get(&key);
+        let tries = known.map_or(0, |s| s.tries).saturating_add(1);
+        let since = known.map_or(self.now, |s| s.since);
         let delay = backoff::retry_delay(&key, tries, self.pod.metadata.uid.as_deref().unwrap_or_default());
-        self.state
-            .setbacks
-            .insert(key, Setback { tries, retry_at: self.now.mono.saturating_add(delay), message });
+        let retry_at = self.now.mono.saturating_add(delay);
+        self.state.setbacks.insert(key, Setback { tries, since, retry_at, failure });
     }
 
     pub(super) fn because(&mut self, reason: Reason) {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use lifecycle::Obstacle;
+
 /// A failed call to the runtime. `call` is the CRI method; `message` is the runtime's own text.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RuntimeError {
@@ -79,6 +81,18 @@ impl RuntimeError {
             }
             Self::Deadline { .. } => "context deadline exceeded".to_owned(),
             Self::Unimplemented { .. } | Self::Unreachable { .. } => self.to_string(),
+        }
+    }
+
+    /// What stands in the way, where the error tells.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Deadline { .. } | Self::Unreachable { .. } => Some(Obstacle::Runtime),
+            Self::NotFound { .. }
+            | Self::Unimplemented { .. }
+            | Self::Failed { .. }
+            | Self::Invalid { .. } => None,
         }
     }
 

@@ -1,0 +1,90 @@
+//! A pod on its way out: what still runs, and what is still to be cleared away.
+
+use std::time::Duration;
+
+use super::{
+    Actor, Block, BlockedStep, Next, Scene, container,
+    failure::{self, About},
+    pod,
+};
+use crate::{action::ActionKey, ids::ContainerId, reason::ContainerRef, state::Terminated};
+
+/// After the end of the grace period the runtime kills. One that takes longer than this is at fault itself.
+const KILL_TAKES: Duration = Duration::from_secs(5);
+
+/// Containers that are being stopped, then the sandboxes.
+pub(super) fn stopping(scene: &Scene<'_>, deadline: Duration, blocks: &mut Vec<Block>) {
+    for key in pod::keys(scene) {
+        match key {
+            ActionKey::StopContainer(id) => blocks.extend(one_stop(scene, key, id, deadline)),
+            ActionKey::StopSandbox(_) => {
+                blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Sandbox)));
+            }
+            // A step of the life that is over: its answer is still waited for.
+            _ => {}
+        }
+    }
+}
+
+/// The stop of one container. While its grace lasts it is the container's turn, then the runtime's.
+pub(super) fn one_stop(
+    scene: &Scene<'_>,
+    key: &ActionKey,
+    id: &ContainerId,
+    deadline: Duration,
+) -> Option<Block> {
+    let container = container_of(scene, key, id);
+    let about = About { step: BlockedStep::Stop, container: container.clone(), image: "" };
+    let mut block = failure::of_action(scene, key, about)?;
+    if scene.facts.state.setbacks.contains_key(key) {
+        return Some(block);
+    }
+    let known = scene.facts.state.stopping.get(id).copied().unwrap_or(deadline);
+    let kill = scene.instant(known);
+    block.next = (Next::Kill, Some(kill));
+    if scene.now.since(kill) >= KILL_TAKES {
+        block.actor = Actor::Runtime;
+        block.next = (Next::Answer, None);
+    }
+    Some(block)
+}
+
+/// Which container an action about an instance is about.
+fn container_of(scene: &Scene<'_>, key: &ActionKey, id: &ContainerId) -> Option<ContainerRef> {
+    let by_step = scene.facts.record.step_of(key).and_then(|step| step.container.as_ref());
+    if let Some(name) = by_step {
+        return container::reference(scene, name.as_str());
+    }
+    let status = scene.status?;
+    let lists =
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
+    let mut all = lists.into_iter().flatten().flatten();
+    let found = all.find(|status| {
+        let known = status.container_id.as_deref();
+        known.and_then(|known| known.split_once("://")).is_some_and(|(_, known)| known == id.as_str())
+    })?;
+    container::reference(scene, &found.name)
+}
+
+/// What is left to be cleared away.
+pub(super) fn clearing(scene: &Scene<'_>, _: &Terminated, blocks: &mut Vec<Block>) {
+    for key in pod::keys(scene) {
+        match key {
+            ActionKey::StopContainer(id) => blocks.extend(one_stop(scene, key, id, Duration::ZERO)),
+            ActionKey::RemoveContainer(_) | ActionKey::StopSandbox(_) | ActionKey::RemoveSandbox(_) => {
+                blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Removal)));
+            }
+            ActionKey::UnmountVolumes => {
+                blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Volumes)));
+            }
+            ActionKey::RemoveCgroup => {
+                blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Cgroup)));
+            }
+            ActionKey::RemoveDirs => {
+                blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Directories)));
+            }
+            // Whatever may still bring something into being holds the clean-up up.
+            _ => blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::CleanUp))),
+        }
+    }
+}
