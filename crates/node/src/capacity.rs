@@ -171,7 +171,9 @@ fn capacity(facts: &NodeFacts) -> ResourceList {
     };
     list.insert("pods".to_owned(), Quantity::count(pods.into()));
     if let Some(bytes) = facts.ephemeral_storage_bytes {
-        list.insert("ephemeral-storage".to_owned(), Quantity::bytes(bytes));
+        // Spelt in decimal, unlike memory, since 1.37.
+        let storage = Quantity::bytes(bytes).with_format(Format::DecimalSi);
+        list.insert("ephemeral-storage".to_owned(), storage);
     }
     for (size, pages) in &facts.hugepages {
         list.insert(resources::huge_page_resource(*size), Quantity::bytes(size.saturating_mul(*pages)));

@@ -40,7 +40,7 @@ fn upstreams_sample_byte_by_byte() {
         shown(&resources.capacity),
         [
             "cpu=2",
-            "ephemeral-storage=264212084Ki",
+            "ephemeral-storage=270553174016",
             "hugepages-1Gi=0",
             "hugepages-2Mi=0",
             "memory=24684092Ki",

@@ -24,7 +24,7 @@ fn sample() -> Value {
             "memory": "24581692Ki", "pods": "110",
         },
         "capacity": {
-            "cpu": "2", "ephemeral-storage": "264212084Ki", "hugepages-1Gi": "0", "hugepages-2Mi": "0",
+            "cpu": "2", "ephemeral-storage": "270553174016", "hugepages-1Gi": "0", "hugepages-2Mi": "0",
             "memory": "24684092Ki", "pods": "110",
         },
         "conditions": [
