@@ -120,7 +120,7 @@ impl EventSink {
             resource_version: pod.metadata.resource_version.clone(),
             field_path,
         };
-        self.record(about, warning, reason, message);
+        self.record(about, warning, &reason, message);
     }
 
     /// Records an event about the node.
@@ -146,7 +146,7 @@ impl EventSink {
         self.inner.node.as_ref().and_then(|node| node.borrow().as_ref().and_then(|n| n.metadata.uid.clone()))
     }
 
-    fn record(&self, about: ObjectReference, warning: bool, reason: &'static str, message: String) {
+    fn record(&self, about: ObjectReference, warning: bool, reason: &str, message: String) {
         let namespace = about.namespace.clone().unwrap_or_default();
         let name = about.name.clone().unwrap_or_default();
         let kind = about.kind.clone().unwrap_or_default();

@@ -173,7 +173,7 @@ impl Images {
             "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
             missing.join(", ")
         );
-        let reason = "FailedToRetrieveImagePullSecret";
+        let reason = "FailedToRetrieveImagePullSecret".into();
         self.events.record_pod(wanted.pod, PodEvent { warning: true, reason, message, field_path: None });
     }
 
@@ -210,7 +210,8 @@ impl Images {
     }
 
     fn event(&self, wanted: &Wanted<'_>, warning: bool, reason: &'static str, message: String) {
-        let event = PodEvent { warning, reason, message, field_path: Some(wanted.field_path.clone()) };
+        let event =
+            PodEvent { warning, reason: reason.into(), message, field_path: Some(wanted.field_path.clone()) };
         self.events.record_pod(wanted.pod, event);
     }
 }

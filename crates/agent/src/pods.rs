@@ -164,8 +164,12 @@ impl Pods {
                 Change::Removed(uid) => self.removed(&uid),
                 Change::Refused(pod, message) => {
                     tracing::error!("{message}");
-                    let event =
-                        PodEvent { warning: true, reason: "FailedValidation", message, field_path: None };
+                    let event = PodEvent {
+                        warning: true,
+                        reason: "FailedValidation".into(),
+                        message,
+                        field_path: None,
+                    };
                     self.context.events.record_pod(&pod, event);
                 }
             }

@@ -309,8 +309,12 @@ impl Prober {
             Answer::Unknown(_) => Change::None,
         };
         if let Some((reason, message)) = event(key.kind, answer) {
-            let event =
-                PodEvent { warning: true, reason, message, field_path: Some(entry.field_path.clone()) };
+            let event = PodEvent {
+                warning: true,
+                reason: reason.into(),
+                message,
+                field_path: Some(entry.field_path.clone()),
+            };
             self.events.record_pod(&entry.pod, event);
         }
         let bell = (change == Change::Changed).then(|| Arc::clone(&entry.bell));

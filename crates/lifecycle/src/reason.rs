@@ -2,7 +2,7 @@
 //!
 //! Texts that upstream has are upstream's to the letter (contract §28): tools and people match on them.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::{
     action::Pulled,
@@ -10,11 +10,9 @@ use crate::{
 };
 
 pub mod go_duration;
-mod rejection;
 mod shorten;
 
 use go_duration::go_duration;
-use rejection::rejection;
 pub use shorten::cut;
 
 /// Which list of the pod spec a container is in.
@@ -288,7 +286,7 @@ pub struct PodEvent {
     /// True: `Warning`, false: `Normal`.
     pub warning: bool,
     /// `CamelCase` reason (contract §28).
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Message.
     pub message: String,
     /// `spec.containers{name}`, for events about one container.
@@ -316,8 +314,8 @@ impl Reason {
     }
 
     /// Severity (true: Warning) and reason of the event.
-    fn kind(&self) -> Option<(bool, &'static str)> {
-        Some(match self {
+    fn kind(&self) -> Option<(bool, Cow<'static, str>)> {
+        let (warning, reason) = match self {
             Self::ImagePulled { .. } | Self::ImagePresent { .. } => (false, "Pulled"),
             Self::ImagePullFailed { .. } | Self::ContainerFailed { .. } | Self::DirsFailed { .. } => {
                 (true, "Failed")
@@ -339,7 +337,10 @@ impl Reason {
             Self::KillFailed { .. } => (true, "FailedKillPod"),
             Self::StatusUnknown { .. } => (true, "FailedSync"),
             Self::Terminating { cause: Cause::DeadlineExceeded } => (false, "DeadlineExceeded"),
-            Self::Terminating { cause: Cause::Rejected { reason, .. } } => (true, rejection(reason)),
+            // Whatever admission says, names of extended resources included.
+            Self::Terminating { cause: Cause::Rejected { reason, .. } } => {
+                return Some((true, Cow::Owned(reason.clone())));
+            }
             Self::Terminating { cause: Cause::Killed { reason, .. } } => match reason.as_str() {
                 "Evicted" => (true, "Evicted"),
                 "Preempting" => (true, "Preempting"),
@@ -351,7 +352,8 @@ impl Reason {
             | Self::ContainerAdopted { .. }
             | Self::TeardownFailed { .. }
             | Self::SandboxChanged { old: None } => return None,
-        })
+        };
+        Some((warning, Cow::Borrowed(reason)))
     }
 
     /// The container that it is about, if it is about one.

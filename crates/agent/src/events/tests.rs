@@ -110,7 +110,7 @@ fn pod() -> Pod {
 fn pulled(message: &str) -> PodEvent {
     PodEvent {
         warning: false,
-        reason: "Pulled",
+        reason: "Pulled".into(),
         message: message.to_owned(),
         field_path: Some("spec.containers{c}".to_owned()),
     }

@@ -143,7 +143,8 @@ impl Executor {
             "request to HTTPS lifecycle hook {}:{port} got HTTP response, retry with HTTP succeeded",
             address::bracketed(host)
         );
-        let event = PodEvent { warning: true, reason: "LifecycleHTTPFallback", message, field_path: None };
+        let event =
+            PodEvent { warning: true, reason: "LifecycleHTTPFallback".into(), message, field_path: None };
         self.events.record_pod(&scene.pod, event);
         Ok(())
     }

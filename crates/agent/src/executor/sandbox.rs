@@ -124,7 +124,7 @@ impl Executor {
     /// Warnings about DNS settings belong to the making of a sandbox, not to every use of its configuration.
     fn report_dns(&self, scene: &Scene, outcome: DnsOutcome) {
         for (reason, message) in outcome.events {
-            let event = PodEvent { warning: true, reason, message, field_path: None };
+            let event = PodEvent { warning: true, reason: reason.into(), message, field_path: None };
             self.events.record_pod(&scene.pod, event);
         }
         for (reason, message) in outcome.node_events {

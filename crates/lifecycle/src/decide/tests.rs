@@ -1,6 +1,6 @@
 //! Scenes: a pod, a scripted world, what is decided.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -298,7 +298,13 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
 
 /// Events of a decision: reason and message.
 pub(super) fn events(decision: &Decision) -> Vec<(&'static str, String)> {
-    decision.why.iter().filter_map(Reason::event).map(|event| (event.reason, event.message)).collect()
+    let events = decision.why.iter().filter_map(Reason::event);
+    events
+        .map(|event| match event.reason {
+            Cow::Borrowed(reason) => (reason, event.message),
+            Cow::Owned(reason) => (&*reason.leak(), event.message),
+        })
+        .collect()
 }
 
 pub(super) fn phase(decision: &Decision) -> &str {
