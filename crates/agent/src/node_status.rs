@@ -244,6 +244,7 @@ impl Keeper {
 
     async fn try_register(&mut self, cluster: &dyn Cluster) -> Result<Node, ApiError> {
         let (fresh, _) = self.computed(&self.settings.registration.node()).await;
+        self.publish_facts(&fresh);
         match cluster.create_node(&fresh).await {
             Ok(node) => return Ok(node),
             Err(ApiError::Conflict { .. } | ApiError::Forbidden(_)) => {}
@@ -355,7 +356,8 @@ impl Keeper {
         status::next(base, &inputs, self.edges.clock.now().wall)
     }
 
-    fn publish(&self, node: &Node) {
+    /// What pods need to know of the node. It does not wait for the registration: static pods do not either.
+    fn publish_facts(&self, node: &Node) {
         let status = node.status.as_ref();
         let ips: Vec<String> = status
             .and_then(|status| status.addresses.as_ref())
@@ -373,8 +375,17 @@ impl Keeper {
             if let Some(name) = runtime {
                 facts.runtime_name = name;
             }
+            if let Some(status) = &self.channels.runtime.borrow().status {
+                let handlers = status.handlers.iter().filter(|handler| handler.recursive_read_only_mounts);
+                facts.recursive_read_only = handlers.map(|handler| handler.name.clone()).collect();
+            }
             *facts != before
         });
+    }
+
+    fn publish(&self, node: &Node) {
+        self.publish_facts(node);
+        let status = node.status.as_ref();
         let allocatable: BTreeMap<String, String> = status
             .and_then(|status| status.allocatable.as_ref())
             .into_iter()

@@ -1,6 +1,6 @@
 //! Makes the tasks and ties them together.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use lifecycle::{PodSource, observation::NodeFacts};
 use node::cgroup::CgroupValues;
@@ -113,6 +113,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         runtime_name: String::new(),
         max_restart_backoff: config.max_restart_backoff,
         has_api: edges.cluster.is_some(),
+        recursive_read_only: BTreeSet::new(),
     };
     let (facts, facts_seen) = watch::channel(facts);
     let resources = settings.resources(edges);

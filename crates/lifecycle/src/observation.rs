@@ -1,9 +1,13 @@
 //! Everything that `decide` may know about a pod at one instant.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceRequirements};
 
 use crate::{
     action::Outcome,
@@ -154,6 +158,16 @@ pub struct NodeFacts {
     pub max_restart_backoff: Duration,
     /// Whether statuses are reported to an API server (false in standalone mode).
     pub has_api: bool,
+    /// Runtime handlers that mount recursively read-only; the default handler has an empty name.
+    pub recursive_read_only: BTreeSet<String>,
+}
+
+impl NodeFacts {
+    /// Whether a pod's runtime handler mounts recursively read-only. The handler of a class usually bears its name.
+    #[must_use]
+    pub fn mounts_recursively(&self, spec: &PodSpec) -> bool {
+        self.recursive_read_only.contains(spec.runtime_class_name.as_deref().unwrap_or_default())
+    }
 }
 
 /// The runtime's account of one pod: every sandbox and container that carries its uid.

@@ -358,6 +358,7 @@ fn facts() -> NodeFacts {
         runtime_name: "sim".to_owned(),
         max_restart_backoff: Duration::from_secs(300),
         has_api: true,
+        ..NodeFacts::default()
     }
 }
 

@@ -112,6 +112,7 @@ impl Scene {
                 runtime_name: "containerd".to_owned(),
                 max_restart_backoff: Duration::from_secs(300),
                 has_api: true,
+                ..NodeFacts::default()
             },
             volumes_stale: std::mem::take(&mut self.volumes_stale),
             probes: self.probes.clone(),

@@ -137,7 +137,8 @@ fn propagation(mount: &VolumeMount) -> Result<MountPropagation, MountError> {
     }
 }
 
-fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Result<bool, MountError> {
+/// Whether a mount is to be recursively read-only on a handler that can, or cannot, do so.
+pub(crate) fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Result<bool, MountError> {
     let mode = match mount.recursive_read_only.as_deref() {
         None | Some("Disabled") => return Ok(false),
         Some(mode) => mode,

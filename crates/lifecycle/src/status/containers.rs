@@ -10,6 +10,7 @@ use crate::{
     decide::restart,
     ids::ContainerName,
     observation::{ContainerRecord, RuntimeState},
+    spec::mounts::recursive_read_only,
     state::Stage,
 };
 
@@ -151,7 +152,7 @@ fn without_record(
         state: Some(waiting(Some(initial), "")),
         last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
         restart_count: old.map_or(0, |old| old.restart_count),
-        volume_mounts: volume_mounts(container.volume_mounts.as_deref()),
+        volume_mounts: volume_mounts(input, container),
         ..ContainerStatus::default()
     };
     let Some(old) = old else { return status };
@@ -185,7 +186,7 @@ fn from_record(
         image_id: record.image_ref.clone(),
         restart_count: old.map_or(count, |old| old.restart_count.max(count)),
         last_state: Some(last.unwrap_or_default()),
-        volume_mounts: volume_mounts(container.volume_mounts.as_deref()),
+        volume_mounts: volume_mounts(input, container),
         resources: Some(resources::of_container(container, record, old.filter(|_| same))),
         allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
         user: record.user.as_ref().map(user),
@@ -237,15 +238,17 @@ fn user((uid, gid, groups): &(i64, i64, Vec<i64>)) -> ContainerUser {
     ContainerUser { linux: Some(LinuxContainerUser { uid: *uid, gid: *gid, supplemental_groups }) }
 }
 
-fn volume_mounts(mounts: Option<&[VolumeMount]>) -> Option<Vec<VolumeMountStatus>> {
-    let statuses: Vec<_> = mounts.unwrap_or_default().iter().map(volume_mount).collect();
-    super::some(statuses)
+fn volume_mounts(input: &Input<'_>, container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let recursive = input.seen.node.mounts_recursively(input.spec);
+    let mounts = container.volume_mounts.iter().flatten();
+    super::some(mounts.map(|mount| volume_mount(mount, recursive)).collect())
 }
 
-fn volume_mount(mount: &VolumeMount) -> VolumeMountStatus {
+/// `supported` tells whether the runtime handler can mount recursively read-only.
+fn volume_mount(mount: &VolumeMount, supported: bool) -> VolumeMountStatus {
     let read_only = mount.read_only.unwrap_or(false);
-    let recursive = match mount.recursive_read_only.as_deref() {
-        Some("Enabled") => "Enabled",
+    let recursive = match recursive_read_only(mount, supported) {
+        Ok(true) => "Enabled",
         _ => "Disabled",
     };
     VolumeMountStatus {

@@ -69,6 +69,7 @@ fn seen(pod: Pod, containers: Vec<ContainerRecord>) -> Observation {
             runtime_name: "containerd".to_owned(),
             max_restart_backoff: Duration::from_secs(300),
             has_api: true,
+            ..NodeFacts::default()
         },
         volumes_stale: false,
         probes: ProbeResults::default(),
@@ -330,12 +331,20 @@ fn mounts_say_whether_they_are_recursively_read_only() {
                 mount(None, None),
                 mount(Some(true), None),
                 mount(Some(true), Some("Enabled")),
+                mount(Some(true), Some("IfPossible")),
             ]),
             ..Container::default()
         }];
     }
-    let status = status(&seen(object, vec![]), 1);
-    let mounts = status.container_statuses.unwrap()[0].volume_mounts.clone().unwrap();
-    let shown: Vec<_> = mounts.iter().map(|m| (m.read_only, m.recursive_read_only.as_deref())).collect();
-    assert_eq!(shown, [(None, None), (Some(true), Some("Disabled")), (Some(true), Some("Enabled"))]);
+    let mut seen = seen(object, vec![]);
+    let shown = |seen: &Observation| -> Vec<(bool, String)> {
+        let mounts = status(seen, 1).container_statuses.unwrap()[0].volume_mounts.clone().unwrap();
+        let shown = mounts.into_iter().map(|m| (m.read_only == Some(true), m.recursive_read_only));
+        shown.map(|(read_only, mode)| (read_only, mode.unwrap_or_default())).collect()
+    };
+    let mode = |mode: &str| (true, mode.to_owned());
+    let writable = || (false, String::new());
+    assert_eq!(shown(&seen), [writable(), mode("Disabled"), mode("Disabled"), mode("Disabled")]);
+    seen.node.recursive_read_only.insert(String::new());
+    assert_eq!(shown(&seen), [writable(), mode("Disabled"), mode("Enabled"), mode("Enabled")]);
 }
