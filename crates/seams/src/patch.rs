@@ -114,7 +114,8 @@ fn to_map<T: Serialize>(status: &T) -> Map<String, Value> {
         Ok(_) | Err(_) => Map::new(),
     };
     strategic::prune(&mut map);
-    map.retain(|_, value| value.as_object().is_none_or(|m| !m.is_empty()));
+    // An empty map is absent; `resources` is none, but a structure, of which empty says something.
+    map.retain(|name, value| name == "resources" || value.as_object().is_none_or(|m| !m.is_empty()));
     map
 }
 

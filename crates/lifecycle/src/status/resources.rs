@@ -69,14 +69,14 @@ fn fill(shown: &mut Resources, real: Option<&Resources>, before: Option<&Resourc
     }
 }
 
-/// Pod level: the sum over containers as the scheduler counts it. Once the pod runs, a limit is shown only where the
-/// pod's cgroup has one, that is where every container does. Upstream reads the cgroup at that point; on cgroup v1 it
-/// then shows the kernel's number for "no memory limit" (docs/compat.md).
+/// Pod level: the sum over containers as the scheduler counts it, where a container without a value adds nothing.
+///
+/// Upstream shows the same until the pod runs. From its next look on it reads CPU and memory off the pod's cgroup, in the
+/// kernel's rounding, and drops other resources (docs/compat.md): those are values that nobody asked for, and they
+/// change without a cause, so the sums stay here.
 pub(super) fn fill_pod(input: &Input<'_>, status: &mut PodStatus) {
-    let requests = total(input.spec, Side::Requests, Missing::CountsAsNothing);
-    let running = input.pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"));
-    let missing = if running { Missing::Voids } else { Missing::CountsAsNothing };
-    let limits = total(input.spec, Side::Limits, missing);
+    let requests = total(input.spec, Side::Requests);
+    let limits = total(input.spec, Side::Limits);
     let some = |list: Resources| (!list.is_empty()).then_some(list);
     status.allocated_resources = some(requests.clone());
     status.resources = Some(ResourceRequirements {
@@ -90,13 +90,6 @@ pub(super) fn fill_pod(input: &Input<'_>, status: &mut PodStatus) {
 enum Side {
     Requests,
     Limits,
-}
-
-/// What a container without a value does to the sum.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    CountsAsNothing,
-    Voids,
 }
 
 /// A sum that remembers how its parts were written.
@@ -153,7 +146,7 @@ impl Sum {
 }
 
 /// Regular containers and sidecars run together; each init container runs beside the sidecars before it.
-fn total(spec: &PodSpec, side: Side, missing: Missing) -> Resources {
+fn total(spec: &PodSpec, side: Side) -> Resources {
     let mut names = BTreeMap::new();
     let inits = || spec.init_containers.iter().flatten();
     for container in spec.containers.iter().chain(inits()) {
@@ -170,9 +163,6 @@ fn total(spec: &PodSpec, side: Side, missing: Missing) -> Resources {
         let part =
             |container: &Container| list(container.resources.as_ref(), side)?.get(&name).and_then(Sum::of);
         let running = spec.containers.iter().chain(inits().filter(|c| restart::is_sidecar(c)));
-        if missing == Missing::Voids && running.clone().any(|c| part(c).is_none()) {
-            continue;
-        }
         let together = running.filter_map(part).fold(Sum::default(), Sum::plus);
         let (mut before, mut highest) = (Sum::default(), Sum::default());
         for container in inits() {

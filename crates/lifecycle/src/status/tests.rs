@@ -194,8 +194,7 @@ fn resources_in_force_and_allocated() {
     assert_eq!(status["allocatedResources"], json!({"cpu": "350m", "memory": "128Mi"}));
     assert_eq!(
         status["resources"],
-        json!({"requests": {"cpu": "350m", "memory": "128Mi"}}),
-        "no limit for the pod"
+        json!({"requests": {"cpu": "350m", "memory": "128Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}})
     );
     assert_eq!(status["qosClass"], "Burstable");
 }
