@@ -1,5 +1,12 @@
 //! Black-box tests of the real kubelet binary: a lab is brought up, used as a user would, and taken down.
 
+pub mod beside;
+pub mod difference;
+pub mod known;
+pub mod normal;
+pub mod play;
+pub mod recorder;
+
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};

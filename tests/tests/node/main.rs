@@ -5,3 +5,4 @@
 
 mod cluster;
 mod standalone;
+mod statuses;
