@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use inotify::{Inotify, WatchMask};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::PodSource;
@@ -37,11 +38,19 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                 retry = RETRY.0;
                 // A change between the read above and the start of the watch would be missed: look once more.
                 let mut again = true;
-                loop {
+                'watching: loop {
                     if !again {
                         tokio::select! {
                             event = events.next() => match event {
-                                Some(Ok(())) => tokio::time::sleep(SETTLE).await,
+                                Some(Ok(())) => {
+                                    tokio::time::sleep(SETTLE).await;
+                                    // Those that came meanwhile, also during the last look, want one look together.
+                                    while let Some(event) = events.next().now_or_never() {
+                                        if !matches!(event, Some(Ok(()))) {
+                                            break 'watching;
+                                        }
+                                    }
+                                }
                                 _ => break,
                             },
                             () = tokio::time::sleep(reader.source.frequency) => {}
@@ -107,8 +116,15 @@ struct Reader {
 
 /// What a file said when it was last read.
 struct Known {
-    text: Vec<u8>,
+    /// Tells its content, or the reason why it could not be read, from another. The text itself may be large.
+    digest: u64,
     pods: Vec<Arc<Pod>>,
+}
+
+fn digest(content: &Result<Vec<u8>, String>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Reader {
@@ -136,29 +152,27 @@ impl Reader {
 
     fn take(&mut self, path: PathBuf, content: std::io::Result<Vec<u8>>) {
         let origin = path.display().to_string();
-        let text = match content {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::error!(file = origin, %error, "Cannot read a static pod manifest; skipping it");
-                return;
-            }
-        };
-        if self.files.get(&path).is_some_and(|known| known.text == text) {
+        let content = content.map_err(|error| error.to_string());
+        let digest = digest(&content);
+        if self.files.get(&path).is_some_and(|known| known.digest == digest) {
             return;
         }
         let now = self.clock.now().wall;
-        match manifest::parse(&text, &origin, PodSource::File, &self.source.node_name, now) {
-            Ok(pods) => {
-                self.files.insert(path, Known { text, pods });
+        let parsed =
+            content.map(|text| manifest::parse(&text, &origin, PodSource::File, &self.source.node_name, now));
+        match parsed {
+            Ok(Ok(pods)) => {
+                self.files.insert(path, Known { digest, pods });
+                return;
             }
+            Ok(Err(error)) => tracing::error!(file = origin, %error, "Skipping a static pod manifest"),
             Err(error) => {
-                // The text is remembered with the pods that were understood last, so that a broken file is
-                // reported once per content, and what it described before keeps running.
-                tracing::error!(file = origin, %error, "Skipping a static pod manifest");
-                self.files.entry(path).or_insert_with(|| Known { text: Vec::new(), pods: Vec::new() }).text =
-                    text;
+                tracing::error!(file = origin, error, "Cannot read a static pod manifest; skipping it")
             }
         }
+        // The content is remembered with the pods that were understood last, so that a broken file is reported once,
+        // and what it described before keeps running.
+        self.files.entry(path).or_insert_with(|| Known { digest, pods: Vec::new() }).digest = digest;
     }
 
     fn pods(&self) -> Vec<Arc<Pod>> {

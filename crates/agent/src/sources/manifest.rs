@@ -23,7 +23,9 @@ pub enum ManifestError {
         origin: String,
     },
     /// Neither YAML nor JSON.
-    #[error("{origin} is neither YAML nor JSON: {message}")]
+    #[error(
+        "{origin} is neither YAML nor JSON: {message}\nhint: `kubectl create --dry-run=client -f FILE` reads it as we do"
+    )]
     Syntax {
         /// File or URL.
         origin: String,
@@ -37,6 +39,14 @@ pub enum ManifestError {
         origin: String,
         /// What is wrong.
         source: static_pod::ManifestError,
+    },
+    /// Nothing in it, or nothing that says what it is.
+    #[error("{origin} {what}\nhint: a static pod manifest begins with \"apiVersion: v1\" and \"kind: Pod\"")]
+    NoKind {
+        /// File or URL.
+        origin: String,
+        /// What it is instead.
+        what: &'static str,
     },
     /// A `kind` that this source does not take.
     #[error(
@@ -79,6 +89,10 @@ pub fn parse(
             Some(Value::Array(items)) => items.clone(),
             _ => Vec::new(),
         },
+        ("", _) => {
+            let what = if text.trim().is_empty() { "is empty" } else { "has no kind" };
+            return Err(ManifestError::NoKind { origin: origin.to_owned(), what });
+        }
         _ => return Err(ManifestError::Kind { origin: origin.to_owned(), kind }),
     };
     items

@@ -3,7 +3,10 @@
 //! Invariant: at most one pod per (source, namespace, name); the first one seen keeps its place and a namesake is
 //! refused with an event until it is gone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{PodKey, PodSource, PodUid};
@@ -26,6 +29,8 @@ pub enum Change {
 pub struct Merger {
     pods: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
     delivered: Vec<PodSource>,
+    /// What was refused in each source's last delivery: told once, not at each.
+    refused: Vec<(PodSource, BTreeSet<String>)>,
 }
 
 impl Merger {
@@ -52,11 +57,29 @@ impl Merger {
                     .collect();
                 let mut changes: Vec<_> = gone.into_iter().filter_map(|uid| self.remove(&uid)).collect();
                 changes.extend(pods.into_iter().filter_map(|pod| self.apply(source, pod)));
-                changes
+                self.only_new_refusals(source, changes)
             }
             SourceUpdate::Applied(source, pod) => self.apply(source, pod).into_iter().collect(),
             SourceUpdate::Deleted(_, pod) => self.remove(&PodKey::of(&pod).uid).into_iter().collect(),
         }
+    }
+
+    fn only_new_refusals(&mut self, source: PodSource, mut changes: Vec<Change>) -> Vec<Change> {
+        let told = self.refused.iter().position(|(from, _)| *from == source);
+        let before = told.map(|at| self.refused.swap_remove(at).1).unwrap_or_default();
+        let mut now = BTreeSet::new();
+        changes.retain(|change| match change {
+            Change::Refused(_, message) => {
+                let new = !before.contains(message);
+                now.insert(message.clone());
+                new
+            }
+            _ => true,
+        });
+        if !now.is_empty() {
+            self.refused.push((source, now));
+        }
+        changes
     }
 
     fn remove(&mut self, uid: &PodUid) -> Option<Change> {
@@ -150,6 +173,16 @@ mod tests {
         let mut merger = Merger::default();
         let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]));
         assert!(matches!(&changes[..], [Change::Applied(..), Change::Refused(..)]), "{changes:?}");
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_until_it_ends() {
+        let mut merger = Merger::default();
+        let both = || SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]);
+        assert_eq!(merger.take(both()).len(), 2);
+        assert_eq!(merger.take(both()).len(), 0);
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
+        assert!(matches!(&merger.take(both())[..], [Change::Refused(..)]));
     }
 
     #[test]
