@@ -24,6 +24,10 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{edges::Edges, events::EventSink, health::Health, observer::RuntimeHealth, resource_version};
 
+mod known;
+
+use known::Known;
+
 /// First and longest delay between tries to register.
 const REGISTER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(7));
 /// How long the runtime's version and the list of images are good for.
@@ -168,8 +172,9 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         channels,
         identity,
         clock: ReportClock::default(),
-        version: None,
-        images: None,
+        version: Known::default(),
+        told: None,
+        images: Known::default(),
         node: None,
     };
     keeper.publish_runtime().await;
@@ -186,8 +191,10 @@ struct Keeper {
     channels: Channels,
     identity: MachineIdentity,
     clock: ReportClock,
-    version: Option<(Instant, RuntimeVersion)>,
-    images: Option<(Instant, Vec<Image>)>,
+    version: Known<RuntimeVersion>,
+    images: Known<Vec<Image>>,
+    /// Status and message of the Ready condition that the log has.
+    told: Option<(String, String)>,
     /// As the API server last returned it; in standalone mode as last computed.
     node: Option<Node>,
 }
@@ -273,6 +280,7 @@ impl Keeper {
         for attempt in 0..TRIES {
             let (next, events) = self.computed(&base).await;
             self.publish(&next);
+            self.tell_readiness(&next);
             let Some(cluster) = self.edges.cluster.clone() else {
                 self.record(events);
                 self.node = Some(next);
@@ -366,7 +374,7 @@ impl Keeper {
             .filter(|address| address.type_ == "InternalIP")
             .map(|address| address.address.clone())
             .collect();
-        let runtime = self.version.as_ref().map(|(_, version)| version.name.clone());
+        let runtime = self.version.newest().map(|version| version.name.clone());
         self.channels.facts.send_if_modified(|facts| {
             let before = facts.clone();
             if !ips.is_empty() {
@@ -400,6 +408,23 @@ impl Keeper {
         self.channels.object.send_replace(Some(Arc::new(node.clone())));
     }
 
+    /// The event of a change does not say why; the log does.
+    fn tell_readiness(&mut self, node: &Node) {
+        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let Some(ready) = conditions.into_iter().find(|condition| condition.type_ == "Ready") else { return };
+        let told = (ready.status.clone(), ready.message.clone().unwrap_or_default());
+        if self.told.as_ref().is_some_and(|before| before.0 == told.0) && told.0 == "True" {
+            return;
+        }
+        if self.told.as_ref() != Some(&told) {
+            match told.0.as_str() {
+                "True" => tracing::info!("The node is ready"),
+                _ => tracing::error!(why = told.1, "The node is not ready"),
+            }
+            self.told = Some(told);
+        }
+    }
+
     fn record(&self, events: Vec<NodeEvent>) {
         for NodeEvent { kind, reason, message } in events {
             self.events.record_node(kind == EventKind::Warning, reason, message);
@@ -414,10 +439,9 @@ impl Keeper {
     }
 
     async fn runtime_report(&mut self) -> RuntimeReport {
-        let old = self.version.as_ref().is_none_or(|(at, _)| at.elapsed() > VERSION_AGE);
-        if old && let Ok(version) = self.edges.runtime.version().await {
-            self.version = Some((Instant::now(), version));
-        }
+        let runtime = Arc::clone(&self.edges.runtime);
+        self.version.refresh(VERSION_AGE, async move { runtime.version().await.ok() }).await;
+        let version = self.version.newest();
         let status = self.channels.runtime.borrow().status.clone();
         let handlers = status.iter().flat_map(|status| &status.handlers).map(|handler| RuntimeHandler {
             name: handler.name.clone(),
@@ -425,25 +449,26 @@ impl Keeper {
             user_namespaces: handler.user_namespaces,
         });
         RuntimeReport {
-            name: self.version.as_ref().map(|(_, version)| version.name.clone()).unwrap_or_default(),
-            version: self.version.as_ref().map(|(_, version)| version.version.clone()),
+            name: version.map(|version| version.name.clone()).unwrap_or_default(),
+            version: version.map(|version| version.version.clone()),
             handlers: handlers.collect(),
             supplemental_groups_policy: status.as_ref().map(|status| status.supplemental_groups_policy),
         }
     }
 
     async fn images(&mut self) -> Option<Vec<Image>> {
-        let old = self.images.as_ref().is_none_or(|(at, _)| at.elapsed() > IMAGES_AGE);
-        if old && let Ok(images) = self.edges.runtime.list_images().await {
-            let images = images.into_iter().map(|image| Image {
+        let runtime = Arc::clone(&self.edges.runtime);
+        let ask = async move {
+            let images = runtime.list_images().await.ok()?.into_iter().map(|image| Image {
                 id: image.id,
                 repo_digests: image.repo_digests,
                 repo_tags: image.repo_tags,
                 size_bytes: image.size,
             });
-            self.images = Some((Instant::now(), images.collect()));
-        }
-        self.images.as_ref().map(|(_, images)| images.clone())
+            Some(images.collect())
+        };
+        self.images.refresh(IMAGES_AGE, ask).await;
+        self.images.newest().cloned()
     }
 }
 

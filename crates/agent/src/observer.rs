@@ -18,6 +18,8 @@ use crate::{health::Health, worker::bell::Bell};
 
 /// `updateRuntimeUp` period (contract §2.3).
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
+/// Silence of the runtime that is told while its answer is still waited for.
+const SILENCE: Duration = Duration::from_secs(10);
 /// The safety net. Upstream lists every second because its list is the truth; here it only catches lost events.
 const RELIST_PERIOD: Duration = Duration::from_secs(60);
 
@@ -62,7 +64,7 @@ pub struct RuntimeHealth {
 
 impl RuntimeHealth {
     /// Takes an answer, or the lack of one. True when more than the time is new.
-    fn take(&mut self, answer: Result<RuntimeStatus, RuntimeError>, now: Duration) -> bool {
+    fn take(&mut self, answer: Result<RuntimeStatus, String>, now: Duration) -> bool {
         let before = (self.status.clone(), self.error.clone());
         match answer {
             Ok(status) => {
@@ -71,7 +73,7 @@ impl RuntimeHealth {
                 }
                 (self.status, self.error) = (Some(status), None);
             }
-            Err(error) => self.error = Some(error.to_string()),
+            Err(error) => self.error = Some(error),
         }
         before != (self.status.clone(), self.error.clone())
     }
@@ -176,7 +178,17 @@ pub async fn watch_status(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, repo
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
-        let answer = runtime.status().await;
+        let answer = {
+            let mut asked = runtime.status();
+            match tokio::time::timeout(SILENCE, asked.as_mut()).await {
+                Ok(answer) => answer,
+                // The deadline of the call is minutes away, and operators should not have to wait for it.
+                Err(_) => {
+                    publish(&reports, Err(format!("Status has had no answer for {SILENCE:?}")), &*clock);
+                    asked.await
+                }
+            }
+        };
         let network = match answer.as_ref().map(|status| &status.network_ready) {
             Ok(Some(condition)) if condition.ready => Ok(()),
             Ok(Some(condition)) => Err(NotReady::NetworkNotReady(condition.clone()).to_string()),
@@ -189,20 +201,26 @@ pub async fn watch_status(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, repo
             *known = network;
             changed
         });
-        reports.runtime.send_if_modified(|known| {
-            let was_down = known.error.is_some();
-            let changed = known.take(answer, clock.now().mono);
-            match &known.error {
-                Some(error) if changed => tracing::error!(
-                    error,
-                    "The container runtime does not answer\nhint: containers go on running; look at the runtime's own log"
-                ),
-                None if was_down => tracing::info!("The container runtime answers again"),
-                _ => {}
-            }
-            changed
-        });
+        publish(&reports, answer.map_err(|error| error.to_string()), &*clock);
     }
+}
+
+/// Publishes an answer, or why there is none, and tells the log when the one takes the place of the other.
+fn publish(reports: &Reports, answer: Result<RuntimeStatus, String>, clock: &dyn Clock) {
+    reports.runtime.send_if_modified(|known| {
+        let was_down = known.error.is_some();
+        let changed = known.take(answer, clock.now().mono);
+        match &known.error {
+            Some(error) if changed => tracing::error!(
+                error,
+                hint = "containers go on running; look at the runtime's own log, or restart it",
+                "The container runtime does not answer"
+            ),
+            None if was_down => tracing::info!("The container runtime answers again"),
+            _ => {}
+        }
+        changed
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A container's environment: what has to be fetched is fetched, then one pure function builds it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, FileKeySelector};
 use lifecycle::{
@@ -14,6 +14,9 @@ use lifecycle::{
 use seams::ObjectError;
 
 use super::{Executor, Scene, failed};
+
+/// How long a container waits for the first list of services before it says so.
+const SERVICES_WAIT: Duration = Duration::from_secs(5);
 
 impl Executor {
     pub(super) async fn environment(
@@ -45,7 +48,19 @@ impl Executor {
                 }
             }
         }
-        let services = self.edges.objects.as_ref().map(|objects| objects.services().borrow().clone());
+        let services = match &self.edges.objects {
+            None => None,
+            Some(objects) => {
+                let mut services = objects.services();
+                if scene.source == PodSource::Api {
+                    // Right after the start they are on their way; a failure would cost the pod ten seconds.
+                    let listed = services.wait_for(Option::is_some);
+                    drop(tokio::time::timeout(SERVICES_WAIT, listed).await);
+                }
+                let known = services.borrow().clone();
+                Some(known)
+            }
+        };
         let services = match &services {
             None => Services::NoApi,
             // Static pods do not wait for services: the API server itself may be one (contract §13).
