@@ -66,7 +66,8 @@ impl Keeper {
                 Err(error) => failure = Some(error),
             }
         }
-        if let Some(error) = failure {
+        // An outage is told by the edge, once for all.
+        if let Some(error) = failure.filter(|error| !matches!(error, ApiError::Unreachable { .. })) {
             tracing::warn!(%error, tries = TRIES, "Could not renew the node's lease; will try again");
         }
         false

@@ -244,6 +244,8 @@ impl Mirrors {
                 Err(error @ (ApiError::Forbidden(_) | ApiError::Status { code: 400..=499, .. })) => {
                     tracing::error!(?step, %error, "The API server refuses the mirror of a static pod");
                 }
+                // Told by the edge, once for all.
+                Err(ApiError::Unreachable { .. }) => done = false,
                 Err(error) => {
                     tracing::warn!(?step, %error, "Could not bring a mirror pod up to date; will try again");
                     done = false;

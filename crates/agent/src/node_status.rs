@@ -239,6 +239,8 @@ impl Keeper {
                     self.node = Some(node);
                     return;
                 }
+                // Told by the edge, once for all.
+                Err(ApiError::Unreachable { .. }) => {}
                 Err(error) => {
                     let node = &self.settings.registration.node_name;
                     tracing::error!(node, %error, "Unable to register the node with the API server; will try again");
@@ -297,7 +299,9 @@ impl Keeper {
                     return self.register().await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "Could not report the node's status; will try again");
+                    if !matches!(error, ApiError::Unreachable { .. }) {
+                        tracing::error!(%error, "Could not report the node's status; will try again");
+                    }
                     if attempt > 0 {
                         cluster.reset_connections();
                     }

@@ -43,8 +43,6 @@ pub struct StatusQueue {
 struct Slots {
     by_uid: BTreeMap<PodUid, Slot>,
     dirty: BTreeSet<PodUid>,
-    /// The server was out of reach at the last try.
-    outage: bool,
     /// Mirror pods by namespace and name: where the status of a static pod goes.
     mirrors: BTreeMap<(String, String), Arc<Pod>>,
 }
@@ -256,33 +254,21 @@ impl StatusQueue {
 }
 
 impl Slots {
-    /// Tells the log what an operator has to know: an outage once, not once a pod, and a refusal only when it was no
-    /// race with the pod's deletion.
-    fn tell(&mut self, letter: &Letter, answer: &Answer) {
+    /// Tells the log what an operator has to know: an outage is told by the edge, once for all pods, and a refusal
+    /// only when it was no race with the pod's deletion.
+    fn tell(&self, letter: &Letter, answer: &Answer) {
+        let Answer::Failed(what, error) = answer else { return };
         let pod = format!("{}/{}", letter.namespace, letter.name);
         let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
-        match answer {
-            Answer::Kept(_) | Answer::Gone if self.outage => {
-                self.outage = false;
-                tracing::info!(
-                    waiting = self.dirty.len(),
-                    "The API server answers again; reporting statuses"
-                );
+        let again = known.is_some_and(|slot| slot.failures > 0);
+        match error {
+            ApiError::Unreachable { .. } => {
+                tracing::debug!(pod, %error, "Could not {what}; will try again");
             }
-            Answer::Kept(_) | Answer::Gone => {}
-            Answer::Failed(what, error @ ApiError::Unreachable { .. }) if !self.outage => {
-                self.outage = true;
-                tracing::warn!(pod, %error, "Could not {what}\nhint: pods go on; statuses wait until the server is back");
+            ApiError::Forbidden(_) if !again => {
+                tracing::debug!(pod, %error, "Could not {what}; will try again if the pod is still there");
             }
-            Answer::Failed(_, ApiError::Unreachable { .. }) => {}
-            Answer::Failed(what, error) => match known {
-                Some(slot) if slot.failures > 0 || !matches!(error, ApiError::Forbidden(_)) => {
-                    tracing::warn!(pod, %error, "Could not {what}; will try again");
-                }
-                _ => {
-                    tracing::debug!(pod, %error, "Could not {what}; will try again if the pod is still there")
-                }
-            },
+            _ => tracing::warn!(pod, %error, "Could not {what}; will try again"),
         }
     }
 }

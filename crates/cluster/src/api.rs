@@ -157,6 +157,7 @@ impl Api {
     }
 
     fn unreachable(&self, message: &str) -> ApiError {
+        self.transport.reach().failed(self.transport.server_url(), message);
         ApiError::Unreachable { server: self.transport.server_url().to_owned(), message: message.to_owned() }
     }
 

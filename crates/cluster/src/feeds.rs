@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use lifecycle::spec::service_env::ServiceMap;
-use seams::cluster::PodEvent;
+use seams::{ApiError, cluster::PodEvent};
 use tokio::sync::{mpsc, watch as channel};
 
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) async fn pods(mut watcher: Watcher<Pod>, events: mpsc::Sender<PodEven
             Change::Applied(pod) => PodEvent::Applied(slim(pod)),
             Change::Deleted(pod) => PodEvent::Deleted(slim(pod)),
             Change::Failed(error) => {
-                tracing::warn!(%error, "cannot follow this node's pods; trying again");
+                failed("this node's pods", &error);
                 continue;
             }
         };
@@ -55,7 +55,7 @@ pub(crate) async fn node(mut watcher: Watcher<Node>, newest: channel::Sender<Opt
             Change::Deleted(_) => {
                 newest.send_replace(None);
             }
-            Change::Failed(error) => tracing::warn!(%error, "cannot follow this node's object; trying again"),
+            Change::Failed(error) => failed("this node's object", &error),
         }
     }
 }
@@ -91,8 +91,16 @@ pub(crate) async fn services(mut watcher: Watcher<Service>, all: channel::Sender
                     kept.as_mut().is_some_and(|map| Arc::make_mut(map).remove(&name).is_some())
                 });
             }
-            Change::Failed(error) => tracing::warn!(%error, "cannot follow services; trying again"),
+            Change::Failed(error) => failed("services", &error),
         }
+    }
+}
+
+/// An outage is told by the transport, once for all.
+fn failed(what: &str, error: &ApiError) {
+    match error {
+        ApiError::Unreachable { .. } => tracing::debug!(%error, "cannot follow {what}; trying again"),
+        _ => tracing::warn!(%error, "cannot follow {what}; trying again"),
     }
 }
 

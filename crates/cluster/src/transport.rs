@@ -20,6 +20,7 @@
 mod body;
 mod dial;
 mod login;
+mod reach;
 mod tls;
 
 use std::{
@@ -44,6 +45,7 @@ pub(crate) use dial::TransportError;
 use crate::kubeconfig::Access;
 use dial::Dialled;
 use login::Authorization;
+use reach::Reach;
 use tls::TlsFiles;
 
 /// What a request is for, which decides how much of a connection it may fill.
@@ -63,6 +65,7 @@ pub(crate) struct Transport {
     user_agent: HeaderValue,
     pool: Mutex<Pool>,
     dialling: tokio::sync::Mutex<()>,
+    reach: Reach,
 }
 
 #[derive(Default)]
@@ -107,6 +110,7 @@ impl Transport {
             user_agent,
             pool: Mutex::default(),
             dialling: tokio::sync::Mutex::default(),
+            reach: Reach::default(),
         }
     }
 
@@ -131,8 +135,25 @@ impl Transport {
         rotated
     }
 
+    /// Whether the server answers.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     /// Sends a request for `path` (with its query, beginning with a slash) and returns the head of the answer.
     pub(crate) async fn send(
+        &self,
+        purpose: Purpose,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Body>, TransportError> {
+        let answer = self.send_quietly(purpose, request).await;
+        if let Ok(response) = &answer {
+            self.reach.answered(self.server_url(), response.status());
+        }
+        answer
+    }
+
+    async fn send_quietly(
         &self,
         purpose: Purpose,
         request: &Request<Bytes>,

@@ -26,7 +26,10 @@ use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use seams::ApiError;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
 
 pub(crate) use backoff::{Backoff, jitter};
 
@@ -42,6 +45,8 @@ const PAGE: u32 = 500;
 const FIRST_BOOKMARK: Duration = Duration::from_secs(60);
 /// A server ends a watch after the asked time; a watch that outlives it by so much is dead.
 const OVERTIME: Duration = Duration::from_secs(30);
+/// Spread of the attempts of all watches when the server is back.
+const AFTER_RETURN: Duration = Duration::from_secs(1);
 /// A watch that ends earlier than this counts as a failed attempt.
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -91,6 +96,8 @@ pub(crate) struct Watcher<K> {
     state: State<K>,
     backoff: Backoff,
     not_before: Option<Instant>,
+    /// Changes when the server is back after an outage.
+    back: watch::Receiver<u64>,
     _kind: PhantomData<fn() -> K>,
 }
 
@@ -165,7 +172,28 @@ where
     K: DeserializeOwned + Metadata<Ty = ObjectMeta>,
 {
     pub(crate) fn new(api: Arc<Api>, streaming: Arc<Streaming>, feed: Feed, backoff: Backoff) -> Self {
-        Self { api, streaming, feed, state: State::Unknown, backoff, not_before: None, _kind: PhantomData }
+        let back = api.transport().reach().back();
+        Self {
+            api,
+            streaming,
+            feed,
+            state: State::Unknown,
+            backoff,
+            not_before: None,
+            back,
+            _kind: PhantomData,
+        }
+    }
+
+    /// Sits out a pause, or what is left of it when the server comes back meanwhile: a little, so that the watches of
+    /// all nodes do not come at once. Both arms are cancel-safe.
+    async fn rest(&mut self, until: Instant) {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            Ok(()) = self.back.changed() => {
+                sleep_until(until.min(Instant::now() + jitter(AFTER_RETURN))).await;
+            }
+        }
     }
 
     /// The next change. Steps that are over soon are boxed: a node waits in hundreds of these, and what a future may
@@ -173,7 +201,7 @@ where
     pub(crate) async fn next(&mut self) -> Change<K> {
         loop {
             if let Some(time) = self.not_before {
-                sleep_until(time).await;
+                Box::pin(self.rest(time)).await;
                 self.not_before = None;
             }
             match std::mem::replace(&mut self.state, State::Unknown) {
@@ -246,6 +274,7 @@ where
     }
 
     fn pause(&mut self, error: ApiError) -> Change<K> {
+        self.back.mark_unchanged();
         self.not_before = Some(Instant::now() + self.backoff.next());
         Change::Failed(error)
     }

@@ -1,0 +1,118 @@
+//! Whether the API server answers: told once for all who ask it, and announced when it does again.
+//!
+//! ```text
+//!   answers ──no answer, or 401──► away: told now, then every ten minutes ──any other answer──► answers: told, announced
+//! ```
+//!
+//! A node has hundreds of watches and calls; each on its own would fill the log with one and the same outage, and sit
+//! out its pause when the server is long back.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+/// How often an outage is told again.
+const REMIND: Duration = Duration::from_secs(600);
+
+/// What is known.
+pub(crate) struct Reach {
+    away: Mutex<Option<Away>>,
+    /// Counts the returns.
+    back: watch::Sender<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Away {
+    since: Instant,
+    told: Instant,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { away: Mutex::new(None), back: watch::channel(0).0 }
+    }
+}
+
+impl Reach {
+    /// There was no answer.
+    pub(crate) fn failed(&self, server: &str, error: &str) {
+        if let Some(minutes) = self.news() {
+            let hint = "pods go on as they are, and statuses wait; is the server up, is the URL of the kubeconfig right, does the network lead there?";
+            tracing::error!(server, error, minutes, hint, "Cannot reach the API server");
+        }
+    }
+
+    /// There was an answer.
+    pub(crate) fn answered(&self, server: &str, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED {
+            if let Some(minutes) = self.news() {
+                let hint = "pods go on as they are, and statuses wait; has the client certificate or token of the kubeconfig expired, or is it of another cluster?";
+                tracing::error!(
+                    server,
+                    minutes,
+                    hint,
+                    "The API server does not accept the kubelet's credentials"
+                );
+            }
+            return;
+        }
+        let Some(away) = self.away.lock().take() else { return };
+        let after = away.since.elapsed();
+        tracing::info!(server, ?after, "The API server answers again");
+        self.back.send_modify(|returns| *returns += 1);
+    }
+
+    /// Changes when the server is back.
+    pub(crate) fn back(&self) -> watch::Receiver<u64> {
+        self.back.subscribe()
+    }
+
+    /// Minutes since the server last answered, when it is time to tell.
+    fn news(&self) -> Option<u64> {
+        let now = Instant::now();
+        let mut away = self.away.lock();
+        match &mut *away {
+            None => {
+                *away = Some(Away { since: now, told: now });
+                Some(0)
+            }
+            Some(known) if now.duration_since(known.told) >= REMIND => {
+                known.told = now;
+                Some(now.duration_since(known.since).as_secs() / 60)
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_at_once_and_then_seldom() {
+        let reach = Reach::default();
+        assert_eq!(reach.news(), Some(0));
+        tokio::time::advance(REMIND - Duration::from_secs(1)).await;
+        assert_eq!(reach.news(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(reach.news(), Some(10));
+        assert_eq!(reach.news(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_return_is_announced_once_and_a_refused_login_is_none() {
+        let reach = Reach::default();
+        let back = reach.back();
+        reach.answered("s", StatusCode::OK);
+        assert!(!back.has_changed().unwrap(), "it was never away");
+        reach.failed("s", "refused");
+        reach.answered("s", StatusCode::UNAUTHORIZED);
+        assert!(!back.has_changed().unwrap());
+        reach.answered("s", StatusCode::FORBIDDEN);
+        assert!(back.has_changed().unwrap());
+        assert!(reach.away.lock().is_none());
+    }
+}
