@@ -40,5 +40,6 @@ mod up;
 pub mod wait;
 
 pub use plan::{Paths, Plan, Service};
+pub use rustix::process::Signal;
 pub use spec::{Credentials, KubeletBinary, Mode, Runtime, Spec};
 pub use up::Lab;
