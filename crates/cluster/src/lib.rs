@@ -42,7 +42,7 @@ pub use objects::ChangeDetection;
 use api::Api;
 use limit::Limiter;
 use objects::Store;
-use transport::Transport;
+use transport::{Reach, Transport};
 use watch::Streaming;
 
 /// Deadline of ordinary calls. Upstream has none; a call that takes longer than this is better made again.
@@ -92,7 +92,9 @@ impl ApiCluster {
     pub fn start(options: ApiOptions) -> Self {
         let access = Arc::new(options.access);
         let agent = user_agent(&options.kubelet_version);
-        let transport = |agent: HeaderValue| Arc::new(Transport::new(Arc::clone(&access), agent));
+        let reach = Arc::new(Reach::default());
+        let transport =
+            |agent: HeaderValue| Arc::new(Transport::new(Arc::clone(&access), agent, Arc::clone(&reach)));
         let shared = transport(agent.clone());
         let beating = transport(agent);
         let main = Arc::new(Api::new(Arc::clone(&shared), Limiter::new(options.rate_limit), CALL_DEADLINE));
@@ -135,7 +137,7 @@ async fn look_after_files(access: Arc<Access>, transports: [Arc<Transport>; 2], 
         match access.check_client_certificate(clock.now().wall) {
             Ok(()) => told = false,
             Err(error) if !told => {
-                tracing::error!("{error}");
+                tracing::error!("{}", error.told());
                 told = true;
             }
             Err(_) => {}

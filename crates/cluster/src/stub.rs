@@ -154,7 +154,11 @@ impl Stub {
     }
 
     pub(crate) fn transport(&self) -> Arc<Transport> {
-        Arc::new(Transport::new(Arc::new(self.access()), http::HeaderValue::from_static("test/1")))
+        Arc::new(Transport::new(
+            Arc::new(self.access()),
+            http::HeaderValue::from_static("test/1"),
+            Arc::default(),
+        ))
     }
 
     pub(crate) fn api(&self) -> Arc<Api> {

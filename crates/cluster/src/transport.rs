@@ -45,7 +45,7 @@ pub(crate) use dial::TransportError;
 use crate::kubeconfig::Access;
 use dial::Dialled;
 use login::Authorization;
-use reach::Reach;
+pub(crate) use reach::Reach;
 use tls::TlsFiles;
 
 /// What a request is for, which decides how much of a connection it may fill.
@@ -65,7 +65,7 @@ pub(crate) struct Transport {
     user_agent: HeaderValue,
     pool: Mutex<Pool>,
     dialling: tokio::sync::Mutex<()>,
-    reach: Reach,
+    reach: Arc<Reach>,
 }
 
 #[derive(Default)]
@@ -102,7 +102,7 @@ enum Place {
 }
 
 impl Transport {
-    pub(crate) fn new(access: Arc<Access>, user_agent: HeaderValue) -> Self {
+    pub(crate) fn new(access: Arc<Access>, user_agent: HeaderValue, reach: Arc<Reach>) -> Self {
         Self {
             tls: TlsFiles::new(Arc::clone(&access)),
             authorization: Authorization::new(Arc::clone(&access)),
@@ -110,7 +110,7 @@ impl Transport {
             user_agent,
             pool: Mutex::default(),
             dialling: tokio::sync::Mutex::default(),
-            reach: Reach::default(),
+            reach,
         }
     }
 

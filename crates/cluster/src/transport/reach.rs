@@ -4,6 +4,9 @@
 //!   answers ──no answer, or 401──► away: told now, then every ten minutes ──any other answer──► answers: told, announced
 //! ```
 //!
+//! Shared by all clients of the server: one connection that breaks while another works is no outage, so what fails and
+//! works in turns is told once a minute at the most.
+//!
 //! A node has hundreds of watches and calls; each on its own would fill the log with one and the same outage, and sit
 //! out its pause when the server is long back.
 
@@ -16,22 +19,27 @@ use tokio::{sync::watch, time::Instant};
 /// How often an outage is told again.
 const REMIND: Duration = Duration::from_secs(600);
 
+/// Shortest time between two outages that are told.
+const AT_MOST: Duration = Duration::from_secs(60);
+
 /// What is known.
 pub(crate) struct Reach {
-    away: Mutex<Option<Away>>,
+    state: Mutex<State>,
     /// Counts the returns.
     back: watch::Sender<u64>,
 }
 
-#[derive(Clone, Copy)]
-struct Away {
-    since: Instant,
-    told: Instant,
+#[derive(Default)]
+struct State {
+    /// Since when there was no answer.
+    away: Option<Instant>,
+    /// When that was told last, in this outage or before.
+    told: Option<Instant>,
 }
 
 impl Default for Reach {
     fn default() -> Self {
-        Self { away: Mutex::new(None), back: watch::channel(0).0 }
+        Self { state: Mutex::default(), back: watch::channel(0).0 }
     }
 }
 
@@ -58,9 +66,15 @@ impl Reach {
             }
             return;
         }
-        let Some(away) = self.away.lock().take() else { return };
-        let after = away.since.elapsed();
-        tracing::info!(server, ?after, "The API server answers again");
+        let (since, told) = {
+            let mut state = self.state.lock();
+            let Some(since) = state.away.take() else { return };
+            (since, state.told.is_some_and(|told| told >= since))
+        };
+        if told {
+            let after = since.elapsed();
+            tracing::info!(server, ?after, "The API server answers again");
+        }
         self.back.send_modify(|returns| *returns += 1);
     }
 
@@ -72,18 +86,18 @@ impl Reach {
     /// Minutes since the server last answered, when it is time to tell.
     fn news(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut away = self.away.lock();
-        match &mut *away {
-            None => {
-                *away = Some(Away { since: now, told: now });
-                Some(0)
-            }
-            Some(known) if now.duration_since(known.told) >= REMIND => {
-                known.told = now;
-                Some(now.duration_since(known.since).as_secs() / 60)
-            }
-            Some(_) => None,
+        let mut state = self.state.lock();
+        let since = *state.away.get_or_insert(now);
+        let due = match state.told {
+            None => true,
+            Some(told) if told < since => now.duration_since(told) >= AT_MOST,
+            Some(told) => now.duration_since(told) >= REMIND,
+        };
+        if !due {
+            return None;
         }
+        state.told = Some(now);
+        Some(now.duration_since(since).as_secs() / 60)
     }
 }
 
@@ -113,6 +127,19 @@ mod tests {
         assert!(!back.has_changed().unwrap());
         reach.answered("s", StatusCode::FORBIDDEN);
         assert!(back.has_changed().unwrap());
-        assert!(reach.away.lock().is_none());
+        assert!(reach.state.lock().away.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_and_works_in_turns_is_told_once_a_minute() {
+        let reach = Reach::default();
+        assert_eq!(reach.news(), Some(0));
+        for _ in 0..59 {
+            reach.answered("s", StatusCode::OK);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert_eq!(reach.news(), None);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(reach.news(), Some(0));
     }
 }

@@ -37,7 +37,11 @@ fn bad_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("deployment.yaml", edited("d", "kind: Pod", "kind: Deployment"), "holds a Deployment, not a Pod"),
         ("version.yaml", edited("v", "apiVersion: v1", "apiVersion: v7"), "not a pod: apiVersion"),
         ("name.yaml", manifest("Bad_Name").into_bytes(), "metadata.name"),
-        ("namespace.yaml", edited("spaced", "name: spaced}", "name: spaced, namespace: A_b}"), "metadata.namespace"),
+        (
+            "namespace.yaml",
+            edited("spaced", "name: spaced}", "name: spaced, namespace: A_b}"),
+            "metadata.namespace",
+        ),
         ("image.yaml", edited("i", "image: registry.test/busybox:1", "imagePullPolicy: Never"), "image"),
         ("nospec.yaml", b"apiVersion: v1\nkind: Pod\nmetadata: {name: s}\n".to_vec(), "spec.containers"),
         (

@@ -62,7 +62,9 @@ pub(super) fn our_back(node: &Node, kept: &Kept) -> Result<()> {
     let deleted = ids("deleted")?.container;
     node.ctr(&["task", "kill", "--signal", "SIGKILL", &deleted])?;
     // Refused until the runtime has seen the end of the task.
-    node.eventually("a container's record to be deleted", BOUND, |lab| lab.ctr(&["containers", "delete", &deleted]))?;
+    node.eventually("a container's record to be deleted", BOUND, |lab| {
+        lab.ctr(&["containers", "delete", &deleted])
+    })?;
     node.ctr(&["task", "kill", "--signal", "SIGKILL", &ids("no-sandbox")?.sandbox])?;
     let shim = parent(process(node, &ids("no-shim")?.sandbox)?)?;
     let killed = Command::new("kill").args(["-KILL", &shim.to_string()]).status()?;
