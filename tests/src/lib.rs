@@ -26,8 +26,8 @@ impl Node {
     /// # Errors
     /// It does not come up.
     pub fn up(mut spec: Spec) -> Result<Self> {
-        if let (KubeletBinary::Ours, Ok(other)) = (&spec.kubelet, std::env::var("KUBELET_BIN")) {
-            spec.kubelet = other.parse()?;
+        if spec.kubelet == KubeletBinary::Ours {
+            spec.kubelet = ours()?;
         }
         if spec.state.as_os_str().len() > LONGEST_STATE {
             // Sockets in a deep checkout would have paths that the kernel refuses.
@@ -72,6 +72,17 @@ impl Node {
                 Err(error) => wait::Look::NotYet(format!("{error:#}")),
             })
         })
+    }
+}
+
+/// Our kubelet: the release binary of this checkout, or the build that the variable `KUBELET_BIN` names.
+///
+/// # Errors
+/// The variable holds no path.
+pub fn ours() -> Result<KubeletBinary> {
+    match std::env::var("KUBELET_BIN") {
+        Ok(other) => other.parse(),
+        Err(_) => Ok(KubeletBinary::Ours),
     }
 }
 

@@ -24,8 +24,8 @@ pub const MIRROR: &str = "kubernetes.io/config.mirror";
 /// A static pod's hash: its uid.
 pub const HASH: &str = "kubernetes.io/config.hash";
 
-/// Delay before a failed round is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// First and longest delay before a failed step is tried again: a mirror is for people to look at, nothing waits for it.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 type Name = (String, String);
 
@@ -44,12 +44,23 @@ pub enum Step {
     Create(Name),
 }
 
+/// Whether a mirror without a static pod is one that is left over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sources {
+    /// It may still turn out to belong to a pod: not every source has delivered.
+    #[default]
+    Awaited,
+    /// It is.
+    Delivered,
+}
+
 /// Compares. `held` are names of static pods whose worker is still stopping: their mirrors stay.
 #[must_use]
 pub fn plan(
     statics: &BTreeMap<Name, Arc<Pod>>,
     mirrors: &BTreeMap<Name, Arc<Pod>>,
     held: &BTreeSet<Name>,
+    sources: Sources,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, mirror) in mirrors {
@@ -58,7 +69,7 @@ pub fn plan(
                 annotation(mirror, MIRROR) == annotation(pod, HASH)
                     && mirror.metadata.deletion_timestamp.is_none()
             }
-            None => held.contains(name),
+            None => held.contains(name) || sources == Sources::Awaited,
         };
         if !wanted {
             steps.push(Step::Delete(name.clone(), mirror.metadata.uid.clone().unwrap_or_default()));
@@ -111,6 +122,9 @@ struct State {
     mirrors: BTreeMap<Name, Arc<Pod>>,
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
+    sources: Sources,
+    /// What was said last of a pod whose mirror cannot be brought up to date, so that it is said once.
+    reported: BTreeMap<Name, String>,
 }
 
 impl std::fmt::Debug for Mirrors {
@@ -126,7 +140,12 @@ impl Mirrors {
         Self { cluster, statuses, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// A static pod was added or changed.
+    /// Every source has delivered: a mirror without a static pod is left over.
+    pub fn sources_delivered(&self) {
+        self.change(|state| state.sources = Sources::Delivered);
+    }
+
+    /// A static pod runs, or was changed.
     pub fn static_applied(&self, pod: &Arc<Pod>) {
         self.change(|state| {
             state.held.remove(&name_of(pod));
@@ -205,55 +224,89 @@ impl Mirrors {
             self.changed.notified().await;
             let Ok(node) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
             let Some(node) = node else { continue };
-            while !self.round(&node).await {
-                tokio::time::sleep(RETRY).await;
+            let mut delay = RETRY.0;
+            while self.round(&node).await == Round::Failed {
+                // Cancel-safe: the notification is spent on the round that follows anyway.
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => delay = (delay * 2).min(RETRY.1),
+                    () = self.changed.notified() => {}
+                }
             }
         }
     }
 
-    /// One comparison and its steps; false when something is to be tried again.
-    async fn round(&self, node: &Node) -> bool {
+    /// One comparison and its steps.
+    async fn round(&self, node: &Node) -> Round {
         let (steps, statics) = {
             let state = self.state.lock();
             if !state.listed {
-                return true;
+                return Round::Done;
             }
-            (plan(&state.statics, &state.mirrors, &state.held), state.statics.clone())
+            (plan(&state.statics, &state.mirrors, &state.held, state.sources), state.statics.clone())
         };
-        let mut done = true;
+        let mut round = Round::Done;
         for step in steps {
             let result = match &step {
                 Step::Delete((namespace, name), uid) => {
-                    self.cluster.delete_pod(namespace, name, uid, 0).await
+                    match self.cluster.delete_pod(namespace, name, uid, 0).await {
+                        // It is gone, or another object has its name: the watch will tell.
+                        Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => Ok(()),
+                        result => result,
+                    }
                 }
                 Step::Create(name) => match statics.get(name) {
-                    Some(pod) => match self.cluster.create_pod(&mirror_of(pod, node)).await {
-                        Ok(created) => {
-                            self.mirror_applied(&Arc::new(created));
-                            Ok(())
-                        }
-                        Err(error) => Err(error),
-                    },
+                    Some(pod) => {
+                        let created = self.cluster.create_pod(&mirror_of(pod, node)).await;
+                        created.map(|created| self.mirror_applied(&Arc::new(created)))
+                    }
                     None => Ok(()),
                 },
             };
+            let (Step::Delete(name, _) | Step::Create(name)) = &step;
             match result {
-                Ok(()) | Err(ApiError::NotFound(_)) => {}
-                // Another object of that name exists; the watch will show it, and then the plan knows.
-                Err(ApiError::Conflict { .. }) => {}
-                Err(error @ (ApiError::Forbidden(_) | ApiError::Status { code: 400..=499, .. })) => {
-                    tracing::error!(?step, %error, "The API server refuses the mirror of a static pod");
+                Ok(()) => {
+                    self.state.lock().reported.remove(name);
                 }
                 // Told by the edge, once for all.
-                Err(ApiError::Unreachable { .. }) => done = false,
+                Err(ApiError::Unreachable { .. }) => round = Round::Failed,
                 Err(error) => {
-                    tracing::warn!(?step, %error, "Could not bring a mirror pod up to date; will try again");
-                    done = false;
+                    self.report(name, &step, &error);
+                    round = Round::Failed;
                 }
             }
         }
-        done
+        round
     }
+
+    fn report(&self, name: &Name, step: &Step, error: &ApiError) {
+        let text = error.to_string();
+        if self.state.lock().reported.insert(name.clone(), text.clone()).as_ref() == Some(&text) {
+            return;
+        }
+        let hint = match (step, error) {
+            (Step::Create(_), ApiError::Conflict { .. }) => {
+                "another pod of that name exists: rename one of them"
+            }
+            (Step::Create(_), ApiError::NotFound(_)) => "create the pod's namespace",
+            _ => "the static pod runs all the same; only the API server does not show it as it is",
+        };
+        let pod = format!("{}/{}", name.0, name.1);
+        tracing::warn!(
+            pod,
+            error = text,
+            hint,
+            "Could not bring the mirror of a static pod up to date; will try again"
+        );
+    }
+}
+
+/// How a round went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// All mirrors are as they should be, or will be when the watch has told.
+    Done,
+    /// Something is to be tried again.
+    Failed,
 }
 
 fn name_of(pod: &Pod) -> Name {
@@ -278,16 +331,27 @@ mod tests {
         let statics = BTreeMap::from([pod("a", "2", HASH, "2")]);
         let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
         let name = ("default".to_owned(), "a".to_owned());
-        assert_eq!(plan(&statics, &mirrors, &BTreeSet::new()), [Step::Delete(name.clone(), "m".to_owned())]);
-        assert_eq!(plan(&statics, &BTreeMap::new(), &BTreeSet::new()), [Step::Create(name)]);
+        assert_eq!(
+            plan(&statics, &mirrors, &BTreeSet::new(), Sources::Delivered),
+            [Step::Delete(name.clone(), "m".to_owned())]
+        );
+        assert_eq!(
+            plan(&statics, &BTreeMap::new(), &BTreeSet::new(), Sources::Awaited),
+            [Step::Create(name)]
+        );
     }
 
     #[test]
     fn a_mirror_stays_while_its_pod_stops_and_goes_after() {
         let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
         let name = ("default".to_owned(), "a".to_owned());
-        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()])), []);
-        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new()), [Step::Delete(name, "m".to_owned())]);
+        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()]), Sources::Delivered), []);
+        // A pod that no source has delivered yet looks just like one that is gone.
+        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Awaited), []);
+        assert_eq!(
+            plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Delivered),
+            [Step::Delete(name, "m".to_owned())]
+        );
     }
 
     #[test]

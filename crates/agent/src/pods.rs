@@ -206,14 +206,16 @@ impl Pods {
         self.wanted.insert(uid.clone(), (source, Arc::clone(&pod)));
         if source == PodSource::Api {
             self.context.statuses.observed(&pod);
-        } else if let Some(mirrors) = &self.mirrors {
-            mirrors.static_applied(&pod);
         }
         match self.workers.get(&uid) {
+            // It left its source and came back. A pod that stops never turns around: it starts anew when its worker
+            // has ended.
+            Some(worker) if matches!(worker.mail.borrow().intent, Intent::Removed { .. }) => {}
             Some(worker) => {
                 if let Some(objects) = &self.context.edges.objects {
                     objects.register(&pod);
                 }
+                self.mirror(source, &pod);
                 worker.mail.send_modify(|mail| {
                     mail.intent = intent_of(&pod);
                     mail.pod = pod;
@@ -221,6 +223,15 @@ impl Pods {
                 });
             }
             None => self.start(source, pod),
+        }
+    }
+
+    /// A static pod that runs is to have a mirror; one that waits for a namesake is not: the mirror is the other's.
+    fn mirror(&self, source: PodSource, pod: &Arc<Pod>) {
+        if source.is_static()
+            && let Some(mirrors) = &self.mirrors
+        {
+            mirrors.static_applied(pod);
         }
     }
 
@@ -262,15 +273,19 @@ impl Pods {
         {
             objects.register(&pod);
         }
+        self.mirror(source, &pod);
         let intent = intent_of(&pod);
         self.spawn(key, Mail { pod, source, intent, admission });
     }
 
-    /// Another pod of this name that has not gone yet.
+    /// Another static pod of this name that has not gone yet.
     fn namesake(&self, key: &PodKey) -> Option<PodKey> {
-        let mut others = self.workers.values().map(|worker| PodKey::of(&worker.mail.borrow().pod));
-        others
-            .find(|other| other.uid != key.uid && other.name == key.name && other.namespace == key.namespace)
+        self.workers.values().find_map(|worker| {
+            let mail = worker.mail.borrow();
+            let other = PodKey::of(&mail.pod);
+            let same = other.uid != key.uid && other.name == key.name && other.namespace == key.namespace;
+            (mail.source.is_static() && same).then_some(other)
+        })
     }
 
     fn admit(&self, pod: &Arc<Pod>) -> Admission {
@@ -375,6 +390,9 @@ impl Pods {
     /// in the cgroup tree. The runtime is asked in a task of its own: it may hang.
     fn sweep(&mut self) {
         let first = !std::mem::replace(&mut self.swept, true);
+        if first && let Some(mirrors) = &self.mirrors {
+            mirrors.sources_delivered();
+        }
         let strangers = std::mem::take(&mut self.strangers);
         let mut uids: Vec<PodUid> = strangers.into_iter().filter(|uid| !self.is_known(uid)).collect();
         if !first && uids.is_empty() {

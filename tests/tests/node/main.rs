@@ -6,4 +6,5 @@
 mod cluster;
 mod faults;
 mod standalone;
+mod static_pods;
 mod statuses;

@@ -83,7 +83,7 @@ fn why(item: &Item) -> Option<Why> {
         at: at.wall(),
         last: (*times > 1).then(|| last.wall()),
         times: *times,
-        event: why.event().map(|event| event.reason.to_owned()),
+        event: why.event().map(|event| event.reason.into_owned()),
         container: why.container().map(|container| container.name.to_string()),
         text: why.to_string(),
     })

@@ -1,12 +1,14 @@
 //! The file source: `staticPodPath`.
 //!
 //! inotify says when to look, a periodic re-read is the safety net; the truth is always the whole directory. A file
-//! that cannot be read or understood is reported and skipped, and a pod that it described before stays.
+//! that cannot be read or understood is reported and skipped, and a pod that it described before stays. Of two files
+//! that describe a pod of one name, the last in the order of names counts, whichever came first: upstream comes to the
+//! same, and a restart of the kubelet must not let the other one win.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +28,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// Runs for ever.
 pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
-    let mut reader = Reader { source, clock, files: BTreeMap::new() };
+    let mut reader = Reader { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new() };
     let mut retry = RETRY.0;
     loop {
         let pods = reader.read().await;
@@ -112,6 +114,8 @@ struct Reader {
     source: FileSource,
     clock: Arc<dyn Clock>,
     files: BTreeMap<PathBuf, Known>,
+    /// Files whose pod has its name from a later file too: each is reported once.
+    shadowed: BTreeSet<PathBuf>,
 }
 
 /// What a file said when it was last read.
@@ -175,8 +179,31 @@ impl Reader {
         self.files.entry(path).or_insert_with(|| Known { digest, pods: Vec::new() }).digest = digest;
     }
 
-    fn pods(&self) -> Vec<Arc<Pod>> {
-        self.files.values().flat_map(|known| known.pods.iter().cloned()).collect()
+    fn pods(&mut self) -> Vec<Arc<Pod>> {
+        let mut named: BTreeMap<_, (&PathBuf, &Arc<Pod>)> = BTreeMap::new();
+        let mut shadowed = BTreeSet::new();
+        for (path, pod) in
+            self.files.iter().flat_map(|(path, known)| known.pods.iter().map(move |p| (path, p)))
+        {
+            let name = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
+            if let Some((before, _)) = named.insert(name, (path, pod)) {
+                if !self.shadowed.contains(before) {
+                    tracing::error!(
+                        file = %before.display(),
+                        counts = %path.display(),
+                        pod = name.1,
+                        hint = "rename the pod in one of them, or remove one",
+                        "Skipping a static pod manifest: another file describes a pod of the same name"
+                    );
+                }
+                shadowed.insert(before.to_owned());
+            }
+        }
+        let mut pods: Vec<_> = named.into_values().collect();
+        pods.sort_by_key(|(path, _)| *path);
+        let pods = pods.into_iter().map(|(_, pod)| Arc::clone(pod)).collect();
+        self.shadowed = shadowed;
+        pods
     }
 }
 
@@ -186,10 +213,11 @@ fn list(path: &Path) -> std::io::Result<Vec<(PathBuf, std::io::Result<Vec<u8>>)>
     if !std::fs::metadata(path)?.is_dir() {
         return Ok(vec![(path.to_owned(), read(path))]);
     }
+    let folder = cleaned(path);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
-        let file = entry.path();
+        let file = folder.join(entry.file_name());
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         // Follows symlinks: manifests are often linked from elsewhere.
         if hidden || std::fs::metadata(&file).is_ok_and(|meta| !meta.is_file()) {
@@ -201,6 +229,23 @@ fn list(path: &Path) -> std::io::Result<Vec<(PathBuf, std::io::Result<Vec<u8>>)>
     Ok(files)
 }
 
+/// A path without `.`, `..` and doubled slashes, by its text alone: the path of a manifest is part of its pod's uid, and
+/// upstream writes it like that.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(clean.components().next_back(), Some(Component::Normal(_))) => {
+                clean.pop();
+            }
+            Component::ParentDir if clean.has_root() => {}
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
 /// Reads at most one byte more than is allowed, so that a huge file costs nothing and is still told apart.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
@@ -208,4 +253,60 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let limit = u64::try_from(manifest::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     std::fs::File::open(path)?.take(limit).read_to_end(&mut text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_upstream_does() {
+        for (path, clean) in [
+            ("/etc/kubernetes/manifests", "/etc/kubernetes/manifests"),
+            ("/etc/kubernetes/manifests/", "/etc/kubernetes/manifests"),
+            ("/etc//kubernetes/./manifests", "/etc/kubernetes/manifests"),
+            ("/etc/x/../kubernetes", "/etc/kubernetes"),
+            ("/../etc", "/etc"),
+            ("./a/b", "a/b"),
+            ("../a", "../a"),
+            ("a/../../b", "../b"),
+        ] {
+            assert_eq!(cleaned(Path::new(path)), Path::new(clean), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_files_with_one_name_the_last_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = FileSource {
+            path: folder.path().to_owned(),
+            frequency: Duration::from_secs(20),
+            node_name: "n".to_owned(),
+        };
+        let mut reader = Reader {
+            source,
+            clock: Arc::new(seams::SystemClock::start()),
+            files: BTreeMap::new(),
+            shadowed: BTreeSet::new(),
+        };
+        let write = |file: &str, name: &str| {
+            let text = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: 'x:1'}}]}}"
+            );
+            std::fs::write(folder.path().join(file), text).unwrap();
+        };
+        let uids =
+            |pods: &[Arc<Pod>]| -> Vec<_> { pods.iter().map(|pod| pod.metadata.uid.clone()).collect() };
+        write("b.yaml", "one");
+        let alone = reader.read().await;
+        write("a.yaml", "one");
+        write("c.yaml", "two");
+        let both = reader.read().await;
+        assert_eq!(both.len(), 2);
+        assert_eq!(uids(&both)[0], uids(&alone)[0], "a second file took the pod over");
+        std::fs::remove_file(folder.path().join("b.yaml")).unwrap();
+        let other = reader.read().await;
+        assert_eq!(other.len(), 2);
+        assert_ne!(uids(&other)[0], uids(&alone)[0]);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{PodKey, PodSource, PodUid};
+use lifecycle::{PodKey, PodSource, PodUid, spec::static_pod::SEEN_ANNOTATION};
 
 use super::SourceUpdate;
 
@@ -91,7 +91,11 @@ impl Merger {
         if let Err(problem) = usable(&key) {
             return Some(Change::Refused(pod, problem));
         }
-        if let Some((_, known)) = self.pods.get(&key.uid)
+        let known = self.pods.get(&key.uid).map(|(_, known)| known);
+        let pod = known
+            .filter(|_| source.is_static())
+            .map_or_else(|| Arc::clone(&pod), |known| seen_as(known, &pod));
+        if let Some(known) = known
             && known.metadata == pod.metadata
             && known.spec == pod.spec
             && known.status == pod.status
@@ -119,6 +123,19 @@ impl Merger {
         }
         self.pods.insert(key.uid, (source, Arc::clone(&pod)));
         Some(Change::Applied(source, pod))
+    }
+}
+
+/// A new version of a static pod, first seen when the version before it was.
+fn seen_as(known: &Pod, pod: &Arc<Pod>) -> Arc<Pod> {
+    let seen = |pod: &Pod| pod.metadata.annotations.as_ref()?.get(SEEN_ANNOTATION).cloned();
+    match seen(known) {
+        Some(first) if seen(pod).as_ref() != Some(&first) => {
+            let mut pod = Pod::clone(pod);
+            pod.metadata.annotations.get_or_insert_default().insert(SEEN_ANNOTATION.to_owned(), first);
+            Arc::new(pod)
+        }
+        _ => Arc::clone(pod),
     }
 }
 
