@@ -166,9 +166,12 @@ pub(super) fn close_to(asked: &str, list: &PodList) -> Vec<String> {
         }
         let other_namespace =
             usize::from(namespace.is_some_and(|namespace| namespace != entry.pod.namespace));
-        let distance = flags::distance(name, &entry.pod.name);
+        // A static pod is known by its manifest's name.
+        let of_manifest = entry.pod.name.strip_suffix(&*list.node).and_then(|name| name.strip_suffix('-'));
+        let distance = flags::distance(name, &entry.pod.name)
+            .min(of_manifest.map_or(usize::MAX, |manifest| flags::distance(name, manifest)));
         let within = !name.is_empty() && entry.pod.name.contains(name);
-        if within || distance <= name.len() / 3 {
+        if within || distance <= (name.len() / 3).max(1) {
             close.push((distance + other_namespace, full));
         }
     }

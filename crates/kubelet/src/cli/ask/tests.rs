@@ -289,7 +289,7 @@ impl Explainer for Known {
             standing: said("Ready", "running and ready"),
             ended: None,
         };
-        let pods = ["web", "database-0", "other"].map(entry).to_vec();
+        let pods = ["web", "database-0", "proxy-node-1"].map(entry).to_vec();
         PodList { version: VERSION.to_owned(), now: at(0), node: "node-1".to_owned(), pods }
     }
 
@@ -336,6 +336,8 @@ async fn asks_over_the_socket() {
         near,
         "error: this kubelet knows no pod database\nhint: did you mean one of these?\n  default/database-0\n"
     );
+    let near = answer(&["porxy"]).await.unwrap_err();
+    assert!(near.ends_with("one of these?\n  default/proxy-node-1\n"), "{near}");
     let far = answer(&["x/nothing-like-it"]).await.unwrap_err();
     assert!(far.contains("hint: is it bound to node node-1? `kubelet explain` lists"), "{far}");
     let several = answer(&["twice"]).await.unwrap_err();
