@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Shared by all clients of the server: one connection that breaks while another works is no outage, so what fails and
-//! works in turns is told once a minute at the most.
+//! works in turns is told once a minute at the most. Each trouble is told on its own: a connection that broke on the way
+//! to a server that then refuses the login must not hide the refusal.
 //!
 //! A node has hundreds of watches and calls; each on its own would fill the log with one and the same outage, and sit
 //! out its pause when the server is long back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -33,8 +34,17 @@ pub(crate) struct Reach {
 struct State {
     /// Since when there was no answer.
     away: Option<Instant>,
-    /// When that was told last, in this outage or before.
-    told: Option<Instant>,
+    /// When each trouble was told last, in this outage or before.
+    told: BTreeMap<Trouble, Instant>,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// No answer.
+    Unreachable,
+    /// 401.
+    Refused,
 }
 
 impl Default for Reach {
@@ -46,7 +56,7 @@ impl Default for Reach {
 impl Reach {
     /// There was no answer.
     pub(crate) fn failed(&self, server: &str, error: &str) {
-        if let Some(minutes) = self.news() {
+        if let Some(minutes) = self.news(Trouble::Unreachable) {
             let hint = "pods go on as they are, and statuses wait; is the server up, is the URL of the kubeconfig right, does the network lead there?";
             tracing::error!(server, error, minutes, hint, "Cannot reach the API server");
         }
@@ -55,7 +65,7 @@ impl Reach {
     /// There was an answer.
     pub(crate) fn answered(&self, server: &str, status: StatusCode) {
         if status == StatusCode::UNAUTHORIZED {
-            if let Some(minutes) = self.news() {
+            if let Some(minutes) = self.news(Trouble::Refused) {
                 let hint = "pods go on as they are, and statuses wait; has the client certificate or token of the kubeconfig expired, or is it of another cluster?";
                 tracing::error!(
                     server,
@@ -69,7 +79,7 @@ impl Reach {
         let (since, told) = {
             let mut state = self.state.lock();
             let Some(since) = state.away.take() else { return };
-            (since, state.told.is_some_and(|told| told >= since))
+            (since, state.told.values().any(|told| *told >= since))
         };
         if told {
             let after = since.elapsed();
@@ -84,19 +94,19 @@ impl Reach {
     }
 
     /// Minutes since the server last answered, when it is time to tell.
-    fn news(&self) -> Option<u64> {
+    fn news(&self, trouble: Trouble) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.state.lock();
         let since = *state.away.get_or_insert(now);
-        let due = match state.told {
+        let due = match state.told.get(&trouble) {
             None => true,
-            Some(told) if told < since => now.duration_since(told) >= AT_MOST,
-            Some(told) => now.duration_since(told) >= REMIND,
+            Some(told) if *told < since => now.duration_since(*told) >= AT_MOST,
+            Some(told) => now.duration_since(*told) >= REMIND,
         };
         if !due {
             return None;
         }
-        state.told = Some(now);
+        state.told.insert(trouble, now);
         Some(now.duration_since(since).as_secs() / 60)
     }
 }
@@ -108,12 +118,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_told_at_once_and_then_seldom() {
         let reach = Reach::default();
-        assert_eq!(reach.news(), Some(0));
+        assert_eq!(reach.news(Trouble::Unreachable), Some(0));
         tokio::time::advance(REMIND - Duration::from_secs(1)).await;
-        assert_eq!(reach.news(), None);
+        assert_eq!(reach.news(Trouble::Unreachable), None);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(reach.news(), Some(10));
-        assert_eq!(reach.news(), None);
+        assert_eq!(reach.news(Trouble::Unreachable), Some(10));
+        assert_eq!(reach.news(Trouble::Unreachable), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -133,13 +143,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_fails_and_works_in_turns_is_told_once_a_minute() {
         let reach = Reach::default();
-        assert_eq!(reach.news(), Some(0));
+        assert_eq!(reach.news(Trouble::Unreachable), Some(0));
         for _ in 0..59 {
             reach.answered("s", StatusCode::OK);
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert_eq!(reach.news(), None);
+            assert_eq!(reach.news(Trouble::Unreachable), None);
         }
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(reach.news(), Some(0));
+        assert_eq!(reach.news(Trouble::Unreachable), Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_connection_does_not_hide_a_refused_login() {
+        let reach = Reach::default();
+        reach.failed("s", "connection reset");
+        assert_eq!(reach.news(Trouble::Refused), Some(0));
+        assert_eq!(reach.news(Trouble::Refused), None);
     }
 }
