@@ -245,7 +245,9 @@ struct PullFailed {
 
 fn pull_obstacle(error: &RuntimeError) -> Option<Obstacle> {
     match error {
-        RuntimeError::NotFound { .. } => Some(Obstacle::NoSuchImage),
+        RuntimeError::NotFound { .. } | RuntimeError::Failed { code: "NotFound", .. } => {
+            Some(Obstacle::NoSuchImage)
+        }
         RuntimeError::Failed { code: "Unauthenticated" | "PermissionDenied", .. } => {
             Some(Obstacle::ImageDenied)
         }

@@ -65,7 +65,8 @@ fn check_start(timeline: &Value) -> Result<()> {
     ensure!((total - cri - init - added).abs() < 0.01, "{} do not add up", timeline["start"]);
     let steps = timeline["steps"].as_array().context("steps")?;
     for step in ["CreateSandbox", "EnsureImage", "CreateContainer", "StartContainer"] {
-        let found = steps.iter().find(|it| it["step"] == step && it["of_start"] == true);
+        // The last of that name: before it may stand tries that failed.
+        let found = steps.iter().rev().find(|it| it["step"] == step && it["of_start"] == true);
         let found = found.with_context(|| format!("no step {step} in {steps:?}"))?;
         ensure!(found["state"] == "done", "{found}");
         let calls = found["calls"].as_array().context("calls")?;
