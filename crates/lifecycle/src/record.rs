@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants:
-//! * at most [`FIRST`] + [`RECENT`] items and [`TEXT`] bytes of others' texts: about 10 KiB a pod at the worst, two or
+//! * at most [`FIRST`] + [`RECENT`] items and [`TEXT`] bytes of others' texts: about 11 KiB a pod in a crash loop, two or
 //!   three for a pod that simply runs; inspections of the start are kept as offsets;
 //! * the figures of the start are summed as things happen and do not depend on what is still remembered;
 //! * reasons are kept as `decide` gave them, but for the length of their texts.
