@@ -30,6 +30,8 @@ pub struct AgentConfig {
     pub resolv_conf: Option<PathBuf>,
     /// Limits and credentials of image pulls.
     pub pulls: PullSettings,
+    /// How many sandboxes the runtime is asked to make at the same time.
+    pub sandboxes_at_once: usize,
     /// `seccompDefault`.
     pub seccomp_default: bool,
     /// How cgroup values are computed: quota period, pid limit, swap, cgroup version.

@@ -29,6 +29,9 @@ mod mounts;
 mod resources;
 mod sandbox;
 mod teardown;
+mod turns;
+
+pub(crate) use turns::Turns;
 
 /// Runs actions of all pods.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Executor {
     pub edges: Edges,
     /// Image pulls.
     pub images: Images,
+    /// Who may have a sandbox made.
+    pub(crate) turns: Turns,
     /// Takes events.
     pub events: EventSink,
     /// The node's allocatable by resource name, for the downward API and memory volumes.

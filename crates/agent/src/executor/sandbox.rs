@@ -21,7 +21,7 @@ impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
         let (request, dns) = self.request_and_dns(scene, attempt).await?;
         self.report_dns(scene, dns);
-        match self.edges.runtime.run_sandbox(&request).await {
+        match self.turns.take(self.edges.runtime.run_sandbox(&request)).await {
             Ok(id) => Ok(Done::Sandbox(id)),
             Err(error) => Err(runtime_failed(FailureStep::Sandbox, &error, error.rpc())),
         }

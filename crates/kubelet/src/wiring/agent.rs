@@ -25,6 +25,9 @@ use crate::{
     wiring::edges::Made,
 };
 
+/// Sandboxes in the making per processor.
+const SANDBOXES_PER_CPU: usize = 2;
+
 /// The pod side.
 ///
 /// # Errors
@@ -51,6 +54,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         },
         resolv_conf: settings.paths.resolv_conf.clone(),
         pulls: pulls(settings),
+        sandboxes_at_once: usize::try_from(facts.cpus).unwrap_or(1) * SANDBOXES_PER_CPU,
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
