@@ -53,8 +53,8 @@ impl Figures {
     /// The table.
     pub(super) fn table(&self) -> String {
         let mut text = format!(
-            "{:<40}{:>10}{:>10}{:>10}{:>5}{:>12}{:>10}{:>5}{:>8}  budget\n",
-            "", "unit", "p50", "p99", "n", "upstream p50", "p99", "n", "ratio"
+            "{:<40}{:>10}{:>10}{:>10}{:>5}{:>14}{:>10}{:>5}{:>8}  budget\n",
+            "", "unit", "p50", "p99", "n", "reference p50", "p99", "n", "ratio"
         );
         for (quantity, measured, reference) in self.rows() {
             let shown = |value: Option<f64>, digits: usize| {
@@ -69,7 +69,7 @@ impl Figures {
                 })
                 .collect();
             let line = format!(
-                "{:<40}{:>10}{:>10}{:>10}{:>5}{:>12}{:>10}{:>5}{:>8}  {}",
+                "{:<40}{:>10}{:>10}{:>10}{:>5}{:>14}{:>10}{:>5}{:>8}  {}",
                 quantity.title,
                 quantity.unit.name(),
                 shown(measured.p50(), digits),

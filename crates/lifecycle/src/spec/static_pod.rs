@@ -135,7 +135,7 @@ impl Completed {
         if let Value::Object(pod) = &mut self.complete {
             defaults::round_amounts(pod);
         }
-        serde_json::from_value(self.complete).map_err(|error| {
+        locate::pod(&self.complete).map_err(|error| {
             let (field, message) = locate::type_error(&self.written, &error);
             ManifestError::Type { field, message }
         })

@@ -1,8 +1,21 @@
-//! Finds the field that a type error is about. The reader of the API's types reports none, but it is quick: leaving
-//! out one part of a document at a time shows which part it stumbles over.
+//! Reads the pod of a document, and finds the field that a type error is about. The reader of the API's types reports
+//! none, but it is quick: leaving out one part of a document at a time shows which part it stumbles over.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
+
+/// Reads a document as a pod, by way of its text: the reader of text is in the program for the API's objects, and one that
+/// reads values would be a second copy of all its code, a good part of a megabyte.
+pub(super) fn pod(document: &Value) -> Result<Pod, serde_json::Error> {
+    serde_json::from_slice(&serde_json::to_vec(document)?)
+}
+
+/// The reader's message without the place in a text that nobody wrote.
+fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
 
 /// Path of the field and the reader's message. Where two fields are wrong, the path ends at what they share.
 pub(super) fn type_error(document: &Value, error: &serde_json::Error) -> (String, String) {
@@ -21,7 +34,7 @@ pub(super) fn type_error(document: &Value, error: &serde_json::Error) -> (String
     if text.is_empty() {
         text.push_str("(document)");
     }
-    (text, error.to_string())
+    (text, message(error))
 }
 
 #[derive(Clone)]
@@ -56,6 +69,6 @@ fn culprit(document: &Value, path: &[Step]) -> Option<Step> {
             }
             _ => return false,
         }
-        serde_json::from_value::<Pod>(copy).is_ok()
+        pod(&copy).is_ok()
     })
 }
