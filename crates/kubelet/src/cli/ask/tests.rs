@@ -330,7 +330,7 @@ async fn asks_over_the_socket() {
     let json = answer(&["web", "-o", "json"]).await.unwrap();
     assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), blocked());
     let list = answer(&[]).await.unwrap();
-    assert!(list.starts_with("NAMESPACE  NAME        SOURCE  STATE"), "{list}");
+    assert!(list.starts_with("NAMESPACE  NAME          SOURCE  STATE"), "{list}");
     let near = answer(&["database"]).await.unwrap_err();
     assert_eq!(
         near,
