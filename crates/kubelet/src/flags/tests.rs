@@ -249,3 +249,19 @@ proptest! {
         prop_assert_eq!(value::print(Kind::Labels, &value), text.join(","));
     }
 }
+
+#[test]
+fn a_swap_of_neighbours_is_one_slip() {
+    for (a, b, steps) in [
+        ("proxy", "proxy", 0),
+        ("porxy", "proxy", 1),
+        ("Proyx", "proxy", 1),
+        ("proxies", "proxy", 3),
+        ("", "proxy", 5),
+        ("ab", "ba", 1),
+        ("abc", "cba", 2),
+    ] {
+        assert_eq!(distance(a, b), steps, "{a} {b}");
+        assert_eq!(distance(b, a), steps, "{b} {a}");
+    }
+}
