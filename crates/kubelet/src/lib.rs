@@ -18,7 +18,6 @@ pub mod labels;
 pub mod lock_file;
 pub mod logging;
 pub mod process;
-pub mod quantity;
 pub mod settings;
 pub mod systemd;
 pub mod thresholds;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::{duration::GoDuration, quantity::Quantity};
+use node::quantity::Quantity;
+
+use crate::duration::GoDuration;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -131,6 +131,13 @@ impl Quantity {
         self.scaled_value(-3)
     }
 
+    /// Thousandths, rounded to the nearest: how upstream reads reservations of CPU. What is finer than a millionth is
+    /// rounded away from zero before; saturates.
+    #[must_use]
+    pub fn nearest_milli(self) -> i64 {
+        self.scaled_value(-6).saturating_add(500).div_euclid(1_000)
+    }
+
     /// In units of `10^scale`, rounded away from zero; saturates.
     #[must_use]
     pub fn scaled_value(self, scale: i32) -> i64 {

@@ -1,12 +1,13 @@
 //! Does a document have the fields and types of the format? Values are brought to canonical form on the way.
 
+use node::quantity::Quantity;
 use serde_json::{Map, Value};
 
 use super::{
     problem::{Problem, Stage},
     schema::{Field, Kind, Unset, join},
 };
-use crate::{duration::GoDuration, flags::nearest, quantity::Quantity};
+use crate::{duration::GoDuration, flags::nearest};
 
 /// What a look at a document found.
 #[derive(Debug, Default)]

@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 
+use node::quantity::{ParseError, Quantity};
 use serde_json::{Map, Value, json};
 
 use super::Kind;
 use crate::{
     duration::{DurationError, GoDuration},
     labels::taints::{self, TaintError},
-    quantity::{Quantity, QuantityError},
 };
 
 /// Why a text is no value of its type. Displays in upstream's words.
@@ -52,7 +52,7 @@ pub enum ValueError {
     VModule(String),
     /// Not a quantity.
     #[error(transparent)]
-    Quantity(QuantityError),
+    Quantity(ParseError),
     /// Not a taint.
     #[error(transparent)]
     Taint(TaintError),

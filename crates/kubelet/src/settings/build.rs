@@ -10,6 +10,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Taint;
+use node::quantity::Quantity;
 use serde_json::Value;
 
 use super::{
@@ -29,7 +30,6 @@ use crate::{
     duration::GoDuration,
     flags::{RawFlags, value::parse_ip},
     process,
-    quantity::Quantity,
     thresholds::{self, Statements},
     version,
 };

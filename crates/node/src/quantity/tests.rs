@@ -114,3 +114,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn reservations_of_cpu_are_rounded_to_the_nearest_milli() {
+    for (text, milli) in [("0.1", 100), ("100.4m", 100), ("100.5m", 101), ("2", 2000), ("1n", 0)] {
+        assert_eq!(text.parse::<Quantity>().unwrap().nearest_milli(), milli, "{text}");
+    }
+}

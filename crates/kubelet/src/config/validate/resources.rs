@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use node::quantity::Quantity;
+
 use super::Checks;
-use crate::{cpuset, gates::Gate, quantity::Quantity};
+use crate::{cpuset, gates::Gate};
 
 const LEVELS: [&str; 6] = [
     "pods",
