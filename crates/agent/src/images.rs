@@ -3,7 +3,7 @@
 //! Pulls run side by side up to a limit, so that one slow registry delays only those who wait for it. Waiting for a
 //! place and the pull itself end when the future is dropped; nothing is left behind.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
@@ -19,9 +19,13 @@ use crate::{edges::Edges, events::EventSink};
 
 pub mod credentials;
 pub mod rate;
+pub mod records;
 
-use credentials::{Keyring, NodeFiles};
+use credentials::{Credential, Keyring, NodeFiles};
 use rate::TokenBucket;
+use records::{PullSecret, PulledWith, Records};
+
+pub use records::Verification;
 
 /// The node's image pulls.
 pub struct Images {
@@ -32,6 +36,7 @@ pub struct Images {
     places: Option<Arc<Semaphore>>,
     rate: Option<TokenBucket>,
     node_files: NodeFiles,
+    records: Arc<Records>,
 }
 
 impl std::fmt::Debug for Images {
@@ -52,6 +57,8 @@ pub struct PullSettings {
     pub rate: (u32, u32),
     /// Where the node's own registry credentials may be.
     pub node_files: NodeFiles,
+    /// When a pod has to show that it may use an image that is there.
+    pub verification: Verification,
 }
 
 /// One request for an image.
@@ -70,7 +77,7 @@ pub struct Wanted<'a> {
 impl Images {
     /// No pull under way yet.
     #[must_use]
-    pub fn new(edges: &Edges, events: EventSink, settings: PullSettings) -> Self {
+    pub fn new(edges: &Edges, events: EventSink, root_dir: &Path, settings: PullSettings) -> Self {
         let (per_second, burst) = settings.rate;
         let clock = Arc::clone(&edges.clock);
         Self {
@@ -81,6 +88,23 @@ impl Images {
             places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
             rate: (per_second > 0).then(|| TokenBucket::new(clock, per_second, burst)),
             node_files: settings.node_files,
+            records: Arc::new(Records::new(root_dir, settings.verification)),
+        }
+    }
+
+    /// Takes up what a former process left half-done. Run once, beside everything else.
+    pub async fn recover(&self) {
+        let unfinished = self.on_records(|records| records.unfinished()).await.unwrap_or_default();
+        if unfinished.is_empty() {
+            return;
+        }
+        match self.runtime.list_images().await {
+            Ok(present) => {
+                let now = self.clock.now().wall;
+                self.on_records(move |records| records.settle(&unfinished, &present, now)).await;
+            }
+            // They stay as they are: whoever wants such an image has to pull it.
+            Err(error) => tracing::warn!(%error, "Could not look for images whose pull was cut short"),
         }
     }
 
@@ -97,6 +121,7 @@ impl Images {
         let policy = wanted.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
         if policy != "Always"
             && let Some(info) = self.present(&image).await.map_err(|error| inspect_failure(&error))?
+            && !self.must_pull(&info, &image, written, wanted).await
         {
             let done = Done::Image { image_ref: info.id.clone(), pulled: None };
             return Ok((Some(info), done));
@@ -106,6 +131,36 @@ impl Images {
             return Err(Failure::new(FailureStep::ImageNeverPull, text));
         }
         self.pull(&image, written, wanted).await
+    }
+
+    /// Whether the pod has to show, by a pull, that it may use an image that is there.
+    async fn must_pull(&self, info: &ImageInfo, image: &str, written: &str, wanted: &Wanted<'_>) -> bool {
+        if !self.records.on() {
+            return false;
+        }
+        let secrets: Vec<PullSecret> = self
+            .pull_secrets(wanted)
+            .await
+            .0
+            .lookup(image)
+            .into_iter()
+            .filter_map(|credential| match credential.with {
+                PulledWith::Secret(secret) => Some(secret),
+                PulledWith::Node => None,
+            })
+            .collect();
+        let (written, image_ref, now) = (written.to_owned(), info.id.clone(), self.clock.now().wall);
+        let answer = self.on_records(move |records| records.must_pull(&written, &image_ref, &secrets, now));
+        answer.await.unwrap_or(true)
+    }
+
+    /// Work with the records on the blocking pool; `None` when it died.
+    async fn on_records<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Records) -> T + Send + 'static,
+    ) -> Option<T> {
+        let records = Arc::clone(&self.records);
+        tokio::task::spawn_blocking(move || work(&records)).await.ok()
     }
 
     async fn present(&self, image: &str) -> Result<Option<ImageInfo>, RuntimeError> {
@@ -128,9 +183,20 @@ impl Images {
         if self.rate.as_ref().is_some_and(|rate| !rate.take()) {
             return Err(Failure::new(FailureStep::ImagePull, "pull QPS exceeded"));
         }
+        let name = written.to_owned();
+        let begun = self.on_records(move |records| records.begin(&name)).await;
+        begun.unwrap_or(Ok(())).map_err(|error| {
+            let what =
+                format!("Failed to record image pull intent for container image \"{written}\": {error}");
+            Failure::new(FailureStep::ImagePull, what)
+        })?;
+        let mut ending = Ending { records: Arc::clone(&self.records), image: written.to_owned(), open: true };
         let began = self.clock.now();
-        let image_ref = self.pull_with_credentials(image, wanted).await.map_err(pull_failure)?;
+        let (image_ref, with) = self.pull_with_credentials(image, wanted).await.map_err(pull_failure)?;
         let ended = self.clock.now();
+        ending.open = false;
+        let (name, pulled_ref) = (written.to_owned(), image_ref.clone());
+        self.on_records(move |records| records.succeeded(&name, &pulled_ref, &with, ended.wall)).await;
         // The image is there; what it is made of is asked again where it matters.
         let info = self.present(&image_ref).await.unwrap_or_default();
         let pulled = Pulled {
@@ -142,7 +208,11 @@ impl Images {
     }
 
     /// Tries each credential that fits, or none where none does. All errors count, each once.
-    async fn pull_with_credentials(&self, image: &str, wanted: &Wanted<'_>) -> Result<String, PullFailed> {
+    async fn pull_with_credentials(
+        &self,
+        image: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<(String, PulledWith), PullFailed> {
         let (mut keyring, missing) = self.pull_secrets(wanted).await;
         let mut credentials = keyring.lookup(image);
         keyring = self.node_credentials().await;
@@ -153,9 +223,13 @@ impl Images {
         };
         let mut errors = Vec::new();
         let mut obstacle = None;
-        for auth in tries {
+        for credential in tries {
+            let auth = credential.map(|credential: &Credential| &credential.auth);
             match self.runtime.pull_image(image, auth, wanted.sandbox).await {
-                Ok(image_ref) => return Ok(image_ref),
+                Ok(image_ref) => {
+                    let with = credential.map_or(PulledWith::Node, |credential| credential.with.clone());
+                    return Ok((image_ref, with));
+                }
                 Err(error) => {
                     errors.push(pull_text(&error));
                     obstacle = pull_obstacle(&error);
@@ -213,6 +287,22 @@ impl Images {
         let event =
             PodEvent { warning, reason: reason.into(), message, field_path: Some(wanted.field_path.clone()) };
         self.events.record_pod(wanted.pod, event);
+    }
+}
+
+/// Ends the record of a pull that did not succeed, also when its future is dropped.
+struct Ending {
+    records: Arc<Records>,
+    image: String,
+    open: bool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.open {
+            // One small file; there is nobody left to wait for it elsewhere.
+            self.records.failed(&self.image);
+        }
     }
 }
 

@@ -137,7 +137,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     // What is done for one pod is recorded; what the node's own tasks ask of the runtime is not.
     let traced = TracedRuntime::new(Arc::clone(&edges.runtime), Arc::clone(&edges.clock));
     let pod_edges = Edges { runtime: Arc::new(traced), ..edges.clone() };
-    let images = Images::new(&pod_edges, events.clone(), config.pulls.clone());
+    let images = Images::new(&pod_edges, events.clone(), &config.root_dir, config.pulls.clone());
     let executor = Arc::new(Executor {
         config: config.clone(),
         edges: pod_edges.clone(),
@@ -146,6 +146,12 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         events: events.clone(),
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
+    });
+    let taking_up = Arc::clone(&executor);
+    tasks.add("images", async move {
+        taking_up.images.recover().await;
+        // Done; the task stays, since the end of one is taken for a failure.
+        std::future::pending::<()>().await;
     });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());

@@ -233,7 +233,9 @@ fn gates() -> String {
         .to_owned();
     for spec in GATES.iter().filter(|spec| spec.area == Area::Kubelet || READ.contains(&spec.gate)) {
         let needs: Vec<_> = spec.needs.iter().map(|gate| format!("`{}`", gate.name())).collect();
-        let here = if READ.contains(&spec.gate) {
+        let here = if spec.gate == Gate::KubeletEnsureSecretPulledImages {
+            "same"
+        } else if READ.contains(&spec.gate) {
             "same (checks of the configuration)"
         } else if spec.locked {
             "locked"

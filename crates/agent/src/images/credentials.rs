@@ -18,9 +18,12 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
 };
 use k8s_openapi::api::core::v1::Secret;
-use lifecycle::spec::image_reference;
+use lifecycle::spec::{hash::go_json_string, image_reference};
 use seams::runtime::RegistryAuth;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::records::{PullSecret, PulledWith, hex};
 
 /// Key of the Docker Hub's credentials, as docker clients write it.
 const DOCKER_HUB_KEY: &str = "index.docker.io";
@@ -63,12 +66,43 @@ struct Entry {
     #[serde(default)]
     password: String,
     #[serde(default)]
+    email: String,
+    #[serde(default)]
     auth: String,
+}
+
+/// A credential, and whose it is.
+#[derive(Clone)]
+pub struct Credential {
+    /// For the registry.
+    pub auth: RegistryAuth,
+    /// For the record of what it pulled.
+    pub with: PulledWith,
+}
+
+/// Where credentials come from.
+enum Owner<'a> {
+    Node,
+    Secret(&'a Secret),
+}
+
+impl Owner<'_> {
+    fn pulled_with(&self, hash: String) -> PulledWith {
+        match self {
+            Self::Node => PulledWith::Node,
+            Self::Secret(secret) => PulledWith::Secret(PullSecret {
+                uid: secret.metadata.uid.clone().unwrap_or_default(),
+                namespace: secret.metadata.namespace.clone().unwrap_or_default(),
+                name: secret.metadata.name.clone().unwrap_or_default(),
+                credential_hash: hash,
+            }),
+        }
+    }
 }
 
 /// Credentials by registry pattern.
 #[derive(Default)]
-pub struct Keyring(Vec<(String, RegistryAuth)>);
+pub struct Keyring(Vec<(String, Credential)>);
 
 impl Keyring {
     /// Adds what a pull secret holds.
@@ -81,8 +115,10 @@ impl Keyring {
             value.map(|bytes| bytes.0.as_slice()).ok_or(CredentialError::NoKey(key))
         };
         match secret.type_.as_deref() {
-            Some("kubernetes.io/dockerconfigjson") => self.add_config_json(data(CONFIG_JSON)?),
-            Some("kubernetes.io/dockercfg") => self.add_dockercfg(data(DOCKERCFG)?),
+            Some("kubernetes.io/dockerconfigjson") => {
+                self.add_config_json(data(CONFIG_JSON)?, &Owner::Secret(secret))
+            }
+            Some("kubernetes.io/dockercfg") => self.add_dockercfg(data(DOCKERCFG)?, &Owner::Secret(secret)),
             _ => Err(CredentialError::Type),
         }
     }
@@ -90,8 +126,8 @@ impl Keyring {
     /// Adds the first file of the node's that is a docker configuration; the others are not looked at, as upstream
     /// does.
     pub fn add_node_files(&mut self, files: &NodeFiles) {
-        let json = |keyring: &mut Self, text: &[u8]| keyring.add_config_json(text);
-        let legacy = |keyring: &mut Self, text: &[u8]| keyring.add_dockercfg(text);
+        let json = |keyring: &mut Self, text: &[u8]| keyring.add_config_json(text, &Owner::Node);
+        let legacy = |keyring: &mut Self, text: &[u8]| keyring.add_dockercfg(text, &Owner::Node);
         let found = self.add_first(&files.config_json, json);
         if !found {
             self.add_first(&files.dockercfg, legacy);
@@ -100,7 +136,7 @@ impl Keyring {
 
     /// Credentials that fit an image, in the order in which they are to be tried.
     #[must_use]
-    pub fn lookup(&self, image: &str) -> Vec<RegistryAuth> {
+    pub fn lookup(&self, image: &str) -> Vec<Credential> {
         let Ok(parsed) = image_reference::parse(image) else { return Vec::new() };
         let host = match parsed.registry {
             Some("index.docker.io") | None => DOCKER_HUB,
@@ -116,25 +152,31 @@ impl Keyring {
             fitting = self.0.iter().filter(|(pattern, _)| pattern == DOCKER_HUB_KEY).collect();
         }
         fitting.sort_by(|a, b| b.0.cmp(&a.0));
-        fitting.into_iter().map(|(_, auth)| auth.clone()).collect()
+        fitting.into_iter().map(|(_, credential)| credential.clone()).collect()
     }
 
-    fn add_config_json(&mut self, text: &[u8]) -> Result<(), CredentialError> {
+    fn add_config_json(&mut self, text: &[u8], owner: &Owner<'_>) -> Result<(), CredentialError> {
         let parsed: ConfigJson =
             serde_json::from_slice(text).map_err(|_| CredentialError::Json(CONFIG_JSON))?;
-        self.add_entries(parsed.auths.unwrap_or_default())
+        self.add_entries(parsed.auths.unwrap_or_default(), owner)
     }
 
-    fn add_dockercfg(&mut self, text: &[u8]) -> Result<(), CredentialError> {
+    fn add_dockercfg(&mut self, text: &[u8], owner: &Owner<'_>) -> Result<(), CredentialError> {
         let parsed = serde_json::from_slice(text).map_err(|_| CredentialError::Json(DOCKERCFG))?;
-        self.add_entries(parsed)
+        self.add_entries(parsed, owner)
     }
 
-    fn add_entries(&mut self, entries: BTreeMap<String, Entry>) -> Result<(), CredentialError> {
+    fn add_entries(
+        &mut self,
+        entries: BTreeMap<String, Entry>,
+        owner: &Owner<'_>,
+    ) -> Result<(), CredentialError> {
         let mut added = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
-            let auth = entry.credential().ok_or_else(|| CredentialError::Auth(key.clone()))?;
-            added.push((pattern(&key), auth));
+            let email = entry.email.clone();
+            let auth = entry.auth().ok_or_else(|| CredentialError::Auth(key.clone()))?;
+            let with = owner.pulled_with(hash(&auth, &email));
+            added.push((pattern(&key), Credential { auth, with }));
         }
         self.0.extend(added);
         Ok(())
@@ -197,7 +239,7 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 
 impl Entry {
     /// `auth` is base64 of `user:password`, padded or not, and wins over the two fields. `None`: it is not that.
-    fn credential(self) -> Option<RegistryAuth> {
+    fn auth(self) -> Option<RegistryAuth> {
         let (username, password) = if self.auth.is_empty() {
             (self.username, self.password)
         } else {
@@ -209,6 +251,22 @@ impl Entry {
         };
         Some(RegistryAuth { username, password, ..RegistryAuth::default() })
     }
+}
+
+/// Hex SHA-256 of a credential as upstream's JSON of it: what the records of pulls know it by.
+fn hash(auth: &RegistryAuth, email: &str) -> String {
+    let fields = [("username", auth.username.as_str()), ("password", &auth.password), ("email", email)];
+    let mut text = String::from("{");
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        go_json_string(&mut text, name);
+        text.push(':');
+        go_json_string(&mut text, value);
+    }
+    text.push('}');
+    hex(&Sha256::digest(text))
 }
 
 /// Drops the scheme, and the API version that old docker clients wrote.

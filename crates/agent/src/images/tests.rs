@@ -8,6 +8,7 @@ use k8s_openapi::{
         authentication::v1::TokenRequest,
         core::v1::{ConfigMap, Secret},
     },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use lifecycle::{Tick, spec::service_env::ServiceMap};
 use seams::ObjectError;
@@ -44,7 +45,9 @@ impl Objects for Secrets {
             "garbled" => "{",
             _ => return Err(ObjectError::NotFound { kind: "secret", name: name.to_owned() }),
         };
+        let metadata = ObjectMeta { uid: Some(name.to_owned()), ..ObjectMeta::default() };
         Ok(Arc::new(Secret {
+            metadata,
             type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
             data: Some([(".dockerconfigjson".to_owned(), ByteString(text.as_bytes().to_vec()))].into()),
             ..Secret::default()
@@ -65,9 +68,11 @@ struct World {
     core: Core,
     images: Images,
     clock: Arc<HandClock>,
+    _root: tempfile::TempDir,
 }
 
 fn world(settings: PullSettings) -> World {
+    let root = tempfile::tempdir().unwrap();
     let runtime = FakeRuntime::new();
     let core = runtime.core.clone();
     let clock = Arc::new(HandClock::default());
@@ -82,8 +87,9 @@ fn world(settings: PullSettings) -> World {
         rate: (per_second > 0)
             .then(|| TokenBucket::new(Arc::clone(&clock) as Arc<dyn Clock>, per_second, burst)),
         node_files: settings.node_files,
+        records: Arc::new(Records::new(root.path(), settings.verification)),
     };
-    World { core, images, clock }
+    World { core, images, clock, _root: root }
 }
 
 fn pod(secrets: &[&str]) -> Pod {
@@ -242,4 +248,26 @@ async fn the_rate_is_a_bucket_that_refills() {
     assert_eq!((step, message.as_str()), (FailureStep::ImagePull, "pull QPS exceeded"));
     world.clock.0.store(1, Ordering::Relaxed);
     assert!(world.ensure("r.test/c:1", "Always", &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_image_that_a_secret_pulled_is_not_everybodys() {
+    let world = world(PullSettings { verification: Verification::Preloaded, ..PullSettings::default() });
+    let private = ImageScript::Private("lab".to_owned(), "sesame".to_owned());
+    world.core.script_image("r.test/a:1", private);
+    assert!(world.ensure("r.test/a:1", "IfNotPresent", &["good"]).await.is_ok());
+    assert!(world.ensure("r.test/a:1", "IfNotPresent", &["good"]).await.is_ok());
+    assert_eq!(world.core.count("PullImage"), 1, "its own pod needs no second pull");
+    assert_eq!(world.failure("r.test/a:1", "IfNotPresent", &[]).await.0, FailureStep::ImagePull);
+    assert_eq!(world.failure("r.test/a:1", "Never", &["wrong"]).await.0, FailureStep::ImageNeverPull);
+    assert!(world.images.records.unfinished().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_is_given_up_leaves_no_record() {
+    let world = world(PullSettings { verification: Verification::Preloaded, ..PullSettings::default() });
+    world.core.script_image("r.test/slow:1", ImageScript::Hangs);
+    let stuck = world.ensure("r.test/slow:1", "Always", &[]);
+    assert!(tokio::time::timeout(Duration::from_secs(5), stuck).await.is_err());
+    assert!(world.images.records.unfinished().is_empty());
 }

@@ -35,7 +35,6 @@ const IMAGE_GC: Support = not_yet("image garbage collection is not built yet");
 const LOG_ROTATION: Support = not_yet("container log rotation is not built yet");
 const SHUTDOWN: Support = not_yet("graceful node shutdown is not built yet");
 const MEMORY_QOS: Support = not_yet("memory QoS is not built yet");
-const PULL_CREDENTIALS: Support = not_yet("verification of image pull credentials is not built yet");
 const RESERVED_CGROUPS: Support = not_yet("limits on the cgroups of system daemons are not built yet");
 
 wire! {
@@ -86,9 +85,9 @@ wire! {
         /// How many pulls may exceed that rate at once.
         registry_burst: i32, "registryBurst", Int32, value I(10), Effective;
         /// When credentials are checked for images that are already on the node.
-        image_pull_credentials_verification_policy: String, "imagePullCredentialsVerificationPolicy", Text, value Nothing, PULL_CREDENTIALS;
+        image_pull_credentials_verification_policy: String, "imagePullCredentialsVerificationPolicy", Text, value Nothing, Effective;
         /// Images that need no check, with `NeverVerifyAllowlistedImages`.
-        preloaded_images_verification_allowlist: Vec<String>, "preloadedImagesVerificationAllowlist", Texts, value Nothing, PULL_CREDENTIALS;
+        preloaded_images_verification_allowlist: Vec<String>, "preloadedImagesVerificationAllowlist", Texts, value Nothing, Effective;
         /// Events a second. 0: no limit.
         event_record_qps: i32, "eventRecordQPS", Int32, pointer I(50), Effective;
         /// How many events may exceed that rate at once.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use ::agent::{
     AgentConfig,
     config::ManifestUrl,
-    images::{PullSettings, credentials::NodeFiles},
+    images::{PullSettings, Verification, credentials::NodeFiles},
     node_status::NodeSettings,
 };
 use ::node::{
@@ -89,6 +89,23 @@ fn pulls(settings: &Settings) -> PullSettings {
             Rate::Limited { per_second, burst } => (per_second, burst),
         },
         node_files: NodeFiles::usual(&settings.paths.root, home.as_deref()),
+        verification: verification(settings),
+    }
+}
+
+fn verification(settings: &Settings) -> Verification {
+    let config = &settings.config;
+    if !settings.gates.enabled(Gate::KubeletEnsureSecretPulledImages) {
+        return Verification::Off;
+    }
+    match config.image_pull_credentials_verification_policy.as_str() {
+        "NeverVerify" => Verification::Never,
+        "NeverVerifyAllowlistedImages" => {
+            Verification::Allowlisted(config.preloaded_images_verification_allowlist.clone())
+        }
+        "AlwaysVerify" => Verification::Always,
+        // The default; others were refused.
+        _ => Verification::Preloaded,
     }
 }
 

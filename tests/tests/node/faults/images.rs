@@ -64,7 +64,7 @@ const PULL: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
 const NOT_FOUND: &str =
     "rpc error: code = NotFound desc = failed to pull and unpack image \"registry.test/none:1\"";
 
-fn forms(node: &Node) -> Result<()> {
+fn forms(node: &mut Node) -> Result<()> {
     let busybox = digest(node, "registry.test/busybox:1")?;
     let private = "private.registry.test/busybox:1";
     node.apply(SECRETS)?;
@@ -117,10 +117,44 @@ fn forms(node: &Node) -> Result<()> {
     fs::write(node.paths().kubelet_root.join("config.json"), config)?;
     node.eventually("the node's credentials to be used", BOUND, |lab| running(lab, "node"))?;
     fs::remove_file(node.paths().kubelet_root.join("config.json"))?;
+    others_images(node)?;
     let all = ["config", "cfg", "digest", "always", "wrong", "node", "absent", "never", "name"];
     let mut delete = vec!["delete", "pod", "--wait=false"];
     delete.extend(all);
     node.kubectl(&delete).map(drop)
+}
+
+/// An image that a pod's secret pulled is there for pods with that secret, and for nobody else; also after a restart.
+fn others_images(node: &mut Node) -> Result<()> {
+    let image = "private.registry.test/busybox:1";
+    for run in ["first", "after-restart"] {
+        let names = ["owner", "copy", "stranger", "quiet"].map(|name| format!("{name}-{run}"));
+        let [owner, copy, stranger, quiet] = &names;
+        let pods = [
+            puller(owner, image, "IfNotPresent", &["right"]),
+            puller(copy, image, "Never", &["right-old"]),
+            puller(stranger, image, "IfNotPresent", &[]),
+            puller(quiet, image, "Never", &["wrong"]),
+        ];
+        node.apply(&pods.concat())?;
+        for name in [owner, copy] {
+            node.eventually(&format!("{name} to run"), BOUND, |lab| running(lab, name))?;
+            let told = events(node, name, "Pulled")?;
+            let text = format!(
+                "Container image \"{image}\" already present on machine and can be accessed by the pod"
+            );
+            ensure!(told == [text], "{name}: {told:?}");
+        }
+        waits(node, stranger, PULL, &["no basic auth credentials"])?;
+        let never = format!("Container image \"{image}\" is not present with pull policy of Never");
+        waits(node, quiet, ["ErrImageNeverPull"; 2], &[&never])?;
+        let mut delete = vec!["delete", "pod", "--wait=false"];
+        delete.extend(names.iter().map(String::as_str));
+        node.kubectl(&delete)?;
+        node.lab()?.kubelet().stop()?;
+        node.lab()?.kubelet().start()?;
+    }
+    Ok(())
 }
 
 /// The order in which pulls ended, as the log tells it, while one registry hangs for a while.
@@ -216,7 +250,7 @@ fn full_root(node: &mut Node) -> Result<()> {
 #[ignore = "wants root, containerd and the control plane: make test"]
 fn image_pulls_and_full_disks() {
     let mut node = Node::up(Spec::new("t-images", Mode::Cluster).unwrap()).unwrap();
-    forms(&node).unwrap();
+    forms(&mut node).unwrap();
     assert_eq!(order_of_pulls(&node, 1).unwrap(), ["quick", "slow"], "side by side");
     full_while_pulling(&node).unwrap();
     let serial = json!({ "serializeImagePulls": true });

@@ -17,7 +17,7 @@ fn keyring(json: &str) -> Keyring {
 }
 
 fn users(keyring: &Keyring, image: &str) -> Vec<String> {
-    keyring.lookup(image).into_iter().map(|auth| auth.username).collect()
+    keyring.lookup(image).into_iter().map(|found| found.auth.username).collect()
 }
 
 #[test]
@@ -60,7 +60,11 @@ fn auth_is_taken_with_and_without_padding_and_its_password_may_have_colons() {
     for auth in ["YTpiOmM=", "YTpiOmM", "YTpi\\nOmM="] {
         let keyring = keyring(&format!(r#"{{"auths":{{"r.test":{{"username":"no","auth":"{auth}"}}}}}}"#));
         let found = keyring.lookup("r.test/x");
-        assert_eq!((found[0].username.as_str(), found[0].password.as_str()), ("a", "b:c"), "{auth}");
+        assert_eq!(
+            (found[0].auth.username.as_str(), found[0].auth.password.as_str()),
+            ("a", "b:c"),
+            "{auth}"
+        );
     }
 }
 
@@ -111,4 +115,29 @@ fn the_first_usable_file_of_the_node_counts() {
     assert_eq!(look(), ["home"]);
     std::fs::write(root.path().join("config.json"), config("root")).unwrap();
     assert_eq!(look(), ["root"]);
+}
+
+#[test]
+fn a_credential_is_known_by_upstreams_hash() {
+    let mut keyring = Keyring::default();
+    let mut secret = secret(
+        "dockercfg",
+        ".dockercfg",
+        r#"{"r.test":{"username":"a","password":"<&>","email":"e"},"s.test":{"username":"a"}}"#,
+    );
+    secret.metadata.uid = Some("u".to_owned());
+    keyring.add(&secret).unwrap();
+    let known = |image: &str| match keyring.lookup(image).remove(0).with {
+        PulledWith::Secret(known) => known,
+        PulledWith::Node => panic!("it is a secret's"),
+    };
+    // sha256sum of what Go's encoding/json makes of the two.
+    let digest = |text: &str| hex(&Sha256::digest(text));
+    let first = known("r.test/x");
+    assert_eq!(first.uid, "u");
+    assert_eq!(
+        first.credential_hash,
+        digest(r#"{"username":"a","password":"\u003c\u0026\u003e","email":"e"}"#)
+    );
+    assert_eq!(known("s.test/x").credential_hash, digest(r#"{"username":"a"}"#));
 }
