@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,15 +14,10 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent};
 use node::qos::QosClass;
-use seams::RuntimeError;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     admission::Admitter,
-    edges::Edges,
     health::Health,
     mirror::{self, Mirrors},
     observer::Bells,
@@ -34,12 +28,16 @@ use crate::{
     worker::{self, Mail, WorkerContext, bell::Bell},
 };
 
-/// Grace for what is found in the runtime only (contract §9).
-const ORPHAN_GRACE: Duration = Duration::from_secs(1);
 /// How often the dispatcher comes round when nothing happens: far below the age at which it counts as stuck.
 const BEAT: Duration = Duration::from_secs(60);
 /// API default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: i64 = 30;
+
+mod strangers;
+mod workers;
+
+use strangers::Stranger;
+use workers::{End, Ended, Workers};
 
 /// The dispatcher's state.
 pub struct Pods {
@@ -51,8 +49,7 @@ pub struct Pods {
     merger: Merger,
     /// The newest version of each pod that a source holds.
     wanted: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
-    workers: BTreeMap<PodUid, Worker>,
-    tasks: JoinSet<PodKey>,
+    workers: Workers,
     health: Arc<Health>,
     /// Seen in the runtime without a source, and not looked at yet.
     strangers: BTreeSet<PodUid>,
@@ -63,21 +60,9 @@ pub struct Pods {
     swept: bool,
 }
 
-/// A pod that no source holds.
-#[derive(Debug)]
-struct Stranger {
-    uid: PodUid,
-    /// Rebuilt from labels; `None`: the runtime has nothing of it; the error: it gave no answer.
-    pod: Result<Option<Pod>, RuntimeError>,
-}
-
-struct Worker {
-    mail: watch::Sender<Mail>,
-}
-
 impl std::fmt::Debug for Pods {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pods").field("workers", &self.workers.len()).finish_non_exhaustive()
+        f.debug_struct("Pods").field("workers", &self.workers.count()).finish_non_exhaustive()
     }
 }
 
@@ -111,8 +96,7 @@ impl Pods {
             expected,
             merger: Merger::default(),
             wanted: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            tasks: JoinSet::new(),
+            workers: Workers::default(),
             health,
             strangers: BTreeSet::new(),
             unanswered: BTreeSet::new(),
@@ -127,7 +111,7 @@ impl Pods {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.health.dispatched();
-            // Every arm is cancel-safe: `recv` and `join_next` lose nothing when dropped.
+            // Every arm is cancel-safe: `recv`, `join_next` and `ended` lose nothing when dropped.
             tokio::select! {
                 Some(stamped) = inbox.updates.recv() => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
@@ -136,10 +120,7 @@ impl Pods {
                         bell.volumes_changed();
                     }
                 }
-                Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(key) => self.ended(&key),
-                    Err(error) => tracing::error!(%error, "A pod worker died; its pod is taken up again"),
-                },
+                Some(ended) = self.workers.ended() => self.ended(ended),
                 Some(looked) = self.looks.join_next() => match looked {
                     Ok(strangers) => self.remove_strangers(strangers),
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
@@ -154,10 +135,7 @@ impl Pods {
     }
 
     fn take(&mut self, update: SourceUpdate, seen: Tick) {
-        let update = match self.without_mirrors(update) {
-            Some(update) => update,
-            None => return,
-        };
+        let Some(update) = self.without_mirrors(update) else { return };
         for change in self.merger.take(update) {
             match change {
                 Change::Applied(source, pod) => self.applied(source, pod, seen),
@@ -207,16 +185,16 @@ impl Pods {
         if source == PodSource::Api {
             self.context.statuses.observed(&pod);
         }
-        match self.workers.get(&uid) {
+        match self.workers.mail(&uid) {
             // It left its source and came back. A pod that stops never turns around: it starts anew when its worker
             // has ended.
-            Some(worker) if matches!(worker.mail.borrow().intent, Intent::Removed { .. }) => {}
-            Some(worker) => {
+            Some(mail) if matches!(mail.borrow().intent, Intent::Removed { .. }) => {}
+            Some(mail) => {
                 if let Some(objects) = &self.context.edges.objects {
                     objects.register(&pod);
                 }
                 self.mirror(source, &pod);
-                worker.mail.send_modify(|mail| {
+                mail.send_modify(|mail| {
                     mail.intent = intent_of(&pod);
                     mail.pod = pod;
                     mail.source = source;
@@ -240,18 +218,18 @@ impl Pods {
         if source == PodSource::Api {
             self.context.statuses.deleted(uid);
         }
-        let worker = self.workers.get(uid);
+        let mail = self.workers.mail(uid);
         if source.is_static()
             && let Some(mirrors) = &self.mirrors
         {
             mirrors.static_stopping(&pod);
-            if worker.is_none() {
+            if mail.is_none() {
                 mirrors.static_gone(&pod);
             }
         }
-        if let Some(worker) = worker {
+        if let Some(mail) = mail {
             let grace = removal_grace(&pod);
-            worker.mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
+            mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
         } else {
             self.context.records.forget(uid);
         }
@@ -280,8 +258,8 @@ impl Pods {
 
     /// Another static pod of this name that has not gone yet.
     fn namesake(&self, key: &PodKey) -> Option<PodKey> {
-        self.workers.values().find_map(|worker| {
-            let mail = worker.mail.borrow();
+        self.workers.mails().find_map(|(_, mail)| {
+            let mail = mail.borrow();
             let other = PodKey::of(&mail.pod);
             let same = other.uid != key.uid && other.name == key.name && other.namespace == key.namespace;
             (mail.source.is_static() && same).then_some(other)
@@ -296,9 +274,9 @@ impl Pods {
         let uid = PodKey::of(pod).uid;
         let others: Vec<Arc<Pod>> = self
             .workers
-            .iter()
+            .mails()
             .filter(|(other, _)| **other != uid && !self.is_over(other))
-            .map(|(_, worker)| Arc::clone(&worker.mail.borrow().pod))
+            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
             .collect();
         let answer = self.admitter.admit(pod, &others);
         if let Admission::Rejected { reason, message } = &answer {
@@ -311,8 +289,8 @@ impl Pods {
     fn is_over(&self, uid: &PodUid) -> bool {
         let rejected = self
             .workers
-            .get(uid)
-            .is_some_and(|worker| matches!(worker.mail.borrow().admission, Admission::Rejected { .. }));
+            .mail(uid)
+            .is_some_and(|mail| matches!(mail.borrow().admission, Admission::Rejected { .. }));
         let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
         rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
     }
@@ -321,9 +299,9 @@ impl Pods {
     fn update_qos_groups(&self) {
         let pods: Vec<Arc<Pod>> = self
             .workers
-            .iter()
+            .mails()
             .filter(|(uid, _)| !self.is_over(uid))
-            .map(|(_, worker)| Arc::clone(&worker.mail.borrow().pod))
+            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
             .collect();
         let sizes = &self.context.executor.config.rules.hugepage_sizes;
         for class in [QosClass::Burstable, QosClass::BestEffort] {
@@ -337,28 +315,33 @@ impl Pods {
     fn spawn(&mut self, key: PodKey, mail: Mail) {
         let bell = Arc::new(Bell::default());
         self.bells.add(key.uid.clone(), Arc::clone(&bell));
-        let (sender, receiver) = watch::channel(mail);
-        self.tasks.spawn(worker::run(self.context.clone(), receiver, bell));
-        self.workers.insert(key.uid, Worker { mail: sender });
+        let context = self.context.clone();
+        self.workers.spawn(key.uid, mail, |mail| worker::run(context, mail, bell));
         self.update_qos_groups();
     }
 
-    fn ended(&mut self, key: &PodKey) {
-        tracing::debug!(pod = %key, "Nothing is left of the pod");
-        if let Some(worker) = self.workers.remove(&key.uid) {
-            let mail = worker.mail.borrow();
-            if mail.source.is_static()
-                && let Some(mirrors) = &self.mirrors
-            {
-                mirrors.static_gone(&mail.pod);
+    fn ended(&mut self, Ended { uid, mail, how }: Ended) {
+        let key = PodKey::of(&mail.pod);
+        if let End::Died(error) = how {
+            tracing::error!(pod = %key, %error, "A pod worker died; its pod is taken up again");
+            // What a source holds starts as ever.
+            if !self.wanted.contains_key(&uid) {
+                self.spawn(key, mail);
             }
+            return;
         }
-        self.bells.remove(&key.uid);
-        self.context.statuses.forget(&key.uid);
-        self.context.records.ended(&key.uid);
-        self.context.prober.forget(&key.uid);
+        tracing::debug!(pod = %key, "Nothing is left of the pod");
+        if mail.source.is_static()
+            && let Some(mirrors) = &self.mirrors
+        {
+            mirrors.static_gone(&mail.pod);
+        }
+        self.bells.remove(&uid);
+        self.context.statuses.forget(&uid);
+        self.context.records.ended(&uid);
+        self.context.prober.forget(&uid);
         if let Some(objects) = &self.context.edges.objects {
-            objects.unregister(key.uid.as_str());
+            objects.unregister(uid.as_str());
         }
         self.update_qos_groups();
     }
@@ -366,117 +349,16 @@ impl Pods {
     /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back,
     /// pods whose worker died.
     fn revive(&mut self) {
-        let dead: Vec<PodUid> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.mail.is_closed())
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        for uid in dead {
-            self.workers.remove(&uid);
-        }
         let idle: Vec<_> = self
             .wanted
             .iter()
-            .filter(|(uid, _)| !self.workers.contains_key(*uid))
+            .filter(|(uid, _)| self.workers.mail(uid).is_none())
             .map(|(_, it)| it.clone())
             .collect();
         for (source, pod) in idle {
             self.start(source, pod);
         }
     }
-
-    /// Looks at what exists without a source: pods in the runtime, and once, what earlier processes left on disk and
-    /// in the cgroup tree. The runtime is asked in a task of its own: it may hang.
-    fn sweep(&mut self) {
-        let first = !std::mem::replace(&mut self.swept, true);
-        if first && let Some(mirrors) = &self.mirrors {
-            mirrors.sources_delivered();
-        }
-        let strangers = std::mem::take(&mut self.strangers);
-        let mut uids: Vec<PodUid> = strangers.into_iter().filter(|uid| !self.is_known(uid)).collect();
-        if !first && uids.is_empty() {
-            return;
-        }
-        let edges = self.context.edges.clone();
-        let root = self.context.executor.config.root_dir.clone();
-        self.looks.spawn(async move {
-            if first {
-                uids.extend(left_behind(&edges, &root).await);
-            }
-            look_at(&edges, uids).await
-        });
-    }
-
-    fn is_known(&self, uid: &PodUid) -> bool {
-        self.workers.contains_key(uid) || self.wanted.contains_key(uid)
-    }
-
-    /// Hands over to workers what no source holds, unless one has come to hold it meanwhile.
-    fn remove_strangers(&mut self, strangers: Vec<Stranger>) {
-        for Stranger { uid, pod } in strangers {
-            if self.is_known(&uid) {
-                continue;
-            }
-            let pod = match pod {
-                Ok(Some(pod)) => pod,
-                // A late hint about a pod that is gone already.
-                Ok(None) if !self.has_remains(&uid) => continue,
-                Err(error) => {
-                    tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
-                    self.unanswered.insert(uid);
-                    continue;
-                }
-                Ok(None) => {
-                    let mut pod = Pod::default();
-                    pod.metadata.uid = Some(uid.to_string());
-                    pod
-                }
-            };
-            let key = PodKey::of(&pod);
-            tracing::info!(pod = %key, "Removing what is left of a pod that no source holds");
-            let intent = Intent::Removed { grace: ORPHAN_GRACE };
-            let mail = Mail {
-                pod: Arc::new(pod),
-                source: PodSource::RuntimeOnly,
-                intent,
-                admission: Admission::Admitted,
-            };
-            self.spawn(key, mail);
-        }
-    }
-
-    /// Whether the disk or the cgroup tree still holds something of a pod.
-    fn has_remains(&self, uid: &PodUid) -> bool {
-        self.context.executor.config.root_dir.join("pods").join(uid.as_str()).exists()
-            || self.context.edges.host.list_pod_cgroups().is_ok_and(|uids| uids.contains(uid))
-    }
-}
-
-/// Pods of which earlier processes left something.
-async fn left_behind(edges: &Edges, root: &Path) -> Vec<PodUid> {
-    let mut uids = leftover_directories(root);
-    match edges.host.list_pod_cgroups() {
-        Ok(found) => uids.extend(found),
-        Err(error) => tracing::warn!(%error, "Could not look for cgroups left by earlier pods"),
-    }
-    match edges.runtime.list_pods().await {
-        Ok(pods) => uids.extend(pods.into_iter().map(|pod| pod.uid)),
-        // The observer lists again, and names those that it finds.
-        Err(error) => tracing::warn!(%error, "Could not look for pods left in the runtime"),
-    }
-    uids
-}
-
-/// What the runtime knows about pods.
-async fn look_at(edges: &Edges, uids: Vec<PodUid>) -> Vec<Stranger> {
-    let uids: BTreeSet<PodUid> = uids.into_iter().collect();
-    let mut found = Vec::with_capacity(uids.len());
-    for uid in uids {
-        let pod = edges.runtime.skeleton(&uid).await;
-        found.push(Stranger { uid, pod });
-    }
-    found
 }
 
 async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
@@ -484,12 +366,6 @@ async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String>
         Some(changes) => changes.recv().await,
         None => None,
     }
-}
-
-/// Uids of pod directories on disk.
-fn leftover_directories(root: &Path) -> Vec<PodUid> {
-    let Ok(entries) = std::fs::read_dir(root.join("pods")) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).map(PodUid::from).collect()
 }
 
 /// What an object asks for.
