@@ -11,6 +11,7 @@
 //! | `status` | unsent statuses | workers, API source | API server |
 //! | `mirror` | which mirrors exist | dispatcher, API source | API server |
 //! | `node_status` | the Node object as last reported | timer, runtime health | API server |
+//! | `name_runtime` | the runtime's name | nothing, it asks once | workers |
 //! | `lease` | the node's lease | timer | API server |
 //! | `events` | unsent events | everyone | API server |
 //!

@@ -34,6 +34,9 @@ const QUEUE: usize = 256;
 /// Delay before the limit of all pods is tried again.
 const ENFORCE_RETRY: Duration = Duration::from_secs(60);
 
+/// Delay before the runtime is asked for its name again: it is down, or busy starting.
+const NAME_RETRY: Duration = Duration::from_millis(500);
+
 /// What the caller brings beside the edges.
 pub struct Outside {
     /// Settings of the pod side.
@@ -95,6 +98,22 @@ async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSi
     }
 }
 
+/// Asks the runtime for its name, which container ids in statuses begin with: no status is made before it is known. Not
+/// left to the node's reports, since those wait for the API server.
+async fn name_runtime(edges: Edges, facts: watch::Sender<NodeFacts>) {
+    loop {
+        match edges.runtime.version().await {
+            Ok(version) => {
+                facts.send_modify(|facts| facts.runtime_name = version.name);
+                // Done; the task stays, since the end of one is taken for a failure.
+                return std::future::pending().await;
+            }
+            Err(error) => tracing::debug!(%error, "The runtime does not tell its name yet"),
+        }
+        tokio::time::sleep(NAME_RETRY).await;
+    }
+}
+
 /// Starts every task of the agent.
 pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let Outside { config, node: settings, events, event_task, fetch } = outside;
@@ -116,6 +135,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         recursive_read_only: BTreeSet::new(),
     };
     let (facts, facts_seen) = watch::channel(facts);
+    tasks.add("name_runtime", name_runtime(edges.clone(), facts.clone()));
     let resources = settings.resources(edges);
     let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
     let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);

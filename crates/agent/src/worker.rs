@@ -139,6 +139,10 @@ impl Worker {
             Some(known) => Ok(known),
             None => self.inspect().await,
         };
+        if runtime.is_ok() {
+            // Without it, no container is the one that the last status tells of. A runtime that answers tells it soon.
+            drop(self.context.node.wait_for(|facts| !facts.runtime_name.is_empty()).await);
+        }
         let away = matches!(runtime, Err(RuntimeError::Unreachable { .. }));
         let runtime = runtime.map_err(|error| error.rpc());
         let probes = self.probes(letter, &runtime, bell);
