@@ -21,6 +21,7 @@ mod containers;
 mod images;
 mod init;
 mod plan;
+mod recall;
 pub(crate) mod restart;
 mod sandbox;
 mod stop;
@@ -65,6 +66,7 @@ enum Progress {
 pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
     let stopped = confirmed_stops(state, seen);
     let mut work = Work::new(state, seen, &stopped, now);
+    recall::troubles(&mut work);
     absorb::outcomes(&mut work);
     triggers::look(&mut work);
     let mut finished = false;

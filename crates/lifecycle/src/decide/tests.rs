@@ -19,6 +19,7 @@ use crate::{
 
 mod explained;
 mod properties;
+mod recall;
 mod scenes;
 mod termination;
 
