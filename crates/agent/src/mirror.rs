@@ -35,6 +35,27 @@ pub fn is_mirror(pod: &Pod) -> bool {
     pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MIRROR))
 }
 
+/// Whether an object carries a status that a kubelet has reported: none of them leaves out the start time.
+#[must_use]
+pub fn is_reported(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.start_time.is_some())
+}
+
+fn recalled(pod: &Pod, mirror: &Pod) -> Option<Arc<Pod>> {
+    if is_reported(pod) || !is_reported(mirror) || annotation(mirror, MIRROR) != annotation(pod, HASH) {
+        return None;
+    }
+    let mut pod = pod.clone();
+    pod.status.clone_from(&mirror.status);
+    Some(Arc::new(pod))
+}
+
+/// Whether a mirror is that of the static pod with this uid.
+#[must_use]
+pub fn mirrors(mirror: &Pod, uid: &str) -> bool {
+    annotation(mirror, MIRROR) == Some(uid)
+}
+
 /// What has to be done to the API's mirrors.
 #[derive(Debug, PartialEq)]
 pub enum Step {
@@ -168,6 +189,12 @@ impl Mirrors {
         self.change(|state| {
             state.held.remove(&name_of(pod));
         });
+    }
+
+    /// A static pod with the status that its mirror carries, if it has none yet and the mirror has one.
+    #[must_use]
+    pub fn with_status(&self, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
+        recalled(pod, self.state.lock().mirrors.get(&name_of(pod))?)
     }
 
     /// The API source's full list of mirrors.
@@ -315,6 +342,8 @@ fn name_of(pod: &Pod) -> Name {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
 
     fn pod(name: &str, uid: &str, key: &str, hash: &str) -> (Name, Arc<Pod>) {
@@ -352,6 +381,22 @@ mod tests {
             plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Delivered),
             [Step::Delete(name, "m".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
+        let (_, static_pod) = pod("a", "u", HASH, "u");
+        let reported = |hash: &str| {
+            let (_, mirror) = pod("a", "m", MIRROR, hash);
+            let mut mirror = Pod::clone(&mirror);
+            mirror.status.get_or_insert_default().start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+            mirror
+        };
+        assert!(recalled(&static_pod, &reported("another version")).is_none());
+        assert!(recalled(&static_pod, &pod("a", "m", MIRROR, "u").1).is_none(), "nobody has reported yet");
+        let with = recalled(&static_pod, &reported("u")).unwrap();
+        assert!(is_reported(&with));
+        assert!(recalled(&with, &reported("u")).is_none(), "once is enough");
     }
 
     #[test]

@@ -135,7 +135,9 @@ impl Pods {
     }
 
     fn take(&mut self, update: SourceUpdate, seen: Tick) {
-        let Some(update) = self.without_mirrors(update) else { return };
+        let update = self.without_mirrors(update);
+        self.recall();
+        let Some(update) = update else { return };
         for change in self.merger.take(update) {
             match change {
                 Change::Applied(source, pod) => self.applied(source, pod, seen),
@@ -213,6 +215,22 @@ impl Pods {
         }
     }
 
+    /// Hands the status that an earlier process reported to static pods whose mirror has turned up: their worker goes
+    /// on from there, as that of a pod of the API does from its object.
+    fn recall(&self) {
+        let Some(mirrors) = &self.mirrors else { return };
+        for (uid, mail) in self.workers.mails() {
+            let recalled = {
+                let mail = mail.borrow();
+                let awaited = mail.source.is_static() && self.context.statuses.is_recall_awaited(uid);
+                if awaited { mirrors.with_status(&mail.pod) } else { None }
+            };
+            if let Some(pod) = recalled {
+                mail.send_modify(|mail| mail.pod = pod);
+            }
+        }
+    }
+
     fn removed(&mut self, uid: &PodUid) {
         let Some((source, pod)) = self.wanted.remove(uid) else { return };
         if source == PodSource::Api {
@@ -245,6 +263,11 @@ impl Pods {
             tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
             return;
         }
+        let recalled = match &self.mirrors {
+            Some(mirrors) if source.is_static() => mirrors.with_status(&pod),
+            _ => None,
+        };
+        let pod = recalled.unwrap_or(pod);
         let admission = self.admit(&pod);
         if let Some(objects) = &self.context.edges.objects
             && source == PodSource::Api

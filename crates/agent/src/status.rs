@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{records::Records, resource_version};
+use crate::{mirror, records::Records, resource_version};
 
 pub mod merge;
 
@@ -56,6 +56,8 @@ struct Slot {
     finished: bool,
     /// Newest known API object; for a static pod its mirror is looked up instead.
     api: Arc<Pod>,
+    /// The status of a static pod goes on from what its mirror carried before this process wrote to it.
+    recalled: bool,
     /// The API has no such pod any more.
     gone: bool,
     sending: bool,
@@ -98,6 +100,7 @@ impl StatusQueue {
             status: PodStatus::default(),
             finished: false,
             api: Arc::clone(pod),
+            recalled: false,
             gone: false,
             sending: false,
             retry: RETRY.0,
@@ -105,6 +108,7 @@ impl StatusQueue {
         });
         slot.status = status.clone();
         slot.finished = finished;
+        slot.recalled |= mirror::is_reported(pod);
         slot.api = newer(&slot.api, pod);
         slots.dirty.insert(uid);
         drop(slots);
@@ -156,6 +160,13 @@ impl StatusQueue {
         slots.dirty.remove(uid);
     }
 
+    /// Whether nothing of this process has gone to the mirror of a static pod yet, so that what the mirror carries was
+    /// reported by an earlier one.
+    #[must_use]
+    pub fn is_recall_awaited(&self, uid: &PodUid) -> bool {
+        self.slots.lock().by_uid.get(uid).is_none_or(|slot| !slot.recalled)
+    }
+
     /// The newest status of a pod, sent or not.
     #[must_use]
     pub fn get(&self, uid: &PodUid) -> Option<PodStatus> {
@@ -189,7 +200,8 @@ impl StatusQueue {
     }
 
     /// The next slot that can be sent. The status of a static pod without a mirror is dropped from the line: the
-    /// arrival of the mirror puts it back.
+    /// arrival of the mirror puts it back. So is one that was made before its worker knew what the mirror carries: it
+    /// would look as if the pod had just begun.
     fn take(&self) -> Option<Letter> {
         let mut slots = self.slots.lock();
         let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
@@ -199,12 +211,16 @@ impl StatusQueue {
             let Some(slot) = by_uid.get_mut(&uid).filter(|slot| !slot.gone) else { continue };
             let mirror = slot.source.is_static();
             let base = if mirror {
-                mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned()
+                let found = mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned();
+                found
+                    .filter(|mirror| mirror::mirrors(mirror, uid.as_str()))
+                    .filter(|mirror| slot.recalled || !mirror::is_reported(mirror))
             } else {
                 Some(Arc::clone(&slot.api))
             };
             let Some(base) = base else { continue };
             slot.sending = true;
+            slot.recalled |= mirror;
             return Some(Letter {
                 uid,
                 mirror,

@@ -28,6 +28,7 @@ use crate::{
     edges::Edges,
     events::EventSink,
     executor::{Executor, PodSession},
+    mirror,
     prober::{self, Prober},
     records::{PodRecord, Records, traced},
     status::StatusQueue,
@@ -88,6 +89,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         outcomes: Vec::new(),
         seen: None,
         reported: None,
+        recalled: false,
         context,
     };
     loop {
@@ -119,6 +121,8 @@ struct Worker {
     /// Last inspection; `None` when it may be out of date.
     seen: Option<RuntimePod>,
     reported: Option<PodStatus>,
+    /// Whether the pod object has carried a status that an earlier process reported.
+    recalled: bool,
     context: WorkerContext,
 }
 
@@ -145,6 +149,7 @@ impl Worker {
         }
         let away = matches!(runtime, Err(RuntimeError::Unreachable { .. }));
         let runtime = runtime.map_err(|error| error.rpc());
+        self.recall(letter);
         let probes = self.probes(letter, &runtime, bell);
         let observation = Observation {
             pod: Arc::clone(&letter.pod),
@@ -170,6 +175,16 @@ impl Worker {
         let answer = traced::in_step(Arc::clone(&self.record), id, question).await;
         self.record.inspected(id, answer.as_ref().ok(), clock.now());
         answer
+    }
+
+    /// The mirror of a static pod may turn up after the first look: what was decided until then is decided anew, on top
+    /// of what the mirror says was reported before.
+    fn recall(&mut self, letter: &Mail) {
+        if letter.source.is_static() && !self.recalled && mirror::is_reported(&letter.pod) {
+            self.recalled = true;
+            self.reported = None;
+            Arc::make_mut(&mut self.state).forget_report();
+        }
     }
 
     fn probes(&self, letter: &Mail, runtime: &Result<RuntimePod, String>, bell: &Arc<Bell>) -> ProbeResults {

@@ -224,6 +224,12 @@ impl PodState {
         self.setbacks.iter().map(|(key, setback)| (key, setback.failure.message.as_str()))
     }
 
+    /// Lets the next look start from the status that the pod object carries, as the first look of a process does: for a
+    /// static pod whose mirror turns up later.
+    pub fn forget_report(&mut self) {
+        self.reported = None;
+    }
+
     /// Name of the stage: `syncing`, `terminating`, `terminated`.
     #[must_use]
     pub fn stage(&self) -> &'static str {

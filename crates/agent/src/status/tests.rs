@@ -195,3 +195,59 @@ async fn an_outage_delays_the_newest_status_and_loses_nothing() {
     assert_eq!(of("a").phase.as_deref(), Some("Failed"));
     assert_eq!(of("b").phase.as_deref(), Some("Running"));
 }
+
+/// A static pod, and a mirror of it that carries a status of an earlier process.
+fn static_pod() -> (Arc<Pod>, Arc<Pod>) {
+    let mut mirror = Pod::clone(&pod("p"));
+    let annotations = mirror.metadata.annotations.get_or_insert_default();
+    annotations.insert(mirror::MIRROR.to_owned(), "p".to_owned());
+    let status = json!({"phase": "Running", "startTime": "2026-01-01T00:00:00Z"});
+    mirror.status = Some(serde_json::from_value(status).unwrap());
+    (pod("p"), Arc::new(mirror))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_is_not_written_to_before_its_status_was_taken_up() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let uid = PodUid::from("p".to_owned());
+    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    queue.observed_mirror("ns", "p", Some(Arc::clone(&mirror)));
+    settled().await;
+    assert_eq!(api.count("p"), 0, "the pod would look as if it had just begun");
+    assert!(queue.is_recall_awaited(&uid));
+
+    let mut recalled = Pod::clone(&pod);
+    recalled.status.clone_from(&mirror.status);
+    queue.set(&Arc::new(recalled), PodSource::File, &PodStatus::default(), false);
+    api.until("p", 1).await;
+    assert!(!queue.is_recall_awaited(&uid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_mirror_is_written_to_at_once_and_nothing_is_taken_up_from_it() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let mut blank = Pod::clone(&mirror);
+    blank.status = None;
+    queue.set(&pod, PodSource::File, &running(), false);
+    queue.observed_mirror("ns", "p", Some(Arc::new(blank)));
+    api.until("p", 1).await;
+    // What the watch brings back is this process' own report.
+    queue.observed_mirror("ns", "p", Some(mirror));
+    assert!(!queue.is_recall_awaited(&PodUid::from("p".to_owned())));
+    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    api.until("p", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mirror_of_another_version_is_left_alone() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let mut other = Pod::clone(&mirror);
+    other.metadata.annotations.get_or_insert_default().insert(mirror::MIRROR.to_owned(), "older".to_owned());
+    queue.set(&pod, PodSource::File, &running(), false);
+    queue.observed_mirror("ns", "p", Some(Arc::new(other)));
+    settled().await;
+    assert_eq!(api.count("p"), 0);
+}

@@ -66,7 +66,8 @@ fn cause(work: &mut Work<'_>) -> Option<Cause> {
         return Some(Cause::Removed);
     }
     let phase = work.pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    if matches!(phase, Some("Succeeded" | "Failed")) {
+    // What a static pod has come to is seen in the runtime; its mirror only repeats it.
+    if matches!(phase, Some("Succeeded" | "Failed")) && !work.seen.source.is_static() {
         return Some(Cause::AlreadyTerminal);
     }
     if let Admission::Rejected { reason, message } = &work.seen.admission {

@@ -55,3 +55,29 @@ fn a_crash_loop_is_not_recalled() {
     scene.state = PodState::default();
     assert!(!scene.look().actions.is_empty(), "its delay is not known, so that it starts at once");
 }
+
+#[test]
+fn a_static_pod_goes_on_from_a_mirror_that_turns_up_late() {
+    let mut probed = container("c");
+    probed.readiness_probe = Some(probe(None));
+    let mut scene = Scene::new("Always", Vec::new(), vec![probed]);
+    scene.source = PodSource::File;
+    let manifest = scene.pod.clone();
+    scene.settle();
+    let id = scene.record("c").id.clone();
+    let result = crate::observation::ProbeResult { id, started: None, ready: Some(true) };
+    scene.probes.containers.insert("c".into(), result);
+    let before = scene.look().status;
+    let ready = |status: &PodStatus| status.container_statuses.as_ref().unwrap()[0].ready;
+    assert!(ready(&before));
+
+    // The next process knows nothing but the manifest at first.
+    scene.pass(Duration::from_secs(60));
+    scene.pod = manifest;
+    scene.state = PodState::default();
+    scene.probes = ProbeResults::default();
+    assert!(!ready(&scene.look().status));
+    scene.pod.status = Some(before.clone());
+    scene.state.forget_report();
+    assert_eq!(scene.look().status, before);
+}
