@@ -5,6 +5,7 @@
 //! inspection.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     future::Future,
     sync::Arc,
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Action, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
     observation::{NodeFacts, RuntimePod},
+    spec::ephemeral,
 };
 use parking_lot::Mutex;
 use seams::{RuntimeError, runtime::ImageInfo, volumes::MountedVolume};
@@ -94,16 +96,20 @@ impl Scene {
         Self { session, pod, source, node, pod_ips, runtime }
     }
 
-    /// A container of the spec, with the field path that events about it carry.
-    fn container(&self, name: &ContainerName) -> Option<(&Container, String)> {
+    /// A container of the spec, of whatever kind, with the field path that events about it carry.
+    fn container(&self, name: &ContainerName) -> Option<(Cow<'_, Container>, String)> {
         let spec = self.pod.spec.as_ref()?;
         let named = |field: &str| format!("spec.{field}{{{name}}}");
-        let find = |list: &'_ [Container]| list.iter().position(|container| container.name == name.as_str());
-        if let Some(at) = find(&spec.containers) {
-            return Some((spec.containers.get(at)?, named("containers")));
+        let is = |candidate: &str| candidate == name.as_str();
+        if let Some(container) = spec.containers.iter().find(|container| is(&container.name)) {
+            return Some((Cow::Borrowed(container), named("containers")));
         }
-        let init = spec.init_containers.as_deref().unwrap_or_default();
-        find(init).and_then(|at| init.get(at)).map(|container| (container, named("initContainers")))
+        if let Some(container) = spec.init_containers.iter().flatten().find(|container| is(&container.name)) {
+            return Some((Cow::Borrowed(container), named("initContainers")));
+        }
+        let mut ephemeral = spec.ephemeral_containers.iter().flatten();
+        let found = ephemeral.find(|container| is(&container.name))?;
+        Some((Cow::Owned(ephemeral::as_container(found)), named("ephemeralContainers")))
     }
 }
 

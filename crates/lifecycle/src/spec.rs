@@ -8,6 +8,7 @@ pub mod command;
 pub mod dns;
 pub mod env;
 pub mod env_file;
+pub mod ephemeral;
 pub mod expansion;
 pub mod field_ref;
 pub mod hash;

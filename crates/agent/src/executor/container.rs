@@ -14,7 +14,7 @@ impl Executor {
         let (container, field_path) =
             scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
         let sandbox = self.pull_request(scene);
-        let wanted = Wanted { pod: &scene.pod, container, field_path, sandbox: &sandbox };
+        let wanted = Wanted { pod: &scene.pod, container: &container, field_path, sandbox: &sandbox };
         let (info, done) = self.images.ensure(&wanted).await?;
         let mut known = scene.session.images.lock();
         match info {
@@ -41,10 +41,11 @@ impl Executor {
             scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
         let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
         let image = self.image_info(scene, name, &image_ref).await?;
-        let env = self.environment(scene, container).await?;
-        let (command, args) = command::of(container, &env)
+        let env = self.environment(scene, &container).await?;
+        let (command, args) = command::of(&container, &env)
             .map_err(|error| config(error.to_string()).because_of(Some(Obstacle::Spec)))?;
-        let mounts = self.container_mounts(scene, container, &env, attempt, &sandbox.runtime_handler).await?;
+        let mounts =
+            self.container_mounts(scene, &container, &env, attempt, &sandbox.runtime_handler).await?;
         let log_dir = self.log_dir(scene).join(name.as_str());
         tokio::fs::create_dir_all(&log_dir)
             .await
@@ -60,7 +61,7 @@ impl Executor {
             args,
             env,
             mounts,
-            resources: self.container_resources(scene, container),
+            resources: self.container_resources(scene, &container),
             log_path: format!("{name}/{attempt}.log"),
         };
         match self.edges.runtime.create_container(&request).await {

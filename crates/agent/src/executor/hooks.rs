@@ -34,8 +34,9 @@ impl Executor {
         grace: Duration,
     ) -> (Duration, Hook) {
         let container = scene.container(name).map(|(container, _)| container);
-        let handler = container.and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
-        let (Some(container), Some(handler)) = (container, handler) else {
+        let handler =
+            container.as_ref().and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
+        let (Some(container), Some(handler)) = (&container, handler) else {
             return (Duration::ZERO, Hook::Passed);
         };
         let began = self.edges.clock.now().mono;
@@ -61,8 +62,9 @@ impl Executor {
         id: &ContainerId,
     ) -> Result<(), String> {
         let container = scene.container(name).map(|(container, _)| container);
-        let handler = container.and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
-        match (container, handler) {
+        let handler =
+            container.as_ref().and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
+        match (&container, handler) {
             (Some(container), Some(handler)) => self.run_hook(scene, container, id, handler).await,
             _ => Ok(()),
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use lifecycle::spec::ephemeral;
 use proto::cri::{
     ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig, Mount, MountPropagation,
 };
@@ -31,20 +32,7 @@ pub fn find<'a>(pod: &'a Pod, name: &str) -> Option<Found<'a>> {
         return Some(Found { container: Cow::Borrowed(container), target: None });
     }
     let found = spec.ephemeral_containers.iter().flatten().find(|c| c.name == name)?;
-    let container = Container {
-        name: found.name.clone(),
-        image: found.image.clone(),
-        working_dir: found.working_dir.clone(),
-        ports: found.ports.clone(),
-        lifecycle: found.lifecycle.clone(),
-        security_context: found.security_context.clone(),
-        stdin: found.stdin,
-        stdin_once: found.stdin_once,
-        tty: found.tty,
-        termination_message_path: found.termination_message_path.clone(),
-        termination_message_policy: found.termination_message_policy.clone(),
-        ..Container::default()
-    };
+    let container = ephemeral::as_container(found);
     let target = found.target_container_name.clone().filter(|t| !t.is_empty());
     Some(Found { container: Cow::Owned(container), target })
 }

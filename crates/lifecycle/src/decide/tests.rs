@@ -17,6 +17,7 @@ use crate::{
     spec::hash::container_hash,
 };
 
+mod ephemeral;
 mod explained;
 mod properties;
 mod recall;
@@ -152,8 +153,10 @@ impl Scene {
         let (now, next) = (self.wall, self.next);
         let image = |pod: &Pod, name: &str| {
             let spec = pod.spec.as_ref().unwrap();
-            let mut all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-            all.find(|c| c.name == name).and_then(|c| c.image.clone()).unwrap_or_default()
+            let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+            let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image));
+            let mut all = plain.map(|c| (&c.name, &c.image)).chain(ephemeral);
+            all.find(|(n, _)| *n == name).and_then(|(_, image)| image.clone()).unwrap_or_default()
         };
         let Ok(runtime) = &mut self.runtime else { return Done::Plain };
         match action {
@@ -331,4 +334,49 @@ pub(super) fn probe(grace: Option<i64>) -> Probe {
 pub(super) fn failing(record: &ContainerRecord, kind: FatalProbe) -> ProbeResults {
     let failure = ProbeFailure { container: record.name.clone(), id: record.id.clone(), kind };
     ProbeResults { failures: vec![failure], ..ProbeResults::default() }
+}
+
+impl Scene {
+    /// One look; what it asks for succeeds.
+    pub(super) fn settle_one(&mut self) -> Vec<Action> {
+        let actions = self.look().actions;
+        for action in &actions {
+            self.succeed(action);
+        }
+        actions
+    }
+
+    /// As `settle`, with init containers that end well at once; returns what was done to sandbox and containers.
+    pub(super) fn settle_with_inits(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        for _ in 0..100 {
+            let actions = self.settle_one();
+            let plain: Vec<_> = self
+                .spec()
+                .init_containers
+                .iter()
+                .flatten()
+                .filter(|c| c.restart_policy.is_none())
+                .map(|c| c.name.clone())
+                .collect();
+            let mut ended = false;
+            for name in plain {
+                let runtime = self.runtime.as_ref().unwrap();
+                if runtime
+                    .containers
+                    .iter()
+                    .any(|c| c.name.as_str() == name && c.state == RuntimeState::Running)
+                {
+                    self.exit(&name, 0);
+                    ended = true;
+                }
+            }
+            if actions.is_empty() && !ended {
+                break;
+            }
+            all.extend(actions);
+        }
+        let wanted = |text: &String| ["create", "start", "sandbox 1"].iter().any(|w| text.starts_with(w));
+        brief(&all).into_iter().filter(wanted).collect()
+    }
 }

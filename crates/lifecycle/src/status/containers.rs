@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, EphemeralContainer, LinuxContainerUser, VolumeMount, VolumeMountStatus,
+    ContainerStatus, ContainerUser, LinuxContainerUser, VolumeMount, VolumeMountStatus,
 };
 
 use super::{Input, find, resources, seconds};
@@ -10,7 +10,7 @@ use crate::{
     decide::restart,
     ids::ContainerName,
     observation::{ContainerRecord, RuntimeState},
-    spec::mounts::recursive_read_only,
+    spec::{ephemeral::as_container, mounts::recursive_read_only},
     state::Stage,
 };
 
@@ -41,21 +41,23 @@ pub(super) fn init(input: &Input<'_>) -> Vec<ContainerStatus> {
 pub(super) fn ephemeral(input: &Input<'_>) -> Vec<ContainerStatus> {
     let old = input.old.ephemeral_container_statuses.as_ref();
     let containers = input.spec.ephemeral_containers.iter().flatten().map(as_container);
-    let mut all: Vec<_> =
-        containers.map(|c| with_trouble(input, &c, one(input, &c, find(old, &c.name)))).collect();
+    let mut all: Vec<_> = containers.map(|c| ephemeral_one(input, &c, find(old, &c.name))).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
-fn as_container(ephemeral: &EphemeralContainer) -> Container {
-    Container {
-        name: ephemeral.name.clone(),
-        image: ephemeral.image.clone(),
-        volume_mounts: ephemeral.volume_mounts.clone(),
-        resources: ephemeral.resources.clone(),
-        // Never started twice, so never "to be restarted".
-        restart_policy: Some("Never".to_owned()),
-        ..Container::default()
+/// One that has vanished is over: it never starts again.
+fn ephemeral_one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
+    let ran = old.filter(|old| old.state.as_ref().is_some_and(|state| state.running.is_some()));
+    match ran {
+        Some(old) if input.view.newest(&container.name).is_none() => ContainerStatus {
+            state: Some(ContainerState {
+                terminated: Some(unknown_end(LOST_AT_END)),
+                ..ContainerState::default()
+            }),
+            ..old.clone()
+        },
+        _ => with_trouble(input, container, one(input, container, old)),
     }
 }
 
