@@ -188,7 +188,10 @@ pub(crate) enum Shown {
     /// `ErrImagePull`.
     Failure,
     /// `ImagePullBackOff`.
-    BackOff,
+    BackOff {
+        /// When it was told last, on the monotonic clock.
+        told_at: Duration,
+    },
 }
 
 /// Crash-loop back-off of one container.
@@ -200,6 +203,8 @@ pub(crate) struct CrashMemo {
     pub(crate) restarted_at: Option<Duration>,
     /// The ended instance that waits, and until when.
     pub(crate) waiting: Option<(ContainerId, Duration)>,
+    /// When the present wait was told last, on the monotonic clock.
+    pub(crate) told_at: Option<Duration>,
     /// The ended instance after which a restart was let through: its retries do not count as crashes.
     pub(crate) passed: Option<ContainerId>,
 }

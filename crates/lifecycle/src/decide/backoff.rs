@@ -9,8 +9,11 @@ use crate::{Tick, action::ActionKey, observation::ContainerRecord, state::CrashM
 
 /// First delay of a crash loop (contract §7).
 const CRASH_FIRST: Duration = Duration::from_secs(10);
-/// A run longer than this forgets former crashes (contract §7).
+/// A run longer than this forgets former crashes (contract §7 "reset when the container ran > 10 minutes").
 const CRASH_FORGET: Duration = Duration::from_secs(600);
+/// A wait is told again after this, when the pod is looked at anyhow: upstream looks at a pod in back-off every minute
+/// at least (contract §6), and tells each time.
+pub(super) const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// Cap when the node says nothing (contract §7).
 const CRASH_CAP: Duration = Duration::from_secs(300);
 /// After this many failed starts of one created container it is made anew.
@@ -85,26 +88,38 @@ impl CrashMemo {
         if self.passed.as_ref() == Some(&dead.id) {
             return Restart::Now;
         }
-        if let Some((id, until)) = &self.waiting
-            && *id == dead.id
-        {
-            let until = *until;
-            return if until <= now.mono {
-                Restart::Now
-            } else {
-                Restart::At { until, delay: self.delay, fresh: false }
-            };
-        }
-        if self.long_run(dead, now) {
+        if self.forgotten_at().is_some_and(|at| at <= now.mono) {
             self.delay = Duration::ZERO;
+            self.waiting = None;
         }
-        let rest = self.delay.saturating_sub(self.since_end(dead, now));
-        if rest.is_zero() {
+        let (until, fresh) = match &self.waiting {
+            Some((id, until)) if *id == dead.id => (*until, false),
+            _ => {
+                let rest = self.delay.saturating_sub(self.since_end(dead, now));
+                let until = now.mono.saturating_add(rest);
+                (self.forgotten_at().map_or(until, |at| until.min(at)), true)
+            }
+        };
+        if until <= now.mono {
             return Restart::Now;
         }
-        let until = now.mono.saturating_add(rest);
         self.waiting = Some((dead.id.clone(), until));
-        Restart::At { until, delay: self.delay, fresh: true }
+        Restart::At { until, delay: self.delay, fresh }
+    }
+
+    /// Crashes are forgotten this long after the last restart was let through, as upstream's clearing of old back-offs
+    /// does it: after a long run, and in the middle of a long wait that followed a rather long run.
+    fn forgotten_at(&self) -> Option<Duration> {
+        self.restarted_at.map(|at| at.saturating_add(CRASH_FORGET))
+    }
+
+    /// Whether a wait is to be told (again); notes that it was.
+    pub(super) fn tell(&mut self, now: Tick) -> bool {
+        let due = self.told_at.is_none_or(|at| now.mono.saturating_sub(at) >= TOLD_AGAIN);
+        if due {
+            self.told_at = Some(now.mono);
+        }
+        due
     }
 
     /// May a container that was killed with the promise of a restart start at once? Measured from the end of the
@@ -128,6 +143,7 @@ impl CrashMemo {
         self.passed = Some(dead.id.clone());
         self.restarted_at = Some(now.mono);
         self.waiting = None;
+        self.told_at = None;
     }
 
     /// Notes that a restart after an ended run is let through, and lengthens the delay for the next.
@@ -152,13 +168,6 @@ impl CrashMemo {
             Some(_) => wall.min(self.bound(now)),
             None => wall,
         }
-    }
-
-    fn long_run(&self, dead: &ContainerRecord, now: Tick) -> bool {
-        let (Some(start), Some(end)) = (dead.started_at, dead.finished_at) else { return false };
-        let wall = positive(end.duration_since(start));
-        let ran = if self.restarted_at.is_some() { wall.min(self.bound(now)) } else { wall };
-        ran > CRASH_FORGET
     }
 }
 

@@ -166,14 +166,16 @@ fn backed_off(
         }
         Restart::At { until, delay, fresh } => {
             work.wake_at(until);
+            let pod = PodKey::of(work.pod);
+            let memo = work.memo(&target.name);
             if fresh {
-                let pod = PodKey::of(work.pod);
-                let message = format!(
-                    "back-off {} restarting failed container={} pod={pod}",
-                    go_duration(delay),
-                    target.name
-                );
-                work.memo(&target.name).trouble = Some(Trouble { reason: CRASH_LOOP, message });
+                let delay = go_duration(delay);
+                let message =
+                    format!("back-off {delay} restarting failed container={} pod={pod}", target.name);
+                memo.trouble = Some(Trouble { reason: CRASH_LOOP, message });
+                memo.crash.told_at = None;
+            }
+            if memo.crash.tell(now) {
                 work.because(Reason::CrashLoop { container: target.reference(), pod, delay });
             }
             false

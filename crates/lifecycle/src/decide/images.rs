@@ -3,7 +3,12 @@
 use crate::{
     Reason,
     action::{Action, ActionKey, Done, Failure, FailureStep},
-    decide::{absorb, backoff::PULL_FAILURE_SHOWN, plan::Target, work::Work},
+    decide::{
+        absorb,
+        backoff::{PULL_FAILURE_SHOWN, TOLD_AGAIN},
+        plan::Target,
+        work::Work,
+    },
     ids::ContainerName,
     state::{ImageMemo, Shown, Trouble},
 };
@@ -33,17 +38,20 @@ pub(super) fn pursue(work: &mut Work<'_>, target: &Target<'_>) -> Option<String>
 /// Some time after its failure a pull is reported as waiting for its next try.
 fn show_back_off(work: &mut Work<'_>, target: &Target<'_>) {
     let now = work.now.mono;
-    let ImageMemo::Failed { reason, message, back_off_from, shown: shown @ Shown::Failure } =
-        &mut work.memo(&target.name).image
+    let ImageMemo::Failed { reason, message, back_off_from, shown } = &mut work.memo(&target.name).image
     else {
         return;
     };
-    if *back_off_from > now {
-        let at = *back_off_from;
-        work.wake_at(at);
-        return;
+    match shown {
+        Shown::Failure if *back_off_from > now => {
+            let at = *back_off_from;
+            work.wake_at(at);
+            return;
+        }
+        Shown::BackOff { told_at } if now.saturating_sub(*told_at) < TOLD_AGAIN => return,
+        Shown::Failure | Shown::BackOff { .. } => {}
     }
-    *shown = Shown::BackOff;
+    *shown = Shown::BackOff { told_at: now };
     let text = format!("Back-off pulling image \"{}\": {reason}: {message}", target.image);
     work.memo(&target.name).trouble = Some(Trouble { reason: "ImagePullBackOff", message: text });
     let container = target.reference();
