@@ -52,8 +52,8 @@ struct Slot {
     name: String,
     source: PodSource,
     status: PodStatus,
-    /// Nothing of the pod is left on the node.
-    finished: bool,
+    /// Nothing of the pod runs or holds anything on the node.
+    released: bool,
     /// Newest known API object; for a static pod its mirror is looked up instead.
     api: Arc<Pod>,
     /// The status of a static pod goes on from what its mirror carried before this process wrote to it.
@@ -86,7 +86,7 @@ impl StatusQueue {
     }
 
     /// A worker's newest status.
-    pub fn set(&self, pod: &Arc<Pod>, source: PodSource, status: &PodStatus, finished: bool) {
+    pub fn set(&self, pod: &Arc<Pod>, source: PodSource, status: &PodStatus, released: bool) {
         if source == PodSource::RuntimeOnly {
             // There is no object that could hold it.
             return;
@@ -98,7 +98,7 @@ impl StatusQueue {
             name: pod.metadata.name.clone().unwrap_or_default(),
             source,
             status: PodStatus::default(),
-            finished: false,
+            released: false,
             api: Arc::clone(pod),
             recalled: false,
             gone: false,
@@ -107,7 +107,7 @@ impl StatusQueue {
             failures: 0,
         });
         slot.status = status.clone();
-        slot.finished = finished;
+        slot.released = released;
         slot.recalled |= mirror::is_reported(pod);
         slot.api = newer(&slot.api, pod);
         slots.dirty.insert(uid);
@@ -228,7 +228,7 @@ impl StatusQueue {
                 name: slot.name.clone(),
                 base,
                 status: slot.status.clone(),
-                finished: slot.finished,
+                released: slot.released,
             });
         }
     }
@@ -297,7 +297,7 @@ struct Letter {
     name: String,
     base: Arc<Pod>,
     status: PodStatus,
-    finished: bool,
+    released: bool,
 }
 
 enum Answer {
@@ -325,7 +325,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
         }
     }
     let terminal = api.status.as_ref().and_then(|status| status.phase.as_deref());
-    let may_go = letter.finished
+    let may_go = letter.released
         && !letter.mirror
         && api.metadata.deletion_timestamp.is_some()
         && matches!(terminal, Some("Succeeded" | "Failed"));

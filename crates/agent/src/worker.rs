@@ -221,8 +221,8 @@ impl Worker {
         }
         // Before the status can leave: what was decided comes before what is sent.
         self.state = self.record.decided(&seen, &mut decision, now);
-        if self.reported.as_ref() != Some(&decision.status) || decision.finished {
-            self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.finished);
+        if self.reported.as_ref() != Some(&decision.status) || decision.released {
+            self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.released);
             self.reported = Some(decision.status);
         }
         for action in decision.actions {

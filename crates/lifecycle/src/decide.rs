@@ -32,6 +32,7 @@ mod triggers;
 pub(crate) mod view;
 mod work;
 
+use cleanup::Cleared;
 use work::Work;
 
 /// The result of one look at a pod.
@@ -47,8 +48,10 @@ pub struct Decision {
     pub wake_at: Option<Tick>,
     /// Why. Only what is new in this decision: the agent turns each into an event and a log line once.
     pub why: Vec<Reason>,
-    /// Nothing is left of the pod on this node (no container, volume, cgroup): its API object may be deleted
-    /// when it asks for that, and its worker may end when no source holds it.
+    /// Nothing of the pod runs or holds anything on this node any more, and its final status is in `status`: its API
+    /// object may be deleted when it asks for that. Containers go before the object, unless their removal fails.
+    pub released: bool,
+    /// Nothing is left of the pod on this node, not even a record: its worker may end when no source holds it.
     pub finished: bool,
 }
 
@@ -69,7 +72,7 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
     recall::troubles(&mut work);
     absorb::outcomes(&mut work);
     triggers::look(&mut work);
-    let mut finished = false;
+    let mut cleared = Cleared::No;
     if runtime_answers(&mut work) {
         if matches!(work.state.stage, Stage::Syncing(_)) && sync::advance(&mut work) == Progress::Over {
             terminate::completed(&mut work);
@@ -80,7 +83,7 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
             cleanup::enter(&mut work);
         }
         if matches!(work.state.stage, Stage::Terminated(_)) {
-            finished = cleanup::advance(&mut work) == Progress::Over;
+            cleared = cleanup::advance(&mut work);
         }
     }
     let status = crate::status::report(&mut work.state, seen, work.view.as_ref(), now);
@@ -91,7 +94,8 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
         why: work.why,
         next: work.state,
         status,
-        finished,
+        released: cleared != Cleared::No,
+        finished: cleared == Cleared::Gone,
     }
 }
 

@@ -11,7 +11,7 @@
 use crate::{
     Reason,
     action::{Action, ActionKey},
-    decide::{Progress, terminate, tidy, work::Work},
+    decide::{terminate, tidy, work::Work},
     observation::Intent,
     reason::Cause,
     state::{End, Stage, Terminated},
@@ -26,9 +26,20 @@ pub(super) fn enter(work: &mut Work<'_>) {
     work.state.containers.clear();
 }
 
-/// Clears away; `Over` when nothing is left on the node.
-pub(super) fn advance(work: &mut Work<'_>) -> Progress {
-    let Some(view) = work.view else { return Progress::Continue };
+/// How far the clearing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cleared {
+    /// Something may hold what others wait for.
+    No,
+    /// Volumes and cgroup are gone; what is left are records that cannot be removed at the moment.
+    Released,
+    /// Nothing is left.
+    Gone,
+}
+
+/// Clears away.
+pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
+    let Some(view) = work.view else { return Cleared::No };
     let discard = discarded(work);
     let mut stirs = false;
     let now = work.now.mono;
@@ -44,7 +55,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     }
     let making = work.state.in_flight.iter().any(is_making);
     if stirs || making {
-        return Progress::Continue;
+        return Cleared::No;
     }
     if discard {
         remove_all(work);
@@ -57,12 +68,15 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     }
     let bare = view.containers().is_empty() && view.sandboxes().is_empty();
     let torn_down = done(work, &ActionKey::UnmountVolumes) && done(work, &ActionKey::RemoveCgroup);
-    if !(discard && bare && torn_down) {
-        return Progress::Continue;
+    if !(discard && torn_down) {
+        return Cleared::No;
+    }
+    if !bare {
+        return cannot_be_removed(work);
     }
     step(work, Action::RemoveDirs);
     if !done(work, &ActionKey::RemoveDirs) || !work.state.in_flight.is_empty() {
-        return Progress::Continue;
+        return cannot_be_removed(work);
     }
     let announced = match &mut work.state.stage {
         Stage::Terminated(terminated) => std::mem::replace(&mut terminated.end, End::Gone),
@@ -71,7 +85,16 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     if announced == End::Clearing {
         work.because(Reason::Gone);
     }
-    Progress::Over
+    Cleared::Gone
+}
+
+/// Records go before the pod's object, but a runtime that cannot remove one keeps nobody waiting: a successor of the
+/// pod may be held up until the object is gone.
+fn cannot_be_removed(work: &Work<'_>) -> Cleared {
+    let removal = |key: &ActionKey| {
+        matches!(key, ActionKey::RemoveContainer(_) | ActionKey::RemoveSandbox(_) | ActionKey::RemoveDirs)
+    };
+    if work.state.setbacks.keys().any(removal) { Cleared::Released } else { Cleared::No }
 }
 
 /// Whether nothing of the pod is to be kept. Once no source holds it, nobody can read its logs any more.

@@ -35,6 +35,7 @@ fn decide(record: &mut Record, why: Vec<Reason>, phase: &str, millis: u64) {
         status: Default::default(),
         wake_at: None,
         why,
+        released: false,
         finished: false,
     };
     decision.status.phase = Some(phase.to_owned());
