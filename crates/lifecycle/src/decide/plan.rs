@@ -182,6 +182,7 @@ fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Optio
         }
         Verdict::Done => {}
     }
+    plan.kill.extend(unnamed(work, view));
     let before = (plan.start.len(), plan.kill.len());
     let mut kept = 0;
     for container in &work.spec.containers {
@@ -192,11 +193,29 @@ fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Optio
             Next::Kill(kill) => plan.kill.push(kill),
         }
     }
-    if kept == 0 && before == (plan.start.len(), plan.kill.len()) {
-        return None;
+    let (started, killed) = (plan.start.len() > before.0, &mut plan.kill[before.1..]);
+    let restarted = killed.iter().any(|kill| kill.afterwards == Afterwards::Restart);
+    if kept == 0 && !started && !restarted {
+        if killed.is_empty() {
+            return None;
+        }
+        // The pod is over with them, and so it is said.
+        killed.iter_mut().for_each(|kill| kill.cause = KillCause::PodStops);
+        return Some(plan);
     }
     plan.start.splice(before.0..before.0, init.start);
     Some(plan)
+}
+
+/// What runs and is not in the spec any more: a manifest that names its own uid may be edited in place. (An object of
+/// the API cannot; that it lacks a container may mean that an older version of it was served.)
+fn unnamed<'a>(work: &Work<'a>, view: &View<'a>) -> Vec<Kill<'a>> {
+    if !work.seen.source.is_static() {
+        return Vec::new();
+    }
+    let unknown = view.alive().filter(|record| super::absorb::reference(work, &record.name).is_none());
+    let (cause, afterwards) = (KillCause::PodStops, Afterwards::Stay);
+    unknown.map(|record| Kill { record, container: None, cause, afterwards, probe_grace: None }).collect()
 }
 
 /// Ephemeral containers start once. Those that were created and not yet started are taken up, or made anew when their
