@@ -129,7 +129,8 @@ fn need<'a>(
                 Need::Failed
             }
         }
-        Life::Dead if record.exit_code == 0 => Need::Passed,
+        // Killed for memory with a process left that ended well: failed all the same.
+        Life::Dead if record.exit_code == 0 && record.reason != "OOMKilled" => Need::Passed,
         Life::Dead if restart::after_exit(container, work.spec, record.exit_code) => Need::Start,
         Life::Dead => Need::Failed,
         Life::Lost if sidecar || restart::after_probe(container, work.spec) => {
