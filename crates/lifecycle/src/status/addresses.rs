@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
 
 use super::Input;
+use crate::state::Stage;
 
 /// Pod addresses of the ready sandbox, the node's primary family first; kept when there is none any more, as a pod that
 /// ended still shows where it was.
@@ -10,7 +11,10 @@ pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     let hosts = &input.seen.node.host_ips;
     let newest = input.view.newest_sandbox().filter(|sandbox| sandbox.ready);
     let mut ips = newest.map(|sandbox| sorted(&sandbox.ips, hosts.first())).unwrap_or_default();
-    if ips.is_empty() {
+    // A pod that is to run and has lost its network has no address; one that ended shows where it was.
+    let may_keep =
+        input.spec.host_network.unwrap_or(false) || !matches!(input.state.stage, Stage::Syncing(_));
+    if ips.is_empty() && may_keep {
         ips = input.old.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
     }
     // Without an API server nobody asked for host addresses, and upstream gives none.
