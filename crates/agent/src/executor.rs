@@ -143,6 +143,9 @@ impl Executor {
                 self.stop_container(scene, &container, &id, grace, run_pre_stop).await
             }
             Action::HurryContainer { id, grace, .. } => self.hurry_container(&id, grace).await,
+            Action::RunPreStop { id, container, grace } => {
+                self.run_pre_stop(scene, &container, &id, grace).await
+            }
             Action::RemoveContainer { id } => self.remove_container(&id).await,
             Action::RemoveSandbox { id } => self.remove_sandbox(&id).await,
             Action::UnmountVolumes => self.unmount_volumes(scene).await,

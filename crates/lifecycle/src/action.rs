@@ -68,6 +68,16 @@ pub enum Action {
         /// What is left. CRI is never given less than 2 s (contract §9).
         grace: Duration,
     },
+    /// Run the preStop hook of a sidecar that has to wait for its turn to stop. Stops nothing: an
+    /// [`Action::StopContainer`] without hook follows.
+    RunPreStop {
+        /// Name in the spec.
+        container: ContainerName,
+        /// Which one.
+        id: ContainerId,
+        /// Longest time for it.
+        grace: Duration,
+    },
     /// Remove a stopped container and its log.
     RemoveContainer {
         /// Which one.
@@ -109,6 +119,8 @@ pub enum ActionKey {
     StopContainer(ContainerId),
     /// [`Action::HurryContainer`], with the new grace in whole seconds: each is shorter than the one before.
     HurryContainer(ContainerId, u64),
+    /// [`Action::RunPreStop`].
+    RunPreStop(ContainerId),
     /// [`Action::RemoveContainer`].
     RemoveContainer(ContainerId),
     /// [`Action::RemoveSandbox`].
@@ -133,6 +145,7 @@ impl ActionKey {
             Self::EnsureImage(_) => FailureStep::ImagePull,
             Self::CreateContainer(_) => FailureStep::ContainerCreate,
             Self::StartContainer(_) => FailureStep::ContainerStart,
+            Self::RunPreStop(_) => FailureStep::PreStopHook,
             _ => FailureStep::Teardown,
         }
     }
@@ -153,6 +166,7 @@ impl Action {
             Self::StartContainer { id, .. } => ActionKey::StartContainer(id.clone()),
             Self::StopContainer { id, .. } => ActionKey::StopContainer(id.clone()),
             Self::HurryContainer { id, grace, .. } => ActionKey::HurryContainer(id.clone(), grace.as_secs()),
+            Self::RunPreStop { id, .. } => ActionKey::RunPreStop(id.clone()),
             Self::RemoveContainer { id } => ActionKey::RemoveContainer(id.clone()),
             Self::RemoveSandbox { id } => ActionKey::RemoveSandbox(id.clone()),
             Self::UnmountVolumes => ActionKey::UnmountVolumes,
@@ -310,6 +324,8 @@ pub enum FailureStep {
     ContainerStart,
     /// The container runs, its postStart hook failed: `PostStartHookError`; it will be killed.
     PostStartHook,
+    /// The preStop hook failed; the container is stopped all the same: event `FailedPreStopHook`.
+    PreStopHook,
     /// Stop, remove, unmount: `KillContainerError`, `FailedKillPod`, or a log line.
     Teardown,
     /// The runtime could not be asked about the pod: event `FailedSync`.

@@ -38,6 +38,10 @@ pub struct PodState {
     pub(crate) stopping: BTreeMap<ContainerId, Duration>,
     /// Containers whose stop was confirmed; matters for those whose state the runtime does not know.
     pub(crate) stopped: BTreeSet<ContainerId>,
+    /// Containers whose preStop hook was asked for.
+    pub(crate) hooked: BTreeSet<ContainerId>,
+    /// Containers of which it was said that they stop with their pod.
+    pub(crate) doomed: BTreeSet<ContainerId>,
     /// Sandboxes whose stop was confirmed.
     pub(crate) stopped_sandboxes: BTreeSet<SandboxId>,
     /// The runtime does not answer for this pod: text last reported, tries, next try.
@@ -265,6 +269,8 @@ impl PodState {
             + self.containers.len()
             + self.stopping.len()
             + self.stopped.len()
+            + self.hooked.len()
+            + self.doomed.len()
             + self.stopped_sandboxes.len()
     }
 }

@@ -38,6 +38,20 @@ impl Executor {
         plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await, ToString::to_string)
     }
 
+    /// The hook of a container that is stopped later.
+    pub(super) async fn run_pre_stop(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        id: &ContainerId,
+        grace: Duration,
+    ) -> Result<Done, Failure> {
+        match self.pre_stop(scene, name, id, grace).await {
+            (_, Hook::Passed) => Ok(Done::Plain),
+            (_, Hook::Failed) => Err(failed(FailureStep::PreStopHook, "the preStop hook failed")),
+        }
+    }
+
     pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<Done, Failure> {
         plain(self.edges.runtime.remove_container(id).await, ToString::to_string)
     }

@@ -92,6 +92,7 @@ fn succeeded(work: &mut Work<'_>, key: &ActionKey, done: &Done) {
         // What these bring about is seen in the runtime's account.
         ActionKey::CreateSandbox
         | ActionKey::HurryContainer(..)
+        | ActionKey::RunPreStop(_)
         | ActionKey::RemoveContainer(_)
         | ActionKey::RemoveSandbox(_) => {}
     }
@@ -107,10 +108,8 @@ fn started(work: &mut Work<'_>, id: &ContainerId) {
 
 fn stopped(work: &mut Work<'_>, id: &ContainerId, done: &Done) {
     work.state.stopping.remove(id);
-    if *done == Done::StoppedWithoutHook
-        && let Some(container) = name_of(work, id).and_then(|name| reference(work, &name))
-    {
-        work.because(Reason::PreStopHookFailed { container });
+    if *done == Done::StoppedWithoutHook {
+        hook_failed(work, id);
     }
     let runs =
         work.view.is_some_and(|view| view.container(id).is_some_and(|c| view.life(c) == Life::Running));
@@ -123,11 +122,23 @@ fn stopped(work: &mut Work<'_>, id: &ContainerId, done: &Done) {
     }
 }
 
+fn hook_failed(work: &mut Work<'_>, id: &ContainerId) {
+    if let Some(container) = name_of(work, id).and_then(|name| reference(work, &name)) {
+        work.because(Reason::PreStopHookFailed { container });
+    }
+}
+
 fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
     let message = failure.message.clone();
-    if matches!(key, ActionKey::HurryContainer(..)) {
+    match key {
         // The first call is still under way and will be answered.
-        return;
+        ActionKey::HurryContainer(..) => return,
+        // Not tried again: its container is stopped without.
+        ActionKey::RunPreStop(id) => {
+            hook_failed(work, id);
+            return;
+        }
+        _ => {}
     }
     if let ActionKey::StopContainer(id) = key {
         work.state.stopping.remove(id);

@@ -36,6 +36,7 @@ pub(super) fn retry_delay(key: &ActionKey, tries: u32, uid: &str) -> Duration {
         ActionKey::StopSandbox(_)
         | ActionKey::StopContainer(_)
         | ActionKey::HurryContainer(..)
+        | ActionKey::RunPreStop(_)
         | ActionKey::RemoveContainer(_)
         | ActionKey::RemoveSandbox(_)
         | ActionKey::UnmountVolumes

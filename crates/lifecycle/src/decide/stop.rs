@@ -40,18 +40,16 @@ pub(super) fn stop(work: &mut Work<'_>, record: &ContainerRecord, deadline: Dura
     let id = record.id.clone();
     let left = deadline.saturating_sub(work.now.mono);
     let known = work.state.stopping.get(&id).copied();
-    let action = Action::StopContainer {
-        container: record.name.clone(),
-        id: id.clone(),
-        grace: left,
-        run_pre_stop: !left.is_zero()
-            && work.seen.source != PodSource::RuntimeOnly
-            && work.view.is_some_and(|view| view.life(record) == Life::Running),
-    };
+    let run_pre_stop = may_run_hook(work, record, deadline);
+    let action =
+        Action::StopContainer { container: record.name.clone(), id: id.clone(), grace: left, run_pre_stop };
     let retry = work.state.setbacks.contains_key(&ActionKey::StopContainer(id.clone()));
     let asked = work.ask(action);
     match asked {
         Asked::Now => {
+            if run_pre_stop {
+                work.state.hooked.insert(id.clone());
+            }
             work.state.stopping.insert(id, deadline);
             // Announced once, not at every retry.
             if retry { Asked::InFlight } else { Asked::Now }
@@ -63,4 +61,13 @@ pub(super) fn stop(work: &mut Work<'_>, record: &ContainerRecord, deadline: Dura
         }
         other => other,
     }
+}
+
+/// Whether there is time and reason to run a preStop hook: once in the life of a container and of this process, and
+/// only in one that runs. Nothing is known of the hooks of a pod whose object is gone.
+pub(super) fn may_run_hook(work: &Work<'_>, record: &ContainerRecord, deadline: Duration) -> bool {
+    deadline > work.now.mono
+        && work.seen.source != PodSource::RuntimeOnly
+        && work.view.is_some_and(|view| view.life(record) == Life::Running)
+        && !work.state.hooked.contains(&record.id)
 }

@@ -1,18 +1,20 @@
 //! A pod that is to stop (contract §9).
 //!
 //! ```text
-//!   regular, init, ephemeral containers, all at once ──► sidecars, last one first ──► sandboxes ──► nothing runs
+//!   regular, init, ephemeral containers, all at once ─┐
+//!                        sidecars' preStop hooks ───────┴─► sidecars, last one first ──► sandboxes ──► nothing runs
 //! ```
-//! All of them share one grace period; past its end the sidecars no longer wait for their turn.
+//! Sidecars wait for regular containers and for later sidecars, for nobody else; their preStop hooks do not wait. All
+//! share one grace period; past its end nobody waits for a turn or a hook.
 
 use std::time::Duration;
 
 use crate::{
     Reason,
-    action::Action,
+    action::{Action, ActionKey},
     decide::{
         Progress, restart, stop, triggers,
-        view::Life,
+        view::{Life, View},
         work::{Asked, Work},
     },
     observation::ContainerRecord,
@@ -30,9 +32,15 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     let deadline = terminating.deadline;
     let Some(view) = work.view else { return Progress::Continue };
     let mut clear = true;
-    for record in whose_turn(work, deadline) {
+    for (record, turn) in turns(work, &view, deadline) {
         clear = false;
-        stop_one(work, record, deadline);
+        // A hook that outlives the grace period no longer counts.
+        let hook_runs = work.flying(&ActionKey::RunPreStop(record.id.clone())) && deadline > work.now.mono;
+        match turn {
+            Turn::Now if hook_runs => work.wake_at(deadline),
+            Turn::Now => stop_one(work, record, deadline),
+            Turn::Later => prepare(work, record, deadline),
+        }
     }
     if !clear || view.alive().next().is_some() {
         return Progress::Continue;
@@ -43,48 +51,75 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
             work.ask(Action::StopSandbox { id: sandbox.id.clone() });
         }
     }
-    if clear { Progress::Over } else { Progress::Continue }
+    if clear && !is_making(work, &view) { Progress::Over } else { Progress::Continue }
 }
 
-/// Those to be stopped now. Wakes at the end of the grace period when some have to wait.
-fn whose_turn<'a>(work: &mut Work<'a>, deadline: Duration) -> Vec<&'a ContainerRecord> {
-    let Some(view) = work.view else { return Vec::new() };
+/// Whether a call under way may yet bring something to life. A start whose container has ended already cannot: only
+/// its hook is still waited for.
+fn is_making(work: &Work<'_>, view: &View<'_>) -> bool {
+    work.state.in_flight.iter().any(|key| match key {
+        ActionKey::CreateSandbox | ActionKey::CreateContainer(_) => true,
+        ActionKey::StartContainer(id) => {
+            view.container(id).is_some_and(|record| view.life(record) != Life::Dead)
+        }
+        _ => false,
+    })
+}
+
+/// When a container is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Now.
+    Now,
+    /// After others; its preStop hook runs meanwhile.
+    Later,
+}
+
+/// All that live, in the order of the runtime's account, and whether it is their turn.
+fn turns<'a>(work: &Work<'a>, view: &View<'a>, deadline: Duration) -> Vec<(&'a ContainerRecord, Turn)> {
     let spec = work.spec;
     let sidecar = |record: &ContainerRecord| {
-        let inits = spec.init_containers.iter().flatten();
-        inits
-            .enumerate()
-            .filter(|(_, c)| restart::is_sidecar(c))
-            .find(|(_, c)| c.name == record.name.as_str())
-            .map(|(i, _)| i)
+        let mut inits = spec.init_containers.iter().flatten();
+        inits.position(|c| restart::is_sidecar(c) && c.name == record.name.as_str())
     };
     let alive: Vec<_> = view.alive().collect();
-    if deadline <= work.now.mono {
-        return alive;
-    }
-    let (sidecars, first): (Vec<_>, Vec<_>) = alive.into_iter().partition(|record| sidecar(record).is_some());
-    if sidecars.is_empty() {
-        return first;
-    }
-    if first.is_empty() {
-        let last = sidecars.iter().filter_map(|record| sidecar(record)).max();
-        let (turn, wait): (Vec<_>, Vec<_>) = sidecars.into_iter().partition(|record| sidecar(record) == last);
-        if !wait.is_empty() {
-            work.wake_at(deadline);
-        }
-        return turn;
-    }
+    let over = deadline <= work.now.mono;
+    let regular = alive.iter().any(|record| spec.containers.iter().any(|c| c.name == record.name.as_str()));
+    let last = alive.iter().filter_map(|record| sidecar(record)).max();
+    let turn = |record: &ContainerRecord| match sidecar(record) {
+        Some(index) if !over && (regular || Some(index) < last) => Turn::Later,
+        _ => Turn::Now,
+    };
+    alive.into_iter().map(|record| (record, turn(record))).collect()
+}
+
+/// Begins the stop of a sidecar that has to wait for its turn.
+fn prepare(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
+    announce(work, record);
     work.wake_at(deadline);
-    first
+    let inits = work.spec.init_containers.iter().flatten();
+    let mut this = inits.filter(|container| container.name == record.name.as_str());
+    let has_hook = this.any(|container| container.lifecycle.as_ref().is_some_and(|l| l.pre_stop.is_some()));
+    if has_hook && stop::may_run_hook(work, record, deadline) {
+        let grace = deadline.saturating_sub(work.now.mono);
+        work.state.hooked.insert(record.id.clone());
+        work.ask(Action::RunPreStop { container: record.name.clone(), id: record.id.clone(), grace });
+    }
 }
 
 /// Stops one container; says so once.
 pub(super) fn stop_one(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
+    if stop::stop(work, record, deadline) == Asked::Now {
+        announce(work, record);
+    }
+}
+
+fn announce(work: &mut Work<'_>, record: &ContainerRecord) {
     let runs = work.view.is_some_and(|view| view.life(record) == Life::Running);
-    if stop::stop(work, record, deadline) == Asked::Now
-        && runs
-        && let Some(container) = super::absorb::reference(work, &record.name)
-    {
+    if !runs || !work.state.doomed.insert(record.id.clone()) {
+        return;
+    }
+    if let Some(container) = super::absorb::reference(work, &record.name) {
         work.because(Reason::Killing { container, cause: KillCause::PodStops, afterwards: Afterwards::Stay });
     }
 }

@@ -22,6 +22,7 @@ mod explained;
 mod properties;
 mod recall;
 mod scenes;
+mod sidecars;
 mod termination;
 
 /// A pod and its world.
@@ -293,6 +294,9 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
             Action::HurryContainer { container, grace, .. } => {
                 format!("hurry {container} {}", grace.as_secs())
             }
+            Action::RunPreStop { container, grace, .. } => {
+                format!("hook {container} {}", grace.as_secs())
+            }
             Action::RemoveContainer { .. } => "remove container".to_owned(),
             Action::StopSandbox { .. } => "stop sandbox".to_owned(),
             Action::RemoveSandbox { .. } => "remove sandbox".to_owned(),
@@ -378,5 +382,17 @@ impl Scene {
         }
         let wanted = |text: &String| ["create", "start", "sandbox 1"].iter().any(|w| text.starts_with(w));
         brief(&all).into_iter().filter(wanted).collect()
+    }
+
+    /// Makes everything succeed until a container is to be started; returns that action, not yet carried out.
+    pub(super) fn until_start(&mut self) -> Action {
+        for _ in 0..50 {
+            let actions = self.look().actions;
+            if let Some(start) = actions.iter().find(|a| matches!(a, Action::StartContainer { .. })) {
+                return start.clone();
+            }
+            actions.iter().for_each(|action| self.succeed(action));
+        }
+        panic!("nothing is ever started");
     }
 }

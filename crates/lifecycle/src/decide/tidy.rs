@@ -78,11 +78,14 @@ pub(super) fn forget(work: &mut Work<'_>) {
     work.state
         .stopped
         .retain(|id| view.container(id).is_some_and(|record| record.state != RuntimeState::Running));
+    work.state.hooked.retain(|id| containers.contains(id));
+    work.state.doomed.retain(|id| containers.contains(id));
     work.state.stopped_sandboxes.retain(|id| sandboxes.contains(id));
     work.state.setbacks.retain(|key, _| match key {
         ActionKey::StartContainer(id)
         | ActionKey::StopContainer(id)
         | ActionKey::HurryContainer(id, _)
+        | ActionKey::RunPreStop(id)
         | ActionKey::RemoveContainer(id) => containers.contains(id),
         ActionKey::StopSandbox(id) | ActionKey::RemoveSandbox(id) => sandboxes.contains(id),
         ActionKey::EnsureImage(name) | ActionKey::CreateContainer(name) => names.contains(name),

@@ -16,7 +16,9 @@ const KILL_TAKES: Duration = Duration::from_secs(5);
 pub(super) fn stopping(scene: &Scene<'_>, deadline: Duration, blocks: &mut Vec<Block>) {
     for key in pod::keys(scene) {
         match key {
-            ActionKey::StopContainer(id) => blocks.extend(one_stop(scene, key, id, deadline)),
+            ActionKey::StopContainer(id) | ActionKey::RunPreStop(id) => {
+                blocks.extend(one_stop(scene, key, id, deadline));
+            }
             ActionKey::StopSandbox(_) => {
                 blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Sandbox)));
             }

@@ -70,7 +70,7 @@ fn worker(step: &Step, call: Option<&str>, image: &str) -> Actor {
         (StepKind::StartContainer, None | Some("ExecSync"), Some(name)) if !step.calls.is_empty() => {
             Actor::Container(name.clone())
         }
-        (StepKind::StopContainer, _, Some(name)) => Actor::Container(name.clone()),
+        (StepKind::StopContainer | StepKind::RunPreStop, _, Some(name)) => Actor::Container(name.clone()),
         (_, Some(_), _) => Actor::Runtime,
         _ => Actor::Kubelet,
     }
@@ -93,6 +93,7 @@ pub(super) fn reason(step: FailureStep) -> &'static str {
         FailureStep::ContainerCreate => "CreateContainerError",
         FailureStep::ContainerStart => "RunContainerError",
         FailureStep::PostStartHook => "PostStartHookError",
+        FailureStep::PreStopHook => "FailedPreStopHook",
         FailureStep::Teardown => "FailedKillPod",
         FailureStep::Inspection => "FailedSync",
     }
@@ -113,9 +114,10 @@ fn actor(failure: &Failure, image: &str) -> Actor {
     }
     match failure.step {
         FailureStep::Dirs | FailureStep::Cgroup | FailureStep::Volumes => Actor::NodeAdmin,
-        FailureStep::ImageName | FailureStep::ContainerConfig | FailureStep::PostStartHook => {
-            Actor::PodAuthor
-        }
+        FailureStep::ImageName
+        | FailureStep::ContainerConfig
+        | FailureStep::PostStartHook
+        | FailureStep::PreStopHook => Actor::PodAuthor,
         FailureStep::ImageNeverPull => Actor::ImageLoader { image },
         FailureStep::ImagePull | FailureStep::RegistryUnavailable => Actor::Registry,
         FailureStep::SignatureValidation => Actor::ImageOwner { image },

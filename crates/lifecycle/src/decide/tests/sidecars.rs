@@ -1,0 +1,163 @@
+//! Sidecars: order of start and stop, hooks, grace.
+
+use k8s_openapi::api::core::v1::SleepAction;
+
+use super::*;
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn with_pre_stop(container: Container) -> Container {
+    let handler = LifecycleHandler { sleep: Some(SleepAction { seconds: 5 }), ..LifecycleHandler::default() };
+    Container { lifecycle: Some(Lifecycle { pre_stop: Some(handler), ..Lifecycle::default() }), ..container }
+}
+
+fn delete(scene: &mut Scene, grace: u64) {
+    scene.intent = Intent::Delete { grace: secs(grace) };
+    scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
+}
+
+#[test]
+fn hooks_of_sidecars_do_not_wait_for_their_turn() {
+    let inits = vec![with_pre_stop(sidecar("s")), sidecar("t")];
+    let mut scene = Scene::new("Always", inits, vec![with_pre_stop(container("c"))]);
+    scene.settle();
+    delete(&mut scene, 30);
+    let first = scene.look();
+    assert_eq!(brief(&first.actions), ["stop c 30", "hook s 30"]);
+    let mut told = events(&first);
+    told.sort();
+    assert_eq!(told, ["c", "s", "t"].map(|name| ("Killing", format!("Stopping container {name}"))));
+    assert!(matches!(&first.actions[0], Action::StopContainer { run_pre_stop: true, .. }));
+    scene.pass(secs(5));
+    scene.succeed(&first.actions[1]);
+    assert!(scene.look().actions.is_empty(), "s waits for c and t");
+    scene.pass(secs(3));
+    scene.succeed(&first.actions[0]);
+    let second = scene.look();
+    assert_eq!(brief(&second.actions), ["stop t 22"]);
+    assert!(events(&second).is_empty(), "told before");
+    scene.succeed(&second.actions[0]);
+    let third = scene.look();
+    assert_eq!(brief(&third.actions), ["stop s 22"]);
+    assert!(matches!(&third.actions[0], Action::StopContainer { run_pre_stop: false, .. }), "ran before");
+}
+
+#[test]
+fn a_turn_waits_for_the_own_hook_but_not_beyond_the_grace() {
+    let mut scene = Scene::new("Always", vec![with_pre_stop(sidecar("s"))], vec![container("c")]);
+    scene.settle();
+    delete(&mut scene, 10);
+    let first = scene.look();
+    scene.succeed(&first.actions[0]);
+    let waits = scene.look();
+    assert!(waits.actions.is_empty());
+    assert_eq!(waits.wake_at.unwrap().mono, scene.mono + secs(10));
+    scene.pass(secs(10));
+    assert_eq!(brief(&scene.look().actions), ["stop s 0"]);
+    // A hook that fails is told of, and no reason not to stop.
+    let mut scene = Scene::new("Always", vec![with_pre_stop(sidecar("s"))], vec![container("c")]);
+    scene.settle();
+    delete(&mut scene, 10);
+    let first = scene.look();
+    scene.fail(&first.actions[1], FailureStep::PreStopHook, "exit 1");
+    scene.succeed(&first.actions[0]);
+    let second = scene.look();
+    assert_eq!(events(&second), [("FailedPreStopHook", "PreStopHook failed".to_owned())]);
+    assert_eq!(brief(&second.actions), ["stop s 10"]);
+}
+
+#[test]
+fn sidecars_wait_for_regular_containers_and_later_sidecars_only() {
+    // An init container still runs: the sidecar before it does not wait for it.
+    let mut scene = Scene::new("Always", vec![sidecar("s"), container("i")], vec![container("c")]);
+    scene.settle();
+    assert_eq!(scene.record("i").state, RuntimeState::Running);
+    delete(&mut scene, 30);
+    let mut stops = brief(&scene.look().actions);
+    stops.sort();
+    assert_eq!(stops, ["stop i 30", "stop s 30"]);
+}
+
+#[test]
+fn a_hook_runs_once_however_often_the_stop_is_tried() {
+    let mut scene = Scene::new("Always", vec![], vec![with_pre_stop(container("c"))]);
+    scene.settle();
+    delete(&mut scene, 30);
+    let stop = scene.look().actions[0].clone();
+    assert!(matches!(stop, Action::StopContainer { run_pre_stop: true, .. }));
+    scene.fail(&stop, FailureStep::Teardown, "hung");
+    scene.look();
+    scene.pass(secs(1));
+    let again = scene.look().actions;
+    assert!(matches!(&again[0], Action::StopContainer { run_pre_stop: false, .. }), "{again:?}");
+}
+
+#[test]
+fn a_sidecar_that_died_is_restarted_while_the_rest_runs_and_not_once_it_is_over() {
+    let mut scene = Scene::new("Never", vec![sidecar("s")], vec![container("c")]);
+    scene.settle();
+    scene.exit("s", 1);
+    let decision = scene.look();
+    assert_eq!(phase(&decision), "Running");
+    for action in &decision.actions {
+        scene.succeed(action);
+    }
+    assert!(brief(&scene.settle()).contains(&"create s 1".to_owned()));
+    scene.exit("c", 0);
+    let actions = brief(&scene.settle());
+    assert_eq!(actions[0], "stop s 30");
+    let ended = scene.look();
+    assert_eq!(phase(&ended), "Succeeded", "the sidecar's end does not count");
+    // Restarted, it backs off like any other container.
+    let mut scene = Scene::new("Never", vec![sidecar("s")], vec![container("c")]);
+    scene.settle();
+    for _ in 0..2 {
+        scene.exit("s", 1);
+        scene.settle();
+    }
+    let decision = scene.look();
+    assert_eq!(waiting(&decision, "s").0, "CrashLoopBackOff");
+    assert_eq!(phase(&decision), "Running");
+    let ready = decision.status.conditions.iter().flatten().find(|c| c.type_ == "Ready").unwrap();
+    assert_eq!(ready.message.as_deref(), Some("containers with unready status: [s]"));
+}
+
+#[test]
+fn definition_and_probes_of_sidecars() {
+    let probed = || Container { liveness_probe: Some(probe(Some(4))), ..sidecar("s") };
+    let mut scene = Scene::new("Never", vec![probed()], vec![container("c")]);
+    scene.settle();
+    scene.probes = failing(&scene.record("s").clone(), FatalProbe::Liveness);
+    let decision = scene.look();
+    assert_eq!(brief(&decision.actions), ["stop s 4"]);
+    assert_eq!(events(&decision), [("Killing", "Init container s failed liveness probe".to_owned())]);
+    scene.succeed(&decision.actions[0]);
+    scene.probes = ProbeResults::default();
+    assert!(brief(&scene.settle()).contains(&"create s 1".to_owned()));
+    scene.spec().init_containers.as_mut().unwrap()[0].image = Some("image:2".to_owned());
+    let decision = scene.look();
+    assert_eq!(events(&decision), [("Killing", "Init container s definition changed".to_owned())]);
+    // A startup probe that failed for good.
+    let slow = Container { startup_probe: Some(probe(Some(3))), ..sidecar("s") };
+    let mut scene = Scene::new("Never", vec![slow], vec![container("c")]);
+    scene.settle();
+    scene.probes = failing(&scene.record("s").clone(), FatalProbe::Startup);
+    let decision = scene.look();
+    assert_eq!(brief(&decision.actions), ["stop s 3"]);
+    assert_eq!(events(&decision), [("Killing", "Init container s failed startup probe".to_owned())]);
+}
+
+#[test]
+fn the_hook_of_a_sidecar_holds_back_the_next() {
+    let hooked = Container { lifecycle: with_hook("s").lifecycle, ..sidecar("s") };
+    let mut scene = Scene::new("Always", vec![hooked, container("i")], vec![container("c")]);
+    let start = scene.until_start();
+    scene.effect(&start);
+    let held = scene.look();
+    assert!(held.actions.is_empty(), "{:?}", held.actions);
+    assert_eq!(waiting(&held, "s"), ("PodInitializing", ""), "not shown before its hook is done");
+    scene.answer(&start, Ok(Done::Plain));
+    assert_eq!(brief(&scene.look().actions), ["image i"]);
+}
