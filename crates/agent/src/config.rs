@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use lifecycle::spec::dns::ClusterDns;
+use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
 use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
 
 use crate::images::PullSettings;
@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub rules: CgroupRules,
     /// `crashLoopBackOff.maxContainerRestartPeriod`, default 300 s.
     pub max_restart_backoff: Duration,
+    /// What of the restart policies and rules of containers counts.
+    pub restart_rules: RestartRules,
     /// Safe sysctls and `allowedUnsafeSysctls`.
     pub sysctls: SysctlAllowlist,
 }

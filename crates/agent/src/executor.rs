@@ -146,7 +146,7 @@ impl Executor {
             Action::RunPreStop { id, container, grace } => {
                 self.run_pre_stop(scene, &container, &id, grace).await
             }
-            Action::RemoveContainer { id } => self.remove_container(&id).await,
+            Action::RemoveContainer { id, log } => self.remove_container(&id, log).await,
             Action::RemoveSandbox { id } => self.remove_sandbox(&id).await,
             Action::UnmountVolumes => self.unmount_volumes(scene).await,
             Action::RemoveCgroup => self.remove_cgroup(scene).await,

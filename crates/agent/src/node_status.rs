@@ -72,6 +72,8 @@ pub struct NodeSettings {
     pub port: u16,
     /// `nodeStatusMaxImages`, -1 for all.
     pub max_images: i32,
+    /// Features that the scheduler must know of (`status.declaredFeatures`), sorted.
+    pub declared_features: Vec<&'static str>,
     /// `nodeStatusUpdateFrequency`.
     pub update_frequency: Duration,
     /// `nodeStatusReportFrequency`.
@@ -360,7 +362,7 @@ impl Keeper {
             port: self.settings.port,
             images: images.as_deref(),
             max_images: self.settings.max_images,
-            declared_features: &[],
+            declared_features: &self.settings.declared_features,
             volumes_in_use: None,
             pressures: Pressures::default(),
             ready: &ready,

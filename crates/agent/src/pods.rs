@@ -12,7 +12,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent};
+use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
 use node::qos::QosClass;
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -196,9 +196,10 @@ impl Pods {
                     objects.register(&pod);
                 }
                 self.mirror(source, &pod);
+                let counted = self.counted(&pod);
                 mail.send_modify(|mail| {
                     mail.intent = intent_of(&pod);
-                    mail.pod = pod;
+                    mail.pod = counted;
                     mail.source = source;
                 });
             }
@@ -276,7 +277,12 @@ impl Pods {
         }
         self.mirror(source, &pod);
         let intent = intent_of(&pod);
-        self.spawn(key, Mail { pod, source, intent, admission });
+        self.spawn(key, Mail { pod: self.counted(&pod), source, intent, admission });
+    }
+
+    /// What workers decide on; mirrors show the manifest as it was written.
+    fn counted(&self, pod: &Arc<Pod>) -> Arc<Pod> {
+        restart_rules::counted(pod, self.context.executor.config.restart_rules)
     }
 
     /// Another static pod of this name that has not gone yet.

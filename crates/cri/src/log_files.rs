@@ -88,6 +88,25 @@ impl LogFiles {
         gone_is_fine(fs::remove_file(dir.join(name)))
     }
 
+    /// Removes every link that leads below a directory.
+    ///
+    /// # Errors
+    /// As `readdir(3)` and `unlink(2)`.
+    pub(crate) fn unlink_below(&self, dir: &Path) -> io::Result<()> {
+        let Some(links) = &self.links else { return Ok(()) };
+        let entries = match fs::read_dir(links) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if fs::read_link(&path).is_ok_and(|target| target.starts_with(dir)) {
+                gone_is_fine(fs::remove_file(&path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a log and everything rotated from it (`0.log`, `0.log.20240101-000000.gz`, …). Logs outside of the log
     /// directory are left alone: they are not ours.
     ///
@@ -184,6 +203,22 @@ mod tests {
         files.unlink("x.log").unwrap();
         files.unlink("x.log").unwrap();
         assert!(fs::symlink_metadata(&link).is_err());
+    }
+
+    #[test]
+    fn links_below_a_pods_directory_go_with_it() {
+        let (dir, files, container) = files();
+        let other = files.root.join("ns_p_u2/c");
+        LogFiles::make_dir(&other).unwrap();
+        files.unlink_below(&files.root.join("ns_p_u")).unwrap();
+        for (name, log) in [("a.log", container.join("0.log")), ("b.log", other.join("0.log"))] {
+            fs::write(&log, "").unwrap();
+            files.link(name, &log).unwrap();
+        }
+        files.unlink_below(&files.root.join("ns_p_u")).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path().join("links")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["b.log"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimePod};
+use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimePod};
 use seams::{
     Runtime, RuntimeError,
     runtime::{
@@ -167,8 +167,16 @@ impl Runtime for CriRuntime {
         self.stop(id, grace).await
     }
 
-    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.remove(id).await
+    async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError> {
+        self.remove(id, log).await
+    }
+
+    async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError> {
+        let (logs, dir) = (self.logs.clone(), log_directory.to_owned());
+        on_disk(move || logs.unlink_below(&dir)).await.map_err(|error| RuntimeError::Invalid {
+            call: "unlink logs",
+            message: format!("cannot remove the links to logs below {}: {error}", log_directory.display()),
+        })
     }
 
     async fn exec(

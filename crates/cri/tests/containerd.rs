@@ -11,7 +11,7 @@ use std::{env, fs, path::Path, sync::Arc, time::Duration};
 
 use cri::{CriConfig, CriRuntime, config::host_facts};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SecurityContext};
-use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimeState};
+use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeState};
 use seams::{
     Runtime, RuntimeError,
     runtime::{ContainerMount, ContainerRequest, LinuxResources, Propagation, RuntimeHint, SandboxRequest},
@@ -108,7 +108,7 @@ async fn a_pod_on_a_real_runtime() {
     // Whatever happened, leave nothing behind.
     runtime.stop_sandbox(&id).await.unwrap();
     for container in runtime.inspect_pod(&uid).await.unwrap().containers {
-        runtime.remove_container(&container.id).await.unwrap();
+        runtime.remove_container(&container.id, LogFate::Remove).await.unwrap();
     }
     runtime.remove_sandbox(&id).await.unwrap();
     outcome.unwrap();
@@ -198,5 +198,5 @@ async fn live(
     // containerd 1.6 says "not found", 2.x that it is stopped.
     let gone = runtime.stop_container(&ContainerId::from("gone"), Duration::ZERO).await;
     assert!(matches!(gone, Ok(()) | Err(RuntimeError::NotFound { .. })), "{gone:?}");
-    runtime.remove_container(&ContainerId::from("gone")).await.unwrap();
+    runtime.remove_container(&ContainerId::from("gone"), LogFate::Remove).await.unwrap();
 }

@@ -9,7 +9,9 @@ use fakes::runtime::{ContainerScript, Core, FakeCri, Fault, ImageScript, OnTerm,
 use k8s_openapi::api::core::v1::{
     Container, EphemeralContainer, Lifecycle, LifecycleHandler, Pod, PodSpec, SleepAction,
 };
-use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash};
+use lifecycle::{
+    ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash,
+};
 use seams::{
     Runtime, RuntimeError,
     runtime::{
@@ -177,8 +179,8 @@ async fn a_pod_from_sandbox_to_nothing() {
     assert_eq!(exited.message, "last words");
 
     fs::write(format!("{log}.20240101-000000.gz"), "").unwrap();
-    world.runtime.remove_container(&id).await.unwrap();
-    world.runtime.remove_container(&id).await.unwrap();
+    world.runtime.remove_container(&id, LogFate::Remove).await.unwrap();
+    world.runtime.remove_container(&id, LogFate::Remove).await.unwrap();
     assert_eq!(fs::read_dir(world.path("pods/ns_p_u/c")).unwrap().count(), 0);
     assert!(fs::symlink_metadata(&link).is_err());
     for _ in 0..2 {

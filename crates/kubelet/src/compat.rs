@@ -210,6 +210,13 @@ fn fields() -> String {
     out
 }
 
+/// Gates whose behaviour is switched by them here as upstream.
+const OBEYED: [Gate; 3] = [
+    Gate::ContainerRestartRules,
+    Gate::KubeletEnsureSecretPulledImages,
+    Gate::RestartAllContainersOnContainerExits,
+];
+
 /// Gates that something here reads, beside the checks of the configuration.
 const READ: [Gate; 12] = [
     Gate::AllAlpha,
@@ -233,7 +240,7 @@ fn gates() -> String {
         .to_owned();
     for spec in GATES.iter().filter(|spec| spec.area == Area::Kubelet || READ.contains(&spec.gate)) {
         let needs: Vec<_> = spec.needs.iter().map(|gate| format!("`{}`", gate.name())).collect();
-        let here = if spec.gate == Gate::KubeletEnsureSecretPulledImages {
+        let here = if OBEYED.contains(&spec.gate) {
             "same"
         } else if READ.contains(&spec.gate) {
             "same (checks of the configuration)"

@@ -78,10 +78,12 @@ pub enum Action {
         /// Longest time for it.
         grace: Duration,
     },
-    /// Remove a stopped container and its log.
+    /// Remove a stopped container.
     RemoveContainer {
         /// Which one.
         id: ContainerId,
+        /// What becomes of its log.
+        log: LogFate,
     },
     /// Remove a stopped sandbox.
     RemoveSandbox {
@@ -94,6 +96,15 @@ pub enum Action {
     RemoveCgroup,
     /// Remove the pod's directory; refuses while anything is mounted below it.
     RemoveDirs,
+}
+
+/// What becomes of a removed container's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFate {
+    /// It goes with its container.
+    Remove,
+    /// It stays until the pod is gone: the container was removed for a restart of all, and its log tells why.
+    Keep,
 }
 
 /// Names an action for de-duplication: two actions with one key are never in flight together.
@@ -167,7 +178,7 @@ impl Action {
             Self::StopContainer { id, .. } => ActionKey::StopContainer(id.clone()),
             Self::HurryContainer { id, grace, .. } => ActionKey::HurryContainer(id.clone(), grace.as_secs()),
             Self::RunPreStop { id, .. } => ActionKey::RunPreStop(id.clone()),
-            Self::RemoveContainer { id } => ActionKey::RemoveContainer(id.clone()),
+            Self::RemoveContainer { id, .. } => ActionKey::RemoveContainer(id.clone()),
             Self::RemoveSandbox { id } => ActionKey::RemoveSandbox(id.clone()),
             Self::UnmountVolumes => ActionKey::UnmountVolumes,
             Self::RemoveCgroup => ActionKey::RemoveCgroup,

@@ -22,6 +22,7 @@ mod images;
 mod init;
 mod plan;
 mod recall;
+pub(crate) mod reset;
 pub(crate) mod restart;
 mod sandbox;
 mod stop;

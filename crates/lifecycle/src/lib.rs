@@ -27,7 +27,7 @@ pub mod spec;
 pub mod state;
 pub mod status;
 
-pub use action::{Action, ActionKey, Done, Failure, FailureStep, Obstacle, Outcome};
+pub use action::{Action, ActionKey, Done, Failure, FailureStep, LogFate, Obstacle, Outcome};
 pub use decide::{Decision, decide};
 pub use explain::{Explanation, explain};
 pub use ids::{ContainerId, ContainerName, PodKey, PodUid, SandboxId, Tick};

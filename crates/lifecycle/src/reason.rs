@@ -63,6 +63,8 @@ pub enum KillCause {
     Unknown,
     /// Its postStart hook failed.
     PostStartHook,
+    /// All containers of the pod are started over.
+    StartOver,
 }
 
 /// Whether a killed container comes back.
@@ -444,6 +446,7 @@ fn killing(
     match cause {
         KillCause::PodStops => return write!(f, "Stopping container {name}"),
         KillCause::PostStartHook => return f.write_str("FailedPostStartHook"),
+        KillCause::StartOver => return f.write_str("killing"),
         KillCause::Unknown => {
             return write!(f, "{subject} is in \"unknown\" state, try killing it before restart");
         }

@@ -19,5 +19,6 @@ pub mod mounts;
 pub mod names;
 pub mod quote;
 pub mod resource_ref;
+pub mod restart_rules;
 pub mod service_env;
 pub mod static_pod;

@@ -79,6 +79,18 @@ pub(crate) struct Syncing {
     pub(crate) network_retry: Option<Duration>,
     /// Newest sandbox that was found unusable, so that its replacement is announced once.
     pub(crate) unusable_sandbox: Option<SandboxId>,
+    /// Whether all containers are being started over.
+    pub(crate) reset: Reset,
+}
+
+/// Whether all containers of a pod are being killed and removed, to be started over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// No.
+    #[default]
+    Idle,
+    /// Something is left of them.
+    UnderWay,
 }
 
 /// The pod's volumes.

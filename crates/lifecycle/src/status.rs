@@ -16,10 +16,10 @@ use k8s_openapi::{
 use crate::{
     Observation, PodState, Tick,
     action::ActionKey,
-    decide::view::View,
+    decide::{reset, view::View},
     observation::ContainerRecord,
     reason::{Cause, DEADLINE_MESSAGE},
-    state::Stage,
+    state::{Reset, Stage},
 };
 
 mod addresses;
@@ -42,6 +42,10 @@ pub(crate) struct Input<'a> {
     pub(crate) old: &'a PodStatus,
     pub(crate) state: &'a PodState,
     pub(crate) now: Tick,
+    /// All containers are being started over, whether or not any of them is left.
+    pub(crate) starting_over: bool,
+    /// Whether any of them is left.
+    pub(crate) reset: Reset,
 }
 
 impl Input<'_> {
@@ -79,7 +83,13 @@ pub(crate) fn report(
         None => Arc::new(seen.pod.status.clone().unwrap_or_default()),
     };
     let (Some(view), Some(spec)) = (view, seen.pod.spec.as_ref()) else { return (*old).clone() };
-    let input = Input { pod: &seen.pod, spec, seen, view, old: &old, state, now };
+    let reset = match &state.stage {
+        Stage::Syncing(syncing) => syncing.reset,
+        _ if reset::under_way(spec, view, Some(&old)) => Reset::UnderWay,
+        _ => Reset::Idle,
+    };
+    let starting_over = reset == Reset::UnderWay || reset::asked(spec, view, Some(&old));
+    let input = Input { pod: &seen.pod, spec, seen, view, old: &old, state, now, starting_over, reset };
     let status = compute(&input);
     if *old == status {
         state.reported = Some(old);

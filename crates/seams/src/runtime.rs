@@ -1,10 +1,10 @@
 //! The container runtime, in the agent's terms.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{ContainerId, ContainerName, PodUid, SandboxId, observation::RuntimePod};
+use lifecycle::{ContainerId, ContainerName, LogFate, PodUid, SandboxId, observation::RuntimePod};
 pub use node::cgroup::LinuxResources;
 pub use node::conditions::RuntimeCondition;
 use tokio::sync::mpsc;
@@ -261,8 +261,11 @@ pub trait Runtime: Send + Sync + 'static {
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
     /// Stops it; grace is what CRI gets. Deadline: grace + the request timeout.
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
-    /// Removes it, with its log and its link.
-    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Removes it; with [`LogFate::Remove`] its log and its link too.
+    async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError>;
+    /// Removes the links under `/var/log/containers` that lead below a pod's log directory: logs that outlived their
+    /// containers have theirs still.
+    async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError>;
     /// CRI `ExecSync`.
     async fn exec(
         &self,

@@ -32,7 +32,7 @@ pub(crate) fn decision(before: &PodState, seen: &Observation, decision: &Decisio
         {
             return broken(format!("container {name} attempt {attempt} was asked for a second time"));
         }
-        if let Action::RemoveContainer { id } = action
+        if let Action::RemoveContainer { id, .. } = action
             && runtime.containers.iter().any(|c| c.id == *id && c.state == RuntimeState::Running)
         {
             return broken(format!("container {id} was to be removed while it runs"));

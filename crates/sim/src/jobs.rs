@@ -246,7 +246,7 @@ impl World {
                 self.runtime.exit(id, code, "Error", now);
                 Ok(Done::Plain)
             }
-            Action::RemoveContainer { id } => {
+            Action::RemoveContainer { id, .. } => {
                 self.runtime.remove(id);
                 Ok(Done::Plain)
             }

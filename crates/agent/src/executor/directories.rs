@@ -41,6 +41,10 @@ impl Executor {
         let pod = self.pod_dir(scene);
         let logs = self.log_dir(scene);
         let named = !scene.session.key.name.is_empty();
+        if named {
+            let unlinked = self.edges.runtime.unlink_logs(&logs).await;
+            unlinked.map_err(|error| failed(FailureStep::Teardown, error.to_string()))?;
+        }
         blocking(FailureStep::Teardown, move || {
             refuse_mounts(&pod)?;
             remove(&pod)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep};
+use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, LogFate};
 
 use super::{
     Executor, Scene, failed,
@@ -52,8 +52,8 @@ impl Executor {
         }
     }
 
-    pub(super) async fn remove_container(&self, id: &ContainerId) -> Result<Done, Failure> {
-        plain(self.edges.runtime.remove_container(id).await, ToString::to_string)
+    pub(super) async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<Done, Failure> {
+        plain(self.edges.runtime.remove_container(id, log).await, ToString::to_string)
     }
 
     pub(super) async fn unmount_volumes(&self, scene: &Scene) -> Result<Done, Failure> {

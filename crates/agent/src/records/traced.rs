@@ -3,11 +3,11 @@
 //! The step that makes them is known to the task ([`in_step`]), so that nobody on the way has to hand it on, and none
 //! can be forgotten. Calls outside of any step (the observer's lists, the prober's commands) are recorded nowhere.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{ContainerId, PodUid, SandboxId, observation::RuntimePod, record::StepId};
+use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimePod, record::StepId};
 use seams::{
     Clock, Runtime, RuntimeError,
     runtime::{
@@ -127,9 +127,13 @@ impl Runtime for TracedRuntime {
         self.runtime.stop_container(id, grace).await
     }
 
-    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError> {
         let _call = self.call("RemoveContainer");
-        self.runtime.remove_container(id).await
+        self.runtime.remove_container(id, log).await
+    }
+
+    async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError> {
+        self.runtime.unlink_logs(log_directory).await
     }
 
     async fn exec(

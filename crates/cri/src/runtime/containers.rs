@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lifecycle::{ContainerId, observation::RuntimeState};
+use lifecycle::{ContainerId, LogFate, observation::RuntimeState};
 use proto::cri::{
     ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest, RemoveContainerRequest,
     StartContainerRequest, StopContainerRequest,
@@ -136,7 +136,24 @@ impl CriRuntime {
     }
 
     /// The log goes first: once the container is gone nobody knows where it was.
-    pub(super) async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+    pub(super) async fn remove(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError> {
+        if log == LogFate::Remove {
+            self.remove_log(id).await?;
+        }
+        let request = RemoveContainerRequest { container_id: id.as_str().to_owned() };
+        let answer = self
+            .client
+            .runtime("RemoveContainer", Deadline::Default, request, async |mut c, r| {
+                c.remove_container(r).await
+            })
+            .await;
+        gone_is_fine(answer)?;
+        self.exited.forget(id);
+        Ok(())
+    }
+
+    /// A log that cannot be removed is told of and left behind: the pod's log directory goes with the pod.
+    async fn remove_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match observe::container_status(&self.client, id).await {
             Ok(status) => {
                 let link = Link::of(&status);
@@ -156,15 +173,6 @@ impl CriRuntime {
             Err(RuntimeError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let request = RemoveContainerRequest { container_id: id.as_str().to_owned() };
-        let answer = self
-            .client
-            .runtime("RemoveContainer", Deadline::Default, request, async |mut c, r| {
-                c.remove_container(r).await
-            })
-            .await;
-        gone_is_fine(answer)?;
-        self.exited.forget(id);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The core as [`seams::Runtime`], without a socket.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use lifecycle::{
-    ContainerId, PodUid, SandboxId,
+    ContainerId, LogFate, PodUid, SandboxId,
     observation::{ContainerRecord, RuntimePod, RuntimeState, SandboxRecord},
     spec::hash::{container_hash, container_hash_text, parse_container_hash},
 };
@@ -382,8 +382,12 @@ impl Runtime for FakeRuntime {
         self.core.stop_container(id.as_str(), grace).await.map_err(error("StopContainer"))
     }
 
-    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+    async fn remove_container(&self, id: &ContainerId, _: LogFate) -> Result<(), RuntimeError> {
         self.core.remove_container(id.as_str()).await.map_err(error("RemoveContainer"))
+    }
+
+    async fn unlink_logs(&self, _: &Path) -> Result<(), RuntimeError> {
+        Ok(())
     }
 
     async fn exec(

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use lifecycle::{PodUid, observation::RuntimeState, spec::hash::container_hash};
+use lifecycle::{LogFate, PodUid, observation::RuntimeState, spec::hash::container_hash};
 use seams::{
     Runtime, RuntimeError,
     runtime::{ContainerRequest, ImageInfo, LinuxResources, RuntimeHint, SandboxRequest},
@@ -89,7 +89,7 @@ async fn no_identity_exists_twice() {
     let made = runtime.create_container(&container(&id, 0)).await.unwrap();
     assert!(runtime.create_container(&container(&id, 0)).await.is_err());
     runtime.create_container(&container(&id, 1)).await.unwrap();
-    runtime.remove_container(&made).await.unwrap();
+    runtime.remove_container(&made, LogFate::Remove).await.unwrap();
     runtime.create_container(&container(&id, 0)).await.unwrap();
     runtime.remove_sandbox(&id).await.unwrap();
     assert!(runtime.core.containers().is_empty());

@@ -16,7 +16,7 @@ use ::node::{
     quantity::{Format, Quantity, ResourceList},
     registration::Registration,
 };
-use lifecycle::spec::dns::ClusterDns;
+use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
 
 use crate::{
     gates::Gate,
@@ -72,6 +72,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
             pod_pids_limit: pods.pids_limit,
         },
         max_restart_backoff: pods.max_restart_delay,
+        restart_rules: restart_rules(settings),
         sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
     })
 }
@@ -109,6 +110,21 @@ fn verification(settings: &Settings) -> Verification {
     }
 }
 
+fn restart_rules(settings: &Settings) -> RestartRules {
+    let on = |gate| settings.gates.enabled(gate);
+    match (on(Gate::ContainerRestartRules), on(Gate::RestartAllContainersOnContainerExits)) {
+        (false, _) => RestartRules::Off,
+        (true, false) => RestartRules::EachAlone,
+        (true, true) => RestartRules::All,
+    }
+}
+
+/// Features that the scheduler must know of, by the name of their gate, sorted.
+fn declared_features(settings: &Settings) -> Vec<&'static str> {
+    let declared = [Gate::RestartAllContainersOnContainerExits];
+    declared.into_iter().filter(|gate| settings.gates.enabled(*gate)).map(Gate::name).collect()
+}
+
 /// The node side.
 #[must_use]
 pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
@@ -142,6 +158,7 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         enforce_pods: settings.resources.enforce_pods,
         kubelet_version: settings.reported_version.clone(),
         port: settings.server.listen.map_or(0, |address| address.port()),
+        declared_features: declared_features(settings),
         max_images: settings.heartbeat.max_images.and_then(|images| i32::try_from(images).ok()).unwrap_or(-1),
         update_frequency: settings.heartbeat.update,
         report_frequency: settings.heartbeat.report,

@@ -10,7 +10,7 @@
 
 use crate::{
     Reason,
-    action::{Action, ActionKey},
+    action::{Action, ActionKey, LogFate},
     decide::{terminate, tidy, work::Work},
     observation::Intent,
     reason::Cause,
@@ -123,7 +123,7 @@ fn is_making(key: &ActionKey) -> bool {
 fn remove_all(work: &mut Work<'_>) {
     let Some(view) = work.view else { return };
     for record in view.containers() {
-        work.ask(Action::RemoveContainer { id: record.id.clone() });
+        work.ask(Action::RemoveContainer { id: record.id.clone(), log: LogFate::Remove });
     }
     for sandbox in view.sandboxes() {
         if !view.containers().iter().any(|record| record.sandbox == sandbox.id) {

@@ -6,12 +6,12 @@
 
 use crate::{
     Reason,
-    action::{Action, ActionKey},
+    action::{Action, ActionKey, LogFate},
     decide::{
         backoff::{Restart, START_TRIES},
         images,
         plan::{self, Target},
-        sync,
+        reset, sync,
         view::{Life, View},
         work::{Asked, Work},
     },
@@ -121,7 +121,7 @@ fn take_up(
         && tries < START_TRIES;
     if !usable {
         if !work.flying(&key) {
-            work.ask(Action::RemoveContainer { id: created.id.clone() });
+            work.ask(Action::RemoveContainer { id: created.id.clone(), log: LogFate::Remove });
         }
         return;
     }

@@ -5,7 +5,7 @@ use crate::{
     decide::{
         backoff::fnv,
         init::{self, Verdict},
-        restart,
+        reset, restart,
         view::{Life, SandboxFault, View},
         work::Work,
     },
@@ -13,11 +13,14 @@ use crate::{
     observation::{ContainerRecord, FatalProbe},
     reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
     spec::hash::container_hash,
+    state::{Reset, Stage},
 };
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
 
 /// What is to be done.
 pub(super) struct Plan<'a> {
+    /// Whether all containers are being started over: then nothing else is done about them.
+    pub(super) reset: Reset,
     pub(super) sandbox: SandboxPlan<'a>,
     /// In spec order: ephemeral, init, regular.
     pub(super) start: Vec<Target<'a>>,
@@ -110,11 +113,23 @@ fn fingerprint(image: Option<&str>, resources: Option<&ResourceRequirements>) ->
 }
 
 /// Makes the plan; `None`: nothing runs that is to be kept and nothing is to be started, the pod is over.
-pub(super) fn make<'a>(work: &Work<'a>) -> Option<Plan<'a>> {
+pub(super) fn make<'a>(work: &mut Work<'a>) -> Option<Plan<'a>> {
     let view = work.view?;
+    let starting_over = reset::look(work, &view);
     match view.sandbox() {
+        Ok(sandbox) if starting_over => {
+            let sandbox = SandboxPlan::Keep(&sandbox.id);
+            Some(Plan { reset: Reset::UnderWay, sandbox, start: Vec::new(), kill: Vec::new() })
+        }
         Ok(sandbox) => inside(work, &view, &sandbox.id),
         Err(fault) => replace(work, &view, fault),
+    }
+}
+
+fn starting_over(work: &Work<'_>) -> Reset {
+    match &work.state.stage {
+        Stage::Syncing(syncing) => syncing.reset,
+        _ => Reset::Idle,
     }
 }
 
@@ -123,12 +138,13 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
     let spec = work.spec;
     let attempt = view.newest_sandbox().map_or(0, |s| s.attempt.saturating_add(1));
     let never = spec.restart_policy.as_deref() == Some("Never");
-    if never && attempt != 0 && !view.containers().is_empty() {
+    let reset = starting_over(work);
+    if never && attempt != 0 && !view.containers().is_empty() && reset == Reset::Idle {
         return None;
     }
     let regular: Vec<_> =
         spec.containers.iter().filter(|container| !done_for_good(work, view, container)).collect();
-    if regular.is_empty() {
+    if regular.is_empty() && reset == Reset::Idle {
         return None;
     }
     let kill = view
@@ -140,10 +156,11 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
         })
         .collect();
     let start = match spec.init_containers.as_deref().and_then(<[_]>::first) {
+        _ if reset == Reset::UnderWay => Vec::new(),
         Some(first) => vec![Target::of(ContainerKind::Init, first)],
         None => regular.into_iter().map(|c| Target::of(ContainerKind::Regular, c)).collect(),
     };
-    Some(Plan { sandbox: SandboxPlan::Create { attempt, fault }, start, kill })
+    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill })
 }
 
 /// Ended, and its policy lets that stand. Unlike upstream, which runs such a container once more in a new sandbox.
@@ -166,7 +183,8 @@ fn owed(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
 }
 
 fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Option<Plan<'a>> {
-    let mut plan = Plan { sandbox: SandboxPlan::Keep(sandbox), start: Vec::new(), kill: Vec::new() };
+    let mut plan =
+        Plan { reset: Reset::Idle, sandbox: SandboxPlan::Keep(sandbox), start: Vec::new(), kill: Vec::new() };
     for container in work.spec.ephemeral_containers.iter().flatten() {
         if ephemeral_to_start(work, view, &container.name) {
             plan.start.push(Target::ephemeral(container));
@@ -307,6 +325,9 @@ pub(super) fn cause_to_kill(
 
 /// Whether the last reported status says that the container ended and its policy lets that stand.
 fn reported_final(work: &Work<'_>, container: &Container) -> bool {
+    if reset::announced(last_status(work)) {
+        return false;
+    }
     let statuses = last_status(work).and_then(|s| s.container_statuses.as_ref());
     let status = statuses.into_iter().flatten().find(|s| s.name == container.name);
     let ended = status.and_then(|s| s.state.as_ref()?.terminated.as_ref());

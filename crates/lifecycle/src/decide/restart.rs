@@ -7,11 +7,8 @@ use crate::{decide::view::View, observation::RuntimeState};
 /// Whether an ended container with this exit code starts again: rules first, then its own policy, then the pod's.
 pub(crate) fn after_exit(container: &Container, spec: &PodSpec, exit_code: i32) -> bool {
     if let Some(policy) = container.restart_policy.as_deref() {
-        let rules = container.restart_policy_rules.iter().flatten();
-        for rule in rules {
-            if matches(rule, exit_code) {
-                return true;
-            }
+        if rule(container, exit_code).is_some() {
+            return true;
         }
         match policy {
             "Always" => return true,
@@ -27,7 +24,39 @@ pub(crate) fn after_exit(container: &Container, spec: &PodSpec, exit_code: i32) 
     }
 }
 
-/// Both actions there are (`Restart`, `RestartAllContainers`) start the container again.
+/// Whether an ended container with this exit code has all containers of its pod started over.
+pub(crate) fn starts_all_over(container: &Container, exit_code: i32) -> bool {
+    rule(container, exit_code) == Some(RuleAction::RestartAll)
+}
+
+/// Whether any container of the pod may have all of them started over.
+pub(crate) fn may_start_all_over(spec: &PodSpec) -> bool {
+    let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    all.flat_map(|container| container.restart_policy_rules.iter().flatten())
+        .any(|rule| action(rule) == Some(RuleAction::RestartAll))
+}
+
+/// What the first matching rule asks for. A rule whose action is not known stands for none: the policy decides.
+fn rule(container: &Container, exit_code: i32) -> Option<RuleAction> {
+    let mut rules = container.restart_policy_rules.iter().flatten();
+    rules.find(|rule| matches(rule, exit_code)).and_then(action)
+}
+
+/// What a rule asks for; both have the container itself start again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RuleAction {
+    Restart,
+    RestartAll,
+}
+
+fn action(rule: &ContainerRestartRule) -> Option<RuleAction> {
+    match rule.action.as_str() {
+        "Restart" => Some(RuleAction::Restart),
+        "RestartAllContainers" => Some(RuleAction::RestartAll),
+        _ => None,
+    }
+}
+
 fn matches(rule: &ContainerRestartRule, exit_code: i32) -> bool {
     let Some(codes) = &rule.exit_codes else { return false };
     let listed = codes.values.iter().flatten().any(|code| *code == exit_code);

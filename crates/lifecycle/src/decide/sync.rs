@@ -14,10 +14,10 @@ use crate::{
         backoff::fnv,
         containers,
         plan::{self, Plan},
-        sandbox, stop, tidy,
+        reset, sandbox, stop, tidy,
         work::{Asked, Work},
     },
-    state::{Stage, Volumes},
+    state::{Reset, Stage, Volumes},
 };
 
 pub(super) fn advance(work: &mut Work<'_>) -> Progress {
@@ -28,6 +28,10 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
         stop::kill(work, kill);
     }
     let sandbox = sandbox::pursue(work, &plan);
+    if let (Some(_), Some(view), Reset::UnderWay) = (sandbox, work.view, plan.reset) {
+        reset::pursue(work, &view);
+        return Progress::Continue;
+    }
     containers::pursue_all(work, &plan.start, sandbox);
     tidy::strays(work, &plan.start);
     tidy::dead_containers(work);

@@ -10,7 +10,7 @@ use k8s_openapi::{
 
 use super::*;
 use crate::{
-    Admission, Done, Failure, FailureStep, Intent, Outcome, PodSource, ProbeResults, Record,
+    Admission, Done, Failure, FailureStep, Intent, LogFate, Outcome, PodSource, ProbeResults, Record,
     observation::{
         ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
     },
@@ -21,6 +21,7 @@ mod ephemeral;
 mod explained;
 mod properties;
 mod recall;
+mod reset;
 mod scenes;
 mod sidecars;
 mod termination;
@@ -224,7 +225,7 @@ impl Scene {
                 self.exit_id(&id, 143);
                 Done::Plain
             }
-            Action::RemoveContainer { id } => {
+            Action::RemoveContainer { id, .. } => {
                 runtime.containers.retain(|c| c.id != *id);
                 Done::Plain
             }
@@ -297,6 +298,7 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
             Action::RunPreStop { container, grace, .. } => {
                 format!("hook {container} {}", grace.as_secs())
             }
+            Action::RemoveContainer { log: LogFate::Keep, .. } => "remove container, keep log".to_owned(),
             Action::RemoveContainer { .. } => "remove container".to_owned(),
             Action::StopSandbox { .. } => "stop sandbox".to_owned(),
             Action::RemoveSandbox { .. } => "remove sandbox".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    action::{Action, ActionKey},
+    action::{Action, ActionKey, LogFate},
     decide::{plan::Target, view::Life, work::Work},
     ids::{ContainerId, ContainerName, SandboxId},
     observation::RuntimeState,
@@ -26,7 +26,7 @@ pub(super) fn dead_containers(work: &mut Work<'_>) {
             Life::Running | Life::Lost => false,
         };
         if surplus && !work.flying(&ActionKey::StartContainer(record.id.clone())) {
-            work.ask(Action::RemoveContainer { id: record.id.clone() });
+            work.ask(Action::RemoveContainer { id: record.id.clone(), log: LogFate::Remove });
         }
     }
     let newest = view.newest_sandbox().map(|sandbox| &sandbox.id);
@@ -51,7 +51,7 @@ pub(super) fn strays(work: &mut Work<'_>, wanted: &[Target<'_>]) {
     for record in view.containers().iter().filter(|record| view.life(record) == Life::Created) {
         let starting = work.flying(&ActionKey::StartContainer(record.id.clone()));
         if !starting && !wanted.iter().any(|target| target.name == record.name) {
-            work.ask(Action::RemoveContainer { id: record.id.clone() });
+            work.ask(Action::RemoveContainer { id: record.id.clone(), log: LogFate::Remove });
         }
     }
 }

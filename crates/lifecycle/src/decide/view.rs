@@ -138,12 +138,15 @@ impl<'a> View<'a> {
         self.runtime.containers.iter().filter(|c| &c.name == name).map(|c| c.attempt).max()
     }
 
-    /// Whether any regular container was made in this sandbox: then initialisation is over there.
+    /// Whether any regular container was started in this sandbox: then initialisation is over there. One that was only
+    /// created proves nothing: a creation may take effect after everything was started over.
     pub(crate) fn initialised_in(&self, spec: &PodSpec, sandbox: &SandboxId) -> bool {
-        let made = |name: &str| {
-            self.runtime.containers.iter().any(|c| c.name.as_str() == name && &c.sandbox == sandbox)
+        let started = |name: &str| {
+            let mut records = self.runtime.containers.iter();
+            records
+                .any(|c| c.name.as_str() == name && &c.sandbox == sandbox && c.state != RuntimeState::Created)
         };
-        spec.containers.iter().any(|c| made(&c.name))
+        spec.containers.iter().any(|c| started(&c.name))
     }
 
     /// Whether any regular container was ever made.

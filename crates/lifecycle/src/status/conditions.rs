@@ -3,7 +3,11 @@
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodCondition, PodStatus};
 
 use super::{Input, find, is_terminal, seconds};
-use crate::{decide::restart, reason::Cause};
+use crate::{
+    decide::{reset, restart},
+    reason::Cause,
+    state::Reset,
+};
 
 /// Condition types that are the kubelet's alone (contract §10); all others are carried over.
 pub const OWNED_CONDITIONS: [&str; 8] = [
@@ -55,7 +59,25 @@ pub(super) fn generate(input: &Input<'_>, status: &PodStatus, phase: &str) -> Ve
         Draft::yes("PodScheduled"),
     ];
     all.extend(drafts.into_iter().map(|draft| timed(input, draft)));
+    if restart::may_start_all_over(input.spec) {
+        // Alone among the kubelet's conditions it tells no generation.
+        all.push(PodCondition { observed_generation: None, ..timed(input, starting_over(input, phase)) });
+    }
     all
+}
+
+fn starting_over(input: &Input<'_>, phase: &str) -> Draft {
+    const KIND: &str = reset::CONDITION;
+    match phase {
+        "Succeeded" => Draft::no(KIND, "PodCompleted", String::new()),
+        "Failed" => Draft::no(KIND, "PodFailed", String::new()),
+        _ if input.reset == Reset::UnderWay => Draft {
+            reason: Some("RestartAllContainersStarted"),
+            message: Some("container exited with restart policy rule".to_owned()),
+            ..Draft::yes(KIND)
+        },
+        _ => Draft { truth: false, ..Draft::yes(KIND) },
+    }
 }
 
 /// Keeps the time of the last change of status.

@@ -11,10 +11,13 @@ use crate::{
     ids::ContainerName,
     observation::{ContainerRecord, RuntimeState},
     spec::{ephemeral::as_container, mounts::recursive_read_only},
-    state::Stage,
+    state::{Reset, Stage},
 };
 
 const UNKNOWN: &str = "ContainerStatusUnknown";
+/// Reason of containers that are removed because all of their pod are started over.
+pub(super) const STARTING_OVER: &str = "RestartingAllContainers";
+const STARTING_OVER_MESSAGE: &str = "The container is removed because RestartAllContainers in place";
 pub(super) const LOST_AT_END: &str = "The container could not be located when the pod was terminated";
 const LOST_ALIVE: &str =
     "The container could not be located when the pod was deleted.  The container used to be Running";
@@ -66,6 +69,7 @@ fn init_one(input: &Input<'_>, container: &Container, mut status: ContainerStatu
         Some(record) if record.state == RuntimeState::Exited && record.exit_code == 0 => return status,
         None if input.view.initialised_once(input.spec)
             && !restart::is_sidecar(container)
+            && input.reset == Reset::Idle
             && is_waiting(&status) =>
         {
             status.state = Some(ContainerState {
@@ -141,21 +145,16 @@ fn without_record(
     container: &Container,
     old: Option<&ContainerStatus>,
 ) -> ContainerStatus {
+    if let Some(removed) = old.and_then(|old| removed_to_start_over(input, container, old)) {
+        return removed;
+    }
     if let Some(old) = old.filter(|old| is_terminated(old)) {
         return old.clone();
     }
-    let initial = match input.spec.init_containers.as_deref() {
-        Some([_, ..]) => "PodInitializing",
-        _ => "ContainerCreating",
-    };
     let mut status = ContainerStatus {
-        name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
-        state: Some(waiting(Some(initial), "")),
         last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
         restart_count: old.map_or(0, |old| old.restart_count),
-        volume_mounts: volume_mounts(input, container),
-        ..ContainerStatus::default()
+        ..unmade(input, container)
     };
     let Some(old) = old else { return status };
     if old.state.as_ref().is_some_and(|state| state.running.is_some()) {
@@ -167,6 +166,48 @@ fn without_record(
         status.restart_count = old.restart_count.saturating_add(1);
     }
     status
+}
+
+/// A container that was removed because all containers of the pod are started over.
+fn removed_to_start_over(
+    input: &Input<'_>,
+    container: &Container,
+    old: &ContainerStatus,
+) -> Option<ContainerStatus> {
+    let known = old.state.as_ref().and_then(|state| state.waiting.as_ref());
+    if known.is_some_and(|waiting| waiting.reason.as_deref() == Some(STARTING_OVER)) {
+        return (input.reset == Reset::UnderWay).then(|| old.clone());
+    }
+    if !input.starting_over || known.is_some() {
+        return None;
+    }
+    let ended = ContainerStateTerminated {
+        reason: Some(STARTING_OVER.to_owned()),
+        message: Some(STARTING_OVER_MESSAGE.to_owned()),
+        exit_code: 137,
+        ..ContainerStateTerminated::default()
+    };
+    Some(ContainerStatus {
+        state: Some(waiting(Some(STARTING_OVER), STARTING_OVER_MESSAGE)),
+        last_state: Some(ContainerState { terminated: Some(ended), ..ContainerState::default() }),
+        restart_count: old.restart_count.saturating_add(1),
+        ..unmade(input, container)
+    })
+}
+
+/// A container that does not exist (yet).
+fn unmade(input: &Input<'_>, container: &Container) -> ContainerStatus {
+    let initial = match input.spec.init_containers.as_deref() {
+        Some([_, ..]) => "PodInitializing",
+        _ => "ContainerCreating",
+    };
+    ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        state: Some(waiting(Some(initial), "")),
+        volume_mounts: volume_mounts(input, container),
+        ..ContainerStatus::default()
+    }
 }
 
 fn from_record(
@@ -209,7 +250,11 @@ fn from_record(
             if same && old.is_some_and(ran) {
                 // Counted now: its successor will carry this number.
                 status.restart_count = status.restart_count.max(count.saturating_add(1));
-                ContainerState { terminated: Some(unknown_end(LOST_AT_END)), ..ContainerState::default() }
+                let mut ended = unknown_end(LOST_AT_END);
+                if input.starting_over {
+                    ended.reason = Some(STARTING_OVER.to_owned());
+                }
+                ContainerState { terminated: Some(ended), ..ContainerState::default() }
             } else {
                 waiting(None, "")
             }

@@ -1,8 +1,10 @@
 //! The phase (contract §10 "Phase algorithm").
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodSpec, PodStatus,
+};
 
-use super::{Input, find, is_terminal};
+use super::{Input, containers::STARTING_OVER, find, is_terminal};
 use crate::{decide::restart, reason::Cause};
 
 #[derive(Default)]
@@ -19,26 +21,26 @@ struct Counts {
 }
 
 /// What a state means for the phase.
-enum Meaning {
+enum Meaning<'s> {
     Running,
-    /// Ended with this code.
-    Ended(i32),
-    /// Waits after an end with this code.
-    WaitsAgain(i32),
+    /// Ended like this.
+    Ended(&'s ContainerStateTerminated),
+    /// Waits after an end like this.
+    WaitsAgain(&'s ContainerStateTerminated),
     /// Waits for its first start.
     Waits,
     Unknown,
 }
 
-fn meaning(status: Option<&ContainerStatus>) -> Meaning {
+fn meaning(status: Option<&ContainerStatus>) -> Meaning<'_> {
     let Some(ContainerState { running, terminated, waiting }) = status.and_then(|s| s.state.as_ref()) else {
         return Meaning::Unknown;
     };
     let last = status.and_then(|s| s.last_state.as_ref()?.terminated.as_ref());
     match (running, terminated, waiting, last) {
         (Some(_), ..) => Meaning::Running,
-        (_, Some(ended), ..) => Meaning::Ended(ended.exit_code),
-        (_, _, Some(_), Some(ended)) => Meaning::WaitsAgain(ended.exit_code),
+        (_, Some(ended), ..) => Meaning::Ended(ended),
+        (_, _, Some(_), Some(ended)) => Meaning::WaitsAgain(ended),
         (_, _, Some(_), None) => Meaning::Waits,
         _ => Meaning::Unknown,
     }
@@ -81,8 +83,8 @@ fn count(input: &Input<'_>, status: &PodStatus) -> Counts {
             continue;
         }
         match meaning {
-            Meaning::Ended(code) | Meaning::WaitsAgain(code) => {
-                let for_good = code != 0 && !restart::after_exit(container, spec, code);
+            Meaning::Ended(ended) | Meaning::WaitsAgain(ended) => {
+                let for_good = ended.exit_code != 0 && !comes_back(container, spec, ended);
                 counts.failed_init += usize::from(for_good);
             }
             _ => counts.pending_init += 1,
@@ -91,20 +93,25 @@ fn count(input: &Input<'_>, status: &PodStatus) -> Counts {
     for container in &spec.containers {
         match meaning(find(status.container_statuses.as_ref(), &container.name)) {
             Meaning::Running => counts.running += 1,
-            Meaning::Ended(code) => {
+            Meaning::Ended(ended) => {
                 counts.stopped += 1;
-                counts.succeeded += usize::from(code == 0);
-                counts.stopped_for_good += usize::from(!restart::after_exit(container, spec, code));
+                counts.succeeded += usize::from(ended.exit_code == 0);
+                counts.stopped_for_good += usize::from(!comes_back(container, spec, ended));
             }
-            Meaning::WaitsAgain(code) => {
+            Meaning::WaitsAgain(ended) => {
                 counts.stopped += 1;
-                counts.stopped_for_good += usize::from(!restart::after_exit(container, spec, code));
+                counts.stopped_for_good += usize::from(!comes_back(container, spec, ended));
             }
             Meaning::Waits => counts.waiting += 1,
             Meaning::Unknown => counts.unknown += 1,
         }
     }
     counts
+}
+
+/// Whether a container starts again after this end, by rule, by policy, or because all of its pod are started over.
+fn comes_back(container: &Container, spec: &PodSpec, ended: &ContainerStateTerminated) -> bool {
+    restart::after_exit(container, spec, ended.exit_code) || ended.reason.as_deref() == Some(STARTING_OVER)
 }
 
 fn decide(input: &Input<'_>, counts: &Counts) -> &'static str {

@@ -9,7 +9,9 @@ use super::{Input, containers::is_terminated, find};
 use crate::{decide::restart, observation::RuntimeState};
 
 pub(super) fn hold(input: &Input<'_>, status: &mut PodStatus) {
-    if !matches!(input.spec.restart_policy.as_deref(), Some("OnFailure" | "Never")) {
+    if !matches!(input.spec.restart_policy.as_deref(), Some("OnFailure" | "Never"))
+        || restart::may_start_all_over(input.spec)
+    {
         return;
     }
     let old = input.old;
