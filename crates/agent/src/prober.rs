@@ -104,7 +104,6 @@ impl std::fmt::Debug for Prober {
 }
 
 /// What a worker knows about its pod.
-#[derive(Debug)]
 pub struct Seen<'a> {
     /// The pod.
     pub pod: &'a Arc<Pod>,
@@ -116,6 +115,14 @@ pub struct Seen<'a> {
     pub bell: &'a Arc<Bell>,
     /// Liveness and startup probes end when the pod is being stopped.
     pub stopping: bool,
+    /// Whether the start of a container, its postStart hook included, is still under way: then it is not probed yet.
+    pub starting: &'a dyn Fn(&ContainerId) -> bool,
+}
+
+impl std::fmt::Debug for Seen<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").field("pod_ip", &self.pod_ip).finish_non_exhaustive()
+    }
 }
 
 impl Prober {
@@ -140,9 +147,8 @@ impl Prober {
         for (container, field_path) in containers(seen.pod) {
             let name = ContainerName::from(container.name.as_str());
             let newest = seen.runtime.containers.iter().find(|record| record.name == name);
-            let Some(record) = newest.filter(|record| record.state == RuntimeState::Running) else {
-                continue;
-            };
+            let running = newest.filter(|record| record.state == RuntimeState::Running);
+            let Some(record) = running.filter(|record| !(seen.starting)(&record.id)) else { continue };
             for kind in KINDS {
                 let Some(probe) = declared(kind, container) else { continue };
                 if seen.stopping && kind != Kind::Readiness {

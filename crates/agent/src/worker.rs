@@ -18,7 +18,8 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    Admission, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState, Reason, Tick,
+    ActionKey, Admission, ContainerId, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState,
+    Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
 };
 use seams::RuntimeError;
@@ -197,7 +198,9 @@ impl Worker {
             None => None,
         };
         let stopping = !matches!(letter.intent, Intent::Run);
-        let seen = prober::Seen { pod: &letter.pod, runtime, pod_ip, bell, stopping };
+        // Until its postStart hook is done a container is not probed, as it is not shown as running.
+        let starting = |id: &ContainerId| self.running.holds(&ActionKey::StartContainer(id.clone()));
+        let seen = prober::Seen { pod: &letter.pod, runtime, pod_ip, bell, stopping, starting: &starting };
         self.context.prober.observe(&self.key.uid, &seen)
     }
 

@@ -29,6 +29,11 @@ impl Running {
         self.keys.insert(handle.id(), (key, handle));
     }
 
+    /// Whether an action is under way.
+    pub(super) fn holds(&self, key: &ActionKey) -> bool {
+        self.keys.values().any(|(known, _)| known == key)
+    }
+
     /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.
     pub(super) fn abort_pulls(&self) {
         for (key, handle) in self.keys.values() {

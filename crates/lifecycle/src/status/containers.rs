@@ -130,7 +130,17 @@ pub(super) fn unknown_end(message: &str) -> ContainerStateTerminated {
 }
 
 fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
-    let history = input.view.history(&container.name);
+    let mut history = input.view.history(&container.name);
+    if history.first().is_some_and(|record| is_hidden(input, container, record)) {
+        history.remove(0);
+        if history.is_empty() {
+            return ContainerStatus {
+                last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
+                restart_count: old.map_or(0, |old| old.restart_count),
+                ..unmade(input, container)
+            };
+        }
+    }
     let Some(record) = history.first() else { return without_record(input, container, old) };
     let mut status = from_record(input, container, record, old);
     if let Some(before) = history.get(1).filter(|before| before.state == RuntimeState::Exited) {
@@ -138,6 +148,21 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
         status.last_state = Some(ContainerState { terminated, ..ContainerState::default() });
     }
     status
+}
+
+/// Whether an instance is not yet shown. Upstream looks at a pod again only when creation, start and postStart hook are
+/// over, and people rely on a container not being Running before its hook is done (contract §7.1).
+fn is_hidden(input: &Input<'_>, container: &Container, record: &ContainerRecord) -> bool {
+    let name = ContainerName::from(container.name.as_str());
+    let in_trouble = input.state.containers.get(&name).is_some_and(|memo| memo.trouble.is_some());
+    match record.state {
+        RuntimeState::Created => !in_trouble && matches!(input.state.stage, Stage::Syncing(_)),
+        RuntimeState::Running => {
+            let hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
+            hook && input.starting(record)
+        }
+        RuntimeState::Exited | RuntimeState::Unknown => false,
+    }
 }
 
 fn without_record(
