@@ -14,12 +14,12 @@
 //! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
 //! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    ActionKey, Admission, ContainerId, Decision, Intent, Observation, Outcome, PodKey, PodSource, PodState,
-    Reason, Tick,
+    ActionKey, Admission, ContainerId, ContainerName, Decision, Intent, Observation, Outcome, PodKey,
+    PodSource, PodState, Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
 };
 use seams::RuntimeError;
@@ -37,6 +37,7 @@ use crate::{
 };
 
 pub mod bell;
+mod logged;
 pub mod running;
 
 /// What the dispatcher wants of a worker; the newest replaces all before it.
@@ -81,7 +82,10 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
     let resync = jittered(context.sync_frequency, &key);
     let record = context.records.open(&key, mail.borrow().source, context.edges.clock.now());
     record.taken_up();
+    let logs = &context.executor.config.pod_logs_dir;
+    let logged = logged::attempts(logs.join(format!("{}_{}_{}", key.namespace, key.name, key.uid))).await;
     let mut worker = Worker {
+        logged: Arc::new(logged),
         session: Arc::new(PodSession::new(key.clone())),
         key,
         record,
@@ -112,6 +116,7 @@ fn jittered(period: Duration, key: &PodKey) -> Duration {
 
 struct Worker {
     key: PodKey,
+    logged: Arc<BTreeMap<ContainerName, u32>>,
     session: Arc<PodSession>,
     record: Arc<PodRecord>,
     /// Shared with the record, never written.
@@ -163,6 +168,7 @@ impl Worker {
             node: self.context.node.borrow_and_update().clone(),
             volumes_stale: bell.take_volumes(),
             probes,
+            logged: Arc::clone(&self.logged),
         };
         let now = self.context.edges.clock.now();
         let decision = lifecycle::decide(&self.state, &observation, now);

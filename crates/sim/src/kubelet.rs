@@ -247,6 +247,7 @@ impl World {
             node: facts(),
             volumes_stale: stale,
             probes,
+            logged: Arc::default(),
         };
         let before = kubelet.state.clone();
         let decision = decide(&before, &seen, now);

@@ -88,6 +88,7 @@ impl World {
             node: Default::default(),
             volumes_stale: false,
             probes: Default::default(),
+            logged: Default::default(),
         };
         let now = self.clock.now();
         let mut decision = lifecycle::decide(state, &seen, now);

@@ -186,25 +186,16 @@ fn backed_off(
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Never an attempt that exists, or that was made before: one past the highest known to the runtime, to this process,
-/// or to the last report.
+/// to the last report, or to the log directory.
 fn next_attempt(work: &Work<'_>, view: &View<'_>, name: &ContainerName) -> u32 {
     let seen = view.highest_attempt(name);
     let made = work.state.containers.get(name).and_then(|memo| memo.created);
-    let reported = plan::last_status(work).and_then(|status| {
-        let lists = [
-            &status.container_statuses,
-            &status.init_container_statuses,
-            &status.ephemeral_container_statuses,
-        ];
-        let mut all = lists.into_iter().flatten().flatten();
-        let status = all.find(|status| status.name == name.as_str())?;
-        let count = u32::try_from(status.restart_count).ok()?;
-        // The count of a lost instance was raised when its loss was reported.
-        Some(if status.container_id.is_some() { count.saturating_add(1) } else { count })
-    });
     let after = |attempt: Option<u32>| attempt.map_or(0, |attempt| attempt.saturating_add(1));
-    match seen {
-        Some(_) => after(seen).max(after(made)),
-        None => after(made).max(reported.unwrap_or(0)),
+    if seen.is_some() {
+        return after(seen).max(after(made));
     }
+    let reported = plan::last_status(work).and_then(|status| reset::status_of(status, name.as_str()));
+    let reported = reported.and_then(reset::next_attempt).unwrap_or(0);
+    let logged = work.seen.logged.get(name).copied();
+    after(made).max(reported).max(after(logged))
 }

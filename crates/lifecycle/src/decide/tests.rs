@@ -1,6 +1,6 @@
 //! Scenes: a pod, a scripted world, what is decided.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -10,7 +10,8 @@ use k8s_openapi::{
 
 use super::*;
 use crate::{
-    Admission, Done, Failure, FailureStep, Intent, LogFate, Outcome, PodSource, ProbeResults, Record,
+    Admission, ContainerName, Done, Failure, FailureStep, Intent, LogFate, Outcome, PodSource, ProbeResults,
+    Record,
     observation::{
         ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
     },
@@ -37,6 +38,7 @@ pub(super) struct Scene {
     pub(super) network: Result<(), String>,
     pub(super) probes: ProbeResults,
     pub(super) volumes_stale: bool,
+    pub(super) logged: BTreeMap<ContainerName, u32>,
     pub(super) mono: Duration,
     pub(super) wall: Timestamp,
     pub(super) past: Record,
@@ -85,6 +87,7 @@ impl Scene {
             network: Ok(()),
             probes: ProbeResults::default(),
             volumes_stale: false,
+            logged: BTreeMap::new(),
             mono: Duration::from_secs(1),
             wall: Timestamp::from_second(1_800_000_000).unwrap(),
             past: Record::new(Tick {
@@ -120,6 +123,7 @@ impl Scene {
             },
             volumes_stale: std::mem::take(&mut self.volumes_stale),
             probes: self.probes.clone(),
+            logged: Arc::new(self.logged.clone()),
         };
         let now = Tick { mono: self.mono, wall: self.wall };
         let inspection = self.past.inspecting(now);

@@ -28,6 +28,7 @@ fn decide(record: &mut Record, why: Vec<Reason>, phase: &str, millis: u64) {
         node: Default::default(),
         volumes_stale: false,
         probes: Default::default(),
+        logged: Default::default(),
     };
     let mut decision = Decision {
         next: Default::default(),

@@ -73,6 +73,7 @@ fn seen(pod: Pod, containers: Vec<ContainerRecord>) -> Observation {
         },
         volumes_stale: false,
         probes: ProbeResults::default(),
+        logged: Arc::default(),
     }
 }
 
