@@ -42,7 +42,7 @@ pub(crate) struct Input<'a> {
     pub(crate) old: &'a PodStatus,
     pub(crate) state: &'a PodState,
     pub(crate) now: Tick,
-    /// All containers are being started over, whether or not any of them is left.
+    /// All containers are being started over, whether or not any of them is left. Not so of a pod that stops.
     pub(crate) starting_over: bool,
     /// Whether any of them is left.
     pub(crate) reset: Reset,
@@ -88,7 +88,9 @@ pub(crate) fn report(
         _ if reset::under_way(spec, view, Some(&old)) => Reset::UnderWay,
         _ => Reset::Idle,
     };
-    let starting_over = reset == Reset::UnderWay || reset::asked(spec, view, Some(&old));
+    // Once the pod stops, what vanishes is cleared away, and its end is told as it was.
+    let starting_over = matches!(state.stage, Stage::Syncing(_))
+        && (reset == Reset::UnderWay || reset::asked(spec, view, Some(&old)));
     let input = Input { pod: &seen.pod, spec, seen, view, old: &old, state, now, starting_over, reset };
     let status = compute(&input);
     if *old == status {

@@ -133,7 +133,7 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
     let mut history = input.view.history(&container.name);
     if history.first().is_some_and(|record| is_hidden(input, container, record)) {
         history.remove(0);
-        if history.is_empty() {
+        if history.is_empty() && matches!(input.state.stage, Stage::Syncing(_)) {
             return ContainerStatus {
                 last_state: Some(old.and_then(|old| old.last_state.clone()).unwrap_or_default()),
                 restart_count: old.map_or(0, |old| old.restart_count),
@@ -142,6 +142,9 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
         }
     }
     let Some(record) = history.first() else { return without_record(input, container, old) };
+    if let Some(old) = old.filter(|old| is_later(input, old, &history)) {
+        return old.clone();
+    }
     let mut status = from_record(input, container, record, old);
     if let Some(before) = history.get(1).filter(|before| before.state == RuntimeState::Exited) {
         let terminated = Some(ended(input, before));
@@ -150,13 +153,24 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
     status
 }
 
+/// Whether the last report tells of the end of an instance that came after all those there are: the newest record of a
+/// name may be removed before older ones, and how it ended must stay told.
+fn is_later(input: &Input<'_>, old: &ContainerStatus, history: &[&ContainerRecord]) -> bool {
+    let told = |record: &&ContainerRecord| old.container_id == Some(container_id(input, record));
+    let newest = history.first().filter(|record| record.state == RuntimeState::Exited);
+    is_terminated(old)
+        && old.container_id.is_some()
+        && newest.is_some_and(|record| i64::from(record.attempt) < old.restart_count.into())
+        && !history.iter().any(told)
+}
+
 /// Whether an instance is not yet shown. Upstream looks at a pod again only when creation, start and postStart hook are
 /// over, and people rely on a container not being Running before its hook is done (contract §7.1).
 fn is_hidden(input: &Input<'_>, container: &Container, record: &ContainerRecord) -> bool {
     let name = ContainerName::from(container.name.as_str());
     let in_trouble = input.state.containers.get(&name).is_some_and(|memo| memo.trouble.is_some());
     match record.state {
-        RuntimeState::Created => !in_trouble && matches!(input.state.stage, Stage::Syncing(_)),
+        RuntimeState::Created => !in_trouble,
         RuntimeState::Running => {
             let hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
             hook && input.starting(record)

@@ -297,3 +297,19 @@ fn deletion_ends_it() {
     assert_eq!(phase(&ended), "Failed");
     assert_eq!(condition(&ended), ("False".to_owned(), Some("PodFailed".to_owned()), None, None));
 }
+
+#[test]
+fn what_ends_while_the_pod_stops_starts_nothing_over_and_is_told() {
+    let mut scene =
+        Scene::new("Never", vec![], vec![ruled("c", "Never", "RestartAllContainers", 143), container("d")]);
+    scene.settle();
+    scene.intent = Intent::Delete { grace: secs(30) };
+    scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
+    scene.settle();
+    let last = scene.look();
+    assert!(last.finished);
+    for name in ["c", "d"] {
+        let ended = status_of(&last, name).state.unwrap().terminated.unwrap();
+        assert_eq!((ended.exit_code, ended.reason.as_deref()), (143, Some("Error")), "{name}");
+    }
+}

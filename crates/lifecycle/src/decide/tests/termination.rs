@@ -243,3 +243,36 @@ fn static_pod_does_not_become_terminal_by_removal() {
     assert!(decision.finished);
     assert_eq!(phase(&decision), "Running");
 }
+
+#[test]
+fn the_end_of_the_newest_stays_told_when_an_older_record_outlives_it() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    let old = scene.record("c").clone();
+    scene.exit("c", 3);
+    scene.settle();
+    assert_eq!(scene.record("c").attempt, 1);
+    delete(&mut scene, 5);
+    scene.settle();
+    scene.runtime.as_mut().unwrap().containers.push(crate::observation::ContainerRecord {
+        state: RuntimeState::Exited,
+        exit_code: 3,
+        ..old
+    });
+    let last = scene.look();
+    let status = last.status.container_statuses.as_ref().unwrap()[0].clone();
+    assert_eq!(status.state.unwrap().terminated.unwrap().exit_code, 143);
+}
+
+#[test]
+fn one_that_was_only_created_hides_no_end() {
+    let mut scene = Scene::new("OnFailure", vec![], vec![container("c")]);
+    scene.settle();
+    scene.exit("c", 3);
+    scene.pass(secs(60));
+    scene.until_start();
+    delete(&mut scene, 5);
+    scene.settle();
+    let status = scene.look().status.container_statuses.unwrap()[0].clone();
+    assert_eq!(status.state.unwrap().terminated.unwrap().exit_code, 3);
+}
