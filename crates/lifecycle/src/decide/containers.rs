@@ -186,16 +186,12 @@ fn backed_off(
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Never an attempt that exists, or that was made before: one past the highest known to the runtime, to this process,
-/// to the last report, or to the log directory.
+/// to the last report, or to the log directory. The runtime alone does not do: its newest record may have been removed.
 fn next_attempt(work: &Work<'_>, view: &View<'_>, name: &ContainerName) -> u32 {
-    let seen = view.highest_attempt(name);
     let made = work.state.containers.get(name).and_then(|memo| memo.created);
-    let after = |attempt: Option<u32>| attempt.map_or(0, |attempt| attempt.saturating_add(1));
-    if seen.is_some() {
-        return after(seen).max(after(made));
-    }
-    let reported = plan::last_status(work).and_then(|status| reset::status_of(status, name.as_str()));
-    let reported = reported.and_then(reset::next_attempt).unwrap_or(0);
     let logged = work.seen.logged.get(name).copied();
-    after(made).max(reported).max(after(logged))
+    let known = [view.highest_attempt(name), made, logged].into_iter().flatten().max();
+    let reported = plan::last_status(work).and_then(|status| reset::status_of(status, name.as_str()));
+    let after = known.map_or(0, |attempt| attempt.saturating_add(1));
+    after.max(reported.and_then(reset::next_attempt).unwrap_or(0))
 }

@@ -538,3 +538,23 @@ fn one_dead_container_is_kept() {
     let attempts: Vec<_> = runtime.containers.iter().map(|c| c.attempt).collect();
     assert_eq!(attempts, [4, 3]);
 }
+
+#[test]
+fn an_attempt_is_not_made_again_when_its_record_was_removed() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.exit("c", 1);
+    scene.pass(Duration::from_secs(60));
+    scene.settle();
+    scene.restart();
+    // The newest record goes behind our back, an older one stays.
+    let newest = scene.record("c").clone();
+    let containers = &mut scene.runtime.as_mut().unwrap().containers;
+    containers.retain(|c| c.id != newest.id);
+    containers.push(ContainerRecord { attempt: 0, state: RuntimeState::Exited, ..newest });
+    assert!(brief(&scene.settle()).contains(&"create c 2".to_owned()));
+    // Nor when its log alone tells of it.
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.logged.insert(ContainerName::from("c"), 4);
+    assert!(brief(&scene.settle()).contains(&"create c 5".to_owned()));
+}
