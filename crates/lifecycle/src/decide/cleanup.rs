@@ -8,11 +8,13 @@
 //! A pod that ended by itself and still has its object keeps its newest dead containers: their logs are still read.
 //! Whatever turns up alive (an effect of a call that answered too late) is stopped again first.
 
+use k8s_openapi::api::core::v1::PodStatus;
+
 use crate::{
     Reason,
     action::{Action, ActionKey, LogFate},
-    decide::{terminate, tidy, work::Work},
-    observation::Intent,
+    decide::{plan, terminate, tidy, work::Work},
+    observation::{Intent, PodSource},
     reason::Cause,
     state::{End, Stage, Terminated},
 };
@@ -58,7 +60,9 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
         return Cleared::No;
     }
     if discard {
-        remove_all(work);
+        if told(work) {
+            remove_all(work);
+        }
     } else {
         tidy::dead_containers(work);
     }
@@ -95,6 +99,28 @@ fn cannot_be_removed(work: &Work<'_>) -> Cleared {
         matches!(key, ActionKey::RemoveContainer(_) | ActionKey::RemoveSandbox(_) | ActionKey::RemoveDirs)
     };
     if work.state.setbacks.keys().any(removal) { Cleared::Released } else { Cleared::No }
+}
+
+/// Whether the API holds the last status. Until then the records stay: should this process be killed before it could
+/// tell how the containers ended, the next one must be able to. Nobody can be told of a pod whose object is gone.
+fn told(work: &Work<'_>) -> bool {
+    if work.seen.source != PodSource::Api || !matches!(work.seen.intent, Intent::Delete { .. }) {
+        return true;
+    }
+    let (Some(last), Some(api)) = (plan::last_status(work), &work.pod.status) else { return false };
+    let held = ends(api);
+    crate::status::is_terminal(api.phase.as_deref()) && ends(last).iter().all(|end| held.contains(end))
+}
+
+/// Which containers a status says to have ended, and how.
+fn ends(status: &PodStatus) -> Vec<(&str, Option<&str>, i32)> {
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let ended = lists.into_iter().flatten().flatten().filter_map(|status| {
+        let end = status.state.as_ref()?.terminated.as_ref()?;
+        Some((status.name.as_str(), end.container_id.as_deref(), end.exit_code))
+    });
+    ended.collect()
 }
 
 /// Whether nothing of the pod is to be kept. Once no source holds it, nobody can read its logs any more.

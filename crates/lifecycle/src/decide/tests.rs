@@ -38,6 +38,8 @@ pub(super) struct Scene {
     pub(super) network: Result<(), String>,
     pub(super) probes: ProbeResults,
     pub(super) volumes_stale: bool,
+    /// The API takes the last status at once.
+    pub(super) answers: bool,
     pub(super) logged: BTreeMap<ContainerName, u32>,
     pub(super) mono: Duration,
     pub(super) wall: Timestamp,
@@ -87,6 +89,7 @@ impl Scene {
             network: Ok(()),
             probes: ProbeResults::default(),
             volumes_stale: false,
+            answers: true,
             logged: BTreeMap::new(),
             mono: Duration::from_secs(1),
             wall: Timestamp::from_second(1_800_000_000).unwrap(),
@@ -131,6 +134,9 @@ impl Scene {
         let decision = decide(&self.state, &seen, now);
         self.state = decision.next.clone();
         self.past.decided(&seen, &mut decision.clone(), now);
+        if self.answers && decision.next.stage() == "terminated" {
+            self.pod.status = Some(decision.status.clone());
+        }
         for action in &decision.actions {
             self.past.began(action, now);
         }

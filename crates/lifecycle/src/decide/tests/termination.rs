@@ -55,6 +55,28 @@ fn regular_containers_first_then_sidecars_backwards() {
 }
 
 #[test]
+fn records_stay_until_the_api_knows_how_the_containers_ended() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.answers = false;
+    delete(&mut scene, 5);
+    let names = brief(&scene.settle());
+    assert!(names.contains(&"RemoveCgroup".to_owned()) && !names.contains(&"remove container".to_owned()));
+    let last = scene.look();
+    assert!(!last.released && phase(&last) == "Failed");
+    scene.pod.status = Some(last.status);
+    assert_eq!(brief(&scene.settle()), ["remove container", "remove sandbox", "RemoveDirs"]);
+    assert!(scene.look().finished);
+    // Nobody can be told of a pod whose object is gone.
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.answers = false;
+    scene.intent = Intent::Removed { grace: secs(1) };
+    scene.settle();
+    assert!(scene.look().finished);
+}
+
+#[test]
 fn past_the_deadline_sidecars_no_longer_wait() {
     let mut scene = Scene::new("Always", vec![sidecar("s")], vec![container("c")]);
     scene.settle();
