@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodSpec, PodStatus};
 use lifecycle::{
     Action, Decision, Observation, PodState,
     observation::{ContainerRecord, RuntimeState},
     spec::hash::container_hash,
 };
 
-use crate::{Violation, kubelet, runtime::Runtime, world::World};
+use crate::{Violation, kubelet, pods, runtime::Runtime, truth::Truth, world::World};
+
+pub(crate) mod stopping;
 
 fn broken(text: impl Into<String>) -> Result<(), Violation> {
     Err(Violation::new(text))
@@ -90,6 +92,10 @@ pub(crate) fn world(world: &World) -> Result<(), Violation> {
     if world.runtime.most_running > 1 {
         return broken("two containers of one name ran at the same time");
     }
+    let flying = world.kubelet.iter().flat_map(|kubelet| kubelet.state.in_flight());
+    if let Some(key) = flying.into_iter().find(|key| !world.is_under_way(key)) {
+        return broken(format!("{key:?} is waited for, and nobody will answer"));
+    }
     Ok(())
 }
 
@@ -131,6 +137,67 @@ fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     let lists =
         [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
     lists.into_iter().flatten().flatten()
+}
+
+/// What is said of how an instance ended is how it ended.
+pub(crate) fn exact(status: &PodStatus, truth: &Truth) -> Result<(), Violation> {
+    for status in all(status) {
+        let states = [status.state.as_ref(), status.last_state.as_ref()];
+        for ended in states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()) {
+            let Some(id) = ended.container_id.as_deref().and_then(|id| id.rsplit("//").next()) else {
+                continue;
+            };
+            if let Some(code) = truth.end_of(&id.into())
+                && code != ended.exit_code
+            {
+                return broken(format!(
+                    "{} ({id}) ended with {code}, {} is reported",
+                    status.name, ended.exit_code
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last status of a pod, written before its object goes, tells how each container ended.
+pub(crate) fn told_every_end(world: &World) -> Result<(), Violation> {
+    let Some(status) = world.object.as_ref().and_then(|object| object.status.as_ref()) else {
+        return broken("a pod's object goes without a status");
+    };
+    let named = |name: &str| pods::plain(&world.spec, name).is_some();
+    for (name, id) in world.truth.newest().filter(|(name, _)| named(name.as_str())) {
+        let Some(code) = world.truth.end_of(id).filter(|_| !world.truth.lost.contains(id)) else { continue };
+        let state = all(status).find(|s| s.name == name.as_str()).and_then(|s| s.state.as_ref());
+        let told = state.and_then(|state| state.terminated.as_ref());
+        if told.is_none_or(|told| told.exit_code != code) {
+            return broken(format!("{name} ({id}) ended with {code}, the last status says {state:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A process that has just begun leaves a pod ready that the API calls ready, and that runs as the API has it.
+pub(crate) fn stays_ready(seen: &Observation, decision: &Decision) -> Result<(), Violation> {
+    let (Some(status), Ok(runtime)) = (&seen.pod.status, &seen.runtime) else { return Ok(()) };
+    let running = |id: &str| {
+        let of = |record: &&ContainerRecord| id.strip_prefix("sim://") == Some(record.id.as_str());
+        runtime.containers.iter().find(of).is_some_and(|record| record.state == RuntimeState::Running)
+    };
+    let regular = status.container_statuses.iter().flatten();
+    let sidecars = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .filter(|s| pods::plain(&seen.pod, &s.name).is_some_and(pods::is_sidecar));
+    let as_reported = regular.chain(sidecars).all(|s| s.container_id.as_deref().is_some_and(running));
+    let ready = |status: &PodStatus| condition(status, "Ready") == Some("True");
+    let unprobed = seen.probes.containers.is_empty() && seen.probes.failures.is_empty();
+    let goes_on = decision.next.stage() == "syncing";
+    if ready(status) && as_reported && unprobed && goes_on && !ready(&decision.status) {
+        return broken("a restart of the kubelet took Ready from a pod that runs as before");
+    }
+    Ok(())
 }
 
 /// Nothing is left of the pod.
@@ -196,11 +263,11 @@ pub(crate) fn converged(world: &World) -> Result<(), Violation> {
     truthful(status, &world.runtime)
 }
 
-fn is_final(
-    spec: Option<&k8s_openapi::api::core::v1::PodSpec>,
-    container: &k8s_openapi::api::core::v1::Container,
-    code: i32,
-) -> bool {
+/// Whether an end stands: by the first rule that matches, then by the container's policy, then by the pod's.
+fn is_final(spec: Option<&PodSpec>, container: &Container, code: i32) -> bool {
+    if pods::restarts_all(container, code).is_some() {
+        return false;
+    }
     let pod = spec.and_then(|s| s.restart_policy.as_deref());
     match container.restart_policy.as_deref().or(pod) {
         Some("Never") => true,
@@ -263,15 +330,16 @@ pub(crate) fn truthful(status: &PodStatus, runtime: &Runtime) -> Result<(), Viol
                 status.name, record.id, status.container_id
             ));
         }
-        let code = state.and_then(|s| s.terminated.as_ref()).map(|t| t.exit_code);
+        // Of an instance whose record is gone `exact` knows how it ended.
+        let here = |id: &str| runtime.containers().iter().any(|c| id == format!("sim://{}", c.id));
+        let ended = state.and_then(|s| s.terminated.as_ref());
+        let code = ended.filter(|t| t.container_id.as_deref().is_none_or(here)).map(|t| t.exit_code);
         if record.state == RuntimeState::Exited && code.is_some_and(|code| code != record.exit_code) {
             return broken(format!("{} ended with {}, {code:?} is reported", status.name, record.exit_code));
         }
-        if running && !status.ready && status.started == Some(true) && !status.name.starts_with('e') {
-            let init = status.name.starts_with('i');
-            if !init {
-                return broken(format!("{} runs, has started, and is not ready", status.name));
-            }
+        let debug = status.name.starts_with('e');
+        if running && !debug && !(status.ready && status.started == Some(true)) {
+            return broken(format!("{} runs in calm weather and is not ready", status.name));
         }
     }
     Ok(())

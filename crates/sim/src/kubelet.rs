@@ -1,16 +1,23 @@
 //! The worker of one pod, reduced to what surrounds `decide`: observe, decide, act, report.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    Action, ActionKey, ContainerId, Done, Failure, Intent, Observation, Outcome, PodSource, PodState,
-    ProbeResults, decide,
-    observation::{FatalProbe, NodeFacts, ProbeFailure, ProbeResult, RuntimePod, RuntimeState},
+    Action, ActionKey, ContainerId, ContainerName, Done, Failure, Intent, Observation, Outcome, PodSource,
+    PodState, ProbeResults, decide,
+    observation::{
+        ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, ProbeResult, RuntimePod, RuntimeState,
+    },
 };
 
 use crate::{
-    Violation, checks,
+    Violation, checks, life, pods,
+    truth::Startup,
     world::{Event, Weather, World},
 };
 
@@ -32,8 +39,16 @@ pub(crate) struct Kubelet {
     pub(crate) written: Option<PodStatus>,
     /// First seen running, by this process.
     running_since: BTreeMap<ContainerId, Duration>,
+    /// Times at which a probe's result is known to change, already asked for.
+    probe_looks: BTreeSet<(ContainerId, Duration)>,
     looks_now: (Duration, u32),
+    pub(crate) released: bool,
     pub(crate) finished: bool,
+    logged: Arc<BTreeMap<ContainerName, u32>>,
+    /// When it began.
+    born: Duration,
+    /// Since when, and until when at the latest, the pod is to be stopped: grace wanted, and its end.
+    pub(crate) ending: Option<checks::stopping::Ending>,
 }
 
 impl World {
@@ -77,8 +92,13 @@ impl World {
             status: None,
             written: None,
             running_since: BTreeMap::new(),
+            probe_looks: BTreeSet::new(),
             looks_now: (Duration::ZERO, 0),
+            released: false,
             finished: false,
+            logged: Arc::new(self.truth.logged()),
+            born: self.now,
+            ending: None,
         });
         let generation = self.generation;
         self.after(Duration::ZERO, Event::Look(generation));
@@ -190,32 +210,70 @@ impl World {
         Ok(self.runtime.inspect())
     }
 
+    /// What the prober of this process knows: nothing of a container that it has not yet probed, nor of one whose start
+    /// is still under way.
     fn probes(&mut self) -> ProbeResults {
         let mut results = ProbeResults::default();
-        let now = self.now;
-        let mut early = false;
-        let Some(kubelet) = &mut self.kubelet else { return results };
-        for record in self.runtime.containers() {
-            if record.state != RuntimeState::Running {
-                kubelet.running_since.remove(&record.id);
-                continue;
-            }
-            let since = *kubelet.running_since.entry(record.id.clone()).or_insert(now);
-            early |= since == now;
-            if now.saturating_sub(since) >= PROBED_AFTER {
-                let result = ProbeResult { id: record.id.clone(), started: Some(true), ready: Some(true) };
-                results.containers.insert(record.name.clone(), result);
-            }
-            if self.unhealthy.as_ref() == Some(&record.id) {
-                let (container, id) = (record.name.clone(), record.id.clone());
-                results.failures.push(ProbeFailure { container, id, kind: FatalProbe::Liveness });
-            }
-        }
-        if early {
-            let generation = self.generation;
-            self.after(PROBED_AFTER, Event::Look(generation));
+        let records = self.runtime.containers().to_vec();
+        for record in records {
+            self.probe(&record, &mut results);
         }
         results
+    }
+
+    fn probe(&mut self, record: &ContainerRecord, results: &mut ProbeResults) {
+        let now = self.now;
+        let Some(kubelet) = &mut self.kubelet else { return };
+        let starting = ActionKey::StartContainer(record.id.clone());
+        if record.state != RuntimeState::Running || kubelet.state.in_flight().any(|key| *key == starting) {
+            kubelet.running_since.remove(&record.id);
+            return;
+        }
+        let pod = Arc::clone(&kubelet.pod);
+        let Some(container) = pods::plain(&pod, record.name.as_str()) else { return };
+        let known_at =
+            kubelet.running_since.entry(record.id.clone()).or_insert(now).saturating_add(PROBED_AFTER);
+        let startup = self.truth.startup(&record.id).filter(|_| container.startup_probe.is_some());
+        let startup_at = match startup {
+            Some(Startup::Passes(at) | Startup::Fails(at)) => at.max(known_at),
+            None => known_at,
+        };
+        for at in [known_at, startup_at] {
+            self.look_at(&record.id, at);
+        }
+        if now < known_at {
+            return;
+        }
+        let started = match startup {
+            None => container.startup_probe.is_none().then_some(true),
+            Some(Startup::Passes(_)) if now >= startup_at => Some(true),
+            Some(Startup::Fails(_)) if now >= startup_at => Some(false),
+            Some(_) => None,
+        };
+        if started == Some(true) {
+            self.truth.passed(&record.name);
+        }
+        let (name, id) = (record.name.clone(), record.id.clone());
+        let failed = |kind| ProbeFailure { container: name.clone(), id: id.clone(), kind };
+        if started == Some(false) {
+            results.failures.push(failed(FatalProbe::Startup));
+        }
+        let up = started == Some(true);
+        if up && container.liveness_probe.is_some() && self.truth.unhealthy.contains(&id) {
+            results.failures.push(failed(FatalProbe::Liveness));
+        }
+        let ready = (up && container.readiness_probe.is_some()).then(|| !self.truth.unready.contains(&id));
+        let started = started.filter(|_| container.startup_probe.is_some());
+        results.containers.insert(name, ProbeResult { id, started, ready });
+    }
+
+    /// The prober rings when a result changes.
+    fn look_at(&mut self, id: &ContainerId, at: Duration) {
+        let generation = self.generation;
+        let Some(kubelet) = &mut self.kubelet else { return };
+        if at > self.now && kubelet.probe_looks.insert((id.clone(), at)) {
+            self.at(at, Event::Look(generation));
+        }
     }
 
     pub(crate) fn look(&mut self, generation: u64) -> Result<(), Violation> {
@@ -247,14 +305,20 @@ impl World {
             node: facts(),
             volumes_stale: stale,
             probes,
-            logged: Arc::default(),
+            logged: Arc::clone(&kubelet.logged),
         };
         let before = kubelet.state.clone();
         let decision = decide(&before, &seen, now);
+        let fresh = now.mono.saturating_sub(kubelet.born) < PROBED_AFTER;
+        let ending = checks::stopping::ending(kubelet.ending, &before, &seen, &decision, now.mono);
+        kubelet.ending = ending;
         self.counts.decisions += 1;
         self.counts.weight = self.counts.weight.max(decision.next.weight());
         checks::decision(&before, &seen, &decision)?;
-        checks::world(self)?;
+        checks::stopping::check(ending, &seen, &decision, now.mono)?;
+        if fresh {
+            checks::stays_ready(&seen, &decision)?;
+        }
         if decision.finished {
             checks::gone(self)?;
         }
@@ -268,18 +332,19 @@ impl World {
     fn follow(&mut self, generation: u64, decision: lifecycle::Decision) -> Result<(), Violation> {
         let Some(kubelet) = &mut self.kubelet else { return Ok(()) };
         kubelet.state = decision.next;
+        kubelet.released = decision.released;
         kubelet.finished = decision.finished;
         kubelet.wake += 1;
         let (wake, pod) = (kubelet.wake, Arc::clone(&kubelet.pod));
         let changed = kubelet.status.as_ref() != Some(&decision.status);
         kubelet.status = Some(decision.status);
         let ends = decision.finished && matches!(kubelet.intent, Intent::Removed { .. });
-        let deletes = decision.finished && matches!(kubelet.intent, Intent::Delete { .. });
+        let deletes = decision.released && matches!(kubelet.intent, Intent::Delete { .. });
         if let Some(at) = decision.wake_at {
             self.at(at.mono, Event::Wake(generation, wake));
         }
         for action in decision.actions {
-            self.begin(generation, action, Arc::clone(&pod));
+            self.begin(generation, action, Arc::clone(&pod))?;
         }
         if changed {
             let delay = Duration::from_millis(self.rng.below(300));
@@ -292,7 +357,7 @@ impl World {
             self.trace(|| "worker ends".to_owned());
             self.kubelet = None;
         }
-        Ok(())
+        checks::world(self)
     }
 
     pub(crate) fn patch(&mut self, generation: u64) -> Result<(), Violation> {
@@ -313,8 +378,15 @@ impl World {
         if remembered {
             checks::written(object.status.as_ref(), status, &self.runtime)?;
         }
-        object.status = Some(status.clone());
-        kubelet.written = Some(status.clone());
+        checks::exact(status, &self.truth)?;
+        let before = object.status.replace(status.clone());
+        let changed = before.as_ref() != Some(status);
+        let after = status.clone();
+        kubelet.written = Some(after.clone());
+        if changed {
+            self.patches += 1;
+            self.trace(|| format!("status is written\n{}", life::difference(before.as_ref(), Some(&after))));
+        }
         self.refresh_mail();
         Ok(())
     }
@@ -325,17 +397,33 @@ impl World {
         }
         let phase = self.object.as_ref().and_then(|o| o.status.as_ref()?.phase.as_deref());
         let terminal = matches!(phase, Some("Succeeded" | "Failed"));
-        if !self.kubelet.as_ref().is_some_and(|kubelet| kubelet.finished) {
+        if !self.kubelet.as_ref().is_some_and(|kubelet| kubelet.released) {
             return Ok(());
         }
         if self.now < self.api_down || !terminal {
             self.after(Duration::from_secs(1), Event::DeleteObject(generation));
             return Ok(());
         }
+        if !self.is_written() {
+            self.after(Duration::from_secs(1), Event::DeleteObject(generation));
+            return Ok(());
+        }
+        checks::told_every_end(self)?;
         self.trace(|| "object is deleted".to_owned());
         self.object = None;
         self.refresh_mail();
         Ok(())
+    }
+
+    /// Whether the pod is being stopped, or has been.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.kubelet.as_ref().is_none_or(|kubelet| kubelet.state.stage() != "syncing")
+    }
+
+    /// Whether the API holds the newest status.
+    fn is_written(&self) -> bool {
+        let newest = self.kubelet.as_ref().and_then(|kubelet| kubelet.status.as_ref());
+        newest == self.object.as_ref().and_then(|object| object.status.as_ref())
     }
 
     /// Whether anything is under way.

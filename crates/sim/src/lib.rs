@@ -1,16 +1,22 @@
 //! Deterministic simulation of pod lives under faults.
 //!
-//! One seed is one life of one pod: drawn, run by `lifecycle::decide` in a world of virtual time where calls hang, lie,
-//! get lost or take effect too late, events are dropped or doubled, the kubelet is killed between any two effects, clocks
-//! jump, and containers, sandboxes or the machine die behind its back; while users change, debug and delete the pod.
-//! Then the weather calms, and everything has to come right:
+//! One seed is one life of one pod: drawn with containers, probes, hooks, policies and rules of every kind, run by
+//! `lifecycle::decide` in a world of virtual time where calls hang, lie, get lost or take effect too late, events are
+//! dropped or doubled, the kubelet is killed between any two effects, the runtime is restarted, the API cannot be
+//! reached, disks are full, clocks jump both ways, and containers, sandboxes, addresses or the machine go behind its
+//! back; while users change, debug, evict and delete the pod, and lose patience. Each life has a climate of its own: some
+//! know few faults, some nearly all. Then the weather calms, and everything has to come right:
 //!
 //! * it converges: what the spec wants runs, what is over is cleared away, and the status says what is;
-//! * no container identity is ever made twice, no two containers of one name ever run together;
-//! * no action is in flight twice, nothing loops hot, the state stays small;
-//! * a restart of the kubelet alone changes nothing in the status;
+//! * no container identity is ever made twice, no two containers of one name ever run together, no log is written over;
+//! * init containers and sidecars come in their order, and nothing before its turn; sidecars go in reverse, last of all;
+//! * each is given the grace that is left, neither more nor less; preStop hooks run once;
+//! * no action is in flight twice, each that is waited for is answered, nothing loops hot, the state stays small;
+//! * a phase that is terminal, a restart count, a generation never go back; an end is told as it was, and the last
+//!   status tells all of them;
+//! * a restart of the kubelet takes Ready from nobody, and in calm weather changes nothing in the status, not for a moment;
 //! * volumes and cgroups are never taken from under a running container;
-//! * a deleted pod leaves nothing.
+//! * a deleted pod leaves nothing, and its object goes even if the runtime cannot remove a container.
 //!
 //! A life that breaks one of them prints the command that replays it.
 
@@ -24,6 +30,7 @@ pub mod life;
 pub mod pods;
 pub mod rng;
 pub mod runtime;
+mod truth;
 mod world;
 
 pub use life::live;

@@ -16,6 +16,8 @@ const STORM: Duration = Duration::from_secs(900);
 const SETTLE: Duration = Duration::from_secs(2400);
 /// Wait after a restart of the kubelet alone.
 const RESTART: Duration = Duration::from_secs(120);
+/// As long a container cannot be removed at the end: past every grace period.
+const STUCK: Duration = Duration::from_secs(300);
 /// Longest wait for the end of a deleted pod.
 const END: Duration = Duration::from_secs(1200);
 
@@ -54,7 +56,9 @@ fn calm(world: &mut World) -> Result<(), Violation> {
     world.api_down = Duration::ZERO;
     world.network_down = Duration::ZERO;
     world.pulls_down = Duration::ZERO;
-    world.unhealthy = None;
+    world.disk_full = Duration::ZERO;
+    world.stuck = None;
+    world.truth.heal(world.now);
     world.after(Duration::from_secs(1), Event::Start);
     world.run_until_quiet(world.now + SETTLE)?;
     finish_what_began(world)?;
@@ -69,9 +73,14 @@ fn finish_what_began(world: &mut World) -> Result<(), Violation> {
 /// A restart of the kubelet alone changes nothing in the status.
 fn restart_unnoticed(world: &mut World) -> Result<(), Violation> {
     let before = reported(world);
+    let written = world.patches;
     world.kill_kubelet();
     world.after(Duration::from_secs(1), Event::Start);
     world.run_until(world.now + RESTART)?;
+    if world.source.is_static() {
+        // A manifest remembers nothing: one whose pod was evicted starts anew.
+        world.run_until_quiet(world.now + SETTLE)?;
+    }
     finish_what_began(world)?;
     checks::converged(world)?;
     let after = reported(world);
@@ -80,8 +89,11 @@ fn restart_unnoticed(world: &mut World) -> Result<(), Violation> {
     if before != after && !deadline && !world.source.is_static() {
         return Err(Violation::new(format!(
             "a restart of the kubelet changed the status:\n{}",
-            difference(&show(before.as_ref()), &show(after.as_ref()))
+            difference(before.as_ref(), after.as_ref())
         )));
+    }
+    if world.patches != written && !deadline && !world.source.is_static() {
+        return Err(Violation::new("a restart of the kubelet changed the status for a while"));
     }
     Ok(())
 }
@@ -94,13 +106,14 @@ fn show(status: Option<&PodStatus>) -> String {
     serde_json::to_string_pretty(&status).unwrap_or_default()
 }
 
-/// Lines that only one of two texts has.
-fn difference(before: &str, after: &str) -> String {
+/// Lines that only one of two statuses has.
+pub(crate) fn difference(before: Option<&PodStatus>, after: Option<&PodStatus>) -> String {
     let only = |these: &str, those: &str, sign: char| -> String {
         let those: Vec<_> = those.lines().collect();
         these.lines().filter(|line| !those.contains(line)).map(|line| format!("{sign}{line}\n")).collect()
     };
-    only(before, after, '-') + &only(after, before, '+')
+    let (before, after) = (show(before), show(after));
+    only(&before, &after, '-') + &only(&after, &before, '+')
 }
 
 fn end(world: &mut World) -> Result<(), Violation> {
@@ -109,8 +122,22 @@ fn end(world: &mut World) -> Result<(), Violation> {
     if world.source.is_static() {
         world.object = None;
     }
+    let began = world.now;
+    let runs = world.runtime.running().next().is_some();
+    let orderly = runs && world.object.is_some() && !world.is_stopping();
+    // A container that cannot be removed keeps the object no longer than its removal takes to fail.
+    world.stuck =
+        if world.rng.percent(10) { world.runtime.containers().last().map(|c| c.id.clone()) } else { None };
     world.delete(grace);
     world.refresh_mail();
+    world.run_until_quiet(world.now + STUCK)?;
+    if orderly {
+        checks::stopping::in_time(world, began, grace)?;
+    }
+    if world.object.is_some() {
+        return Err(Violation::new("a deleted pod is still in the API"));
+    }
+    world.stuck = None;
     world.run_until_quiet(world.now + END)?;
     checks::gone(world)?;
     if world.object.is_some() {

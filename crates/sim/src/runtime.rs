@@ -19,6 +19,21 @@ pub enum Script {
     FailsToStart,
 }
 
+/// What may be done to containers that changes what is true of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed<'a> {
+    /// One ends, with this code and reason.
+    Exit(&'a ContainerId, i32, &'static str),
+    /// One is removed.
+    Remove(&'a ContainerId),
+    /// A sandbox is stopped.
+    StopSandbox(&'a SandboxId),
+    /// A sandbox is removed.
+    RemoveSandbox(&'a SandboxId),
+    /// The machine is restarted.
+    Reboot,
+}
+
 /// Sandboxes and containers of one pod.
 #[derive(Clone, Debug, Default)]
 pub struct Runtime {
@@ -67,7 +82,8 @@ impl Runtime {
         format!("{kind}{}", self.next)
     }
 
-    fn sandbox(&mut self, id: &SandboxId) -> Option<&mut SandboxRecord> {
+    /// One sandbox.
+    pub fn sandbox(&mut self, id: &SandboxId) -> Option<&mut SandboxRecord> {
         self.pod.sandboxes.iter_mut().find(|s| &s.id == id)
     }
 
@@ -99,24 +115,38 @@ impl Runtime {
         Ok(id)
     }
 
-    /// CRI `StopPodSandbox`: its containers die with it.
-    pub fn stop_sandbox(&mut self, id: &SandboxId, now: Timestamp) {
+    /// Does something, at this time of the wall clock. Returns the containers that ended by it.
+    pub fn act(&mut self, deed: Deed<'_>, now: Timestamp) -> Vec<ContainerRecord> {
+        match deed {
+            Deed::Exit(id, code, reason) => self.exit(id, code, reason, now).into_iter().collect(),
+            Deed::Remove(id) => {
+                self.pod.containers.retain(|c| &c.id != id);
+                Vec::new()
+            }
+            Deed::StopSandbox(id) => self.stop_sandbox(id, now),
+            Deed::RemoveSandbox(id) => self.remove_sandbox(id, now),
+            Deed::Reboot => self.reboot(now),
+        }
+    }
+
+    /// CRI `StopPodSandbox`: its containers die with it. Returns those that did.
+    fn stop_sandbox(&mut self, id: &SandboxId, now: Timestamp) -> Vec<ContainerRecord> {
         let inside: Vec<_> =
             self.pod.containers.iter().filter(|c| &c.sandbox == id).map(|c| c.id.clone()).collect();
-        for container in inside {
-            self.exit(&container, 137, "Error", now);
-        }
+        let ended = inside.iter().filter_map(|container| self.exit(container, 137, "Error", now)).collect();
         if let Some(sandbox) = self.sandbox(id) {
             sandbox.ready = false;
             sandbox.ips.clear();
         }
+        ended
     }
 
-    /// CRI `RemovePodSandbox`.
-    pub fn remove_sandbox(&mut self, id: &SandboxId, now: Timestamp) {
-        self.stop_sandbox(id, now);
+    /// CRI `RemovePodSandbox`. Returns the containers that ended.
+    fn remove_sandbox(&mut self, id: &SandboxId, now: Timestamp) -> Vec<ContainerRecord> {
+        let ended = self.stop_sandbox(id, now);
         self.pod.containers.retain(|c| &c.sandbox != id);
         self.pod.sandboxes.retain(|s| &s.id != id);
+        ended
     }
 
     /// CRI `CreateContainer`.
@@ -174,7 +204,7 @@ impl Runtime {
             record.started_at = Some(now);
         }
         if script == Script::FailsToStart {
-            self.exit(id, 128, "StartError", now);
+            let _ = self.exit(id, 128, "StartError", now);
             return Err("exec: no such file".to_owned());
         }
         let together = self.running().filter(|c| c.name == name).count();
@@ -182,28 +212,22 @@ impl Runtime {
         Ok(())
     }
 
-    /// A container ends.
-    pub fn exit(&mut self, id: &ContainerId, code: i32, reason: &str, now: Timestamp) {
-        if let Some(record) = self.container(id)
-            && matches!(record.state, RuntimeState::Running | RuntimeState::Unknown)
-        {
-            record.state = RuntimeState::Exited;
-            record.exit_code = code;
-            record.reason = if code == 0 { "Completed".to_owned() } else { reason.to_owned() };
-            record.finished_at = Some(now);
+    /// A container ends, if it runs. Returns what it is now.
+    fn exit(&mut self, id: &ContainerId, code: i32, reason: &str, now: Timestamp) -> Option<ContainerRecord> {
+        let record = self.container(id)?;
+        if !matches!(record.state, RuntimeState::Running | RuntimeState::Unknown) {
+            return None;
         }
+        record.state = RuntimeState::Exited;
+        record.exit_code = code;
+        record.reason = if code == 0 { "Completed".to_owned() } else { reason.to_owned() };
+        record.finished_at = Some(now);
+        Some(record.clone())
     }
 
-    /// CRI `RemoveContainer`.
-    pub fn remove(&mut self, id: &ContainerId) {
-        self.pod.containers.retain(|c| &c.id != id);
-    }
-
-    /// The machine was restarted: nothing runs any more, records stay.
-    pub fn reboot(&mut self, now: Timestamp) {
+    /// The machine was restarted: nothing runs any more, records stay. Returns the containers that ended.
+    fn reboot(&mut self, now: Timestamp) -> Vec<ContainerRecord> {
         let all: Vec<_> = self.pod.sandboxes.iter().map(|s| s.id.clone()).collect();
-        for id in all {
-            self.stop_sandbox(&id, now);
-        }
+        all.iter().flat_map(|id| self.stop_sandbox(id, now)).collect()
     }
 }

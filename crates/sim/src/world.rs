@@ -3,13 +3,24 @@
 //! Virtual time jumps from event to event. Nothing here decides about the pod; that is [`crate::kubelet`]'s call to
 //! `lifecycle::decide`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, ContainerId, PodSource, Tick, observation::RuntimeState};
 
-use crate::{Options, Violation, jobs::Job, kubelet::Kubelet, rng::Rng, runtime::Runtime};
+use crate::{
+    Options, Violation,
+    disturb::Climate,
+    jobs::Job,
+    kubelet::Kubelet,
+    rng::Rng,
+    runtime::{Deed, Runtime},
+    truth::Truth,
+};
 
 /// How long a call that nobody answers takes to fail.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -78,8 +89,21 @@ pub(crate) struct World {
     pub(crate) api_down: Duration,
     pub(crate) network_down: Duration,
     pub(crate) pulls_down: Duration,
-    /// A running container whose liveness probe fails.
-    pub(crate) unhealthy: Option<ContainerId>,
+    /// Nothing can be written until then.
+    pub(crate) disk_full: Duration,
+    /// A container that the runtime cannot remove.
+    pub(crate) stuck: Option<ContainerId>,
+    /// The newest version of the pod, kept when its object is gone.
+    pub(crate) spec: Pod,
+    pub(crate) truth: Truth,
+    /// Which faults this life knows, and how often.
+    pub(crate) climate: Climate,
+    /// preStop hooks begun, by process.
+    pub(crate) hooks: BTreeSet<(u64, ContainerId)>,
+    /// When a container was seen running last.
+    pub(crate) ran_at: Duration,
+    /// Statuses written that changed something.
+    pub(crate) patches: u64,
     pub(crate) operations: u64,
     pub(crate) admission: Admission,
     pub(crate) source: PodSource,
@@ -120,6 +144,7 @@ impl World {
             Admission::Admitted
         };
         let source = if rng.percent(10) { PodSource::File } else { PodSource::Api };
+        let climate = Climate::draw(&mut rng);
         Self {
             options,
             rng,
@@ -130,6 +155,14 @@ impl World {
             jobs: BTreeMap::new(),
             runtime: Runtime::default(),
             host: Host::default(),
+            spec: pod.clone(),
+            truth: Truth::default(),
+            climate,
+            hooks: BTreeSet::new(),
+            ran_at: Duration::ZERO,
+            patches: 0,
+            disk_full: Duration::ZERO,
+            stuck: None,
             object: Some(pod),
             kubelet: None,
             generation: 0,
@@ -138,7 +171,6 @@ impl World {
             api_down: Duration::ZERO,
             network_down: Duration::ZERO,
             pulls_down: Duration::ZERO,
-            unhealthy: None,
             operations,
             admission,
             source,
@@ -224,16 +256,26 @@ impl World {
         Ok(())
     }
 
+    /// Something is done to the runtime's containers; what follows from it becomes true.
+    pub(crate) fn act(&mut self, deed: Deed<'_>) {
+        for record in &self.runtime.act(deed, self.wall()) {
+            self.truth.ended(&self.spec, record);
+            self.end_stops(&record.id);
+        }
+    }
+
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        if self.runtime.running().next().is_some() {
+            self.ran_at = self.now;
+        }
         match event {
             Event::Effect(job) => self.take_effect(job)?,
             Event::Answer(job) => self.answer(job)?,
             Event::Look(generation) => self.look(generation)?,
             Event::Wake(generation, serial) => self.wake(generation, serial)?,
             Event::Exit(id, code) => {
-                let now = self.wall();
                 self.trace(|| format!("container {id} ends with {code}"));
-                self.runtime.exit(&id, code, "Error", now);
+                self.act(Deed::Exit(&id, code, "Error"));
                 self.runtime_event();
             }
             Event::Disturb => self.disturb(),
@@ -249,12 +291,13 @@ impl World {
     /// The runtime tells of a change: late, twice, or not at all.
     pub(crate) fn runtime_event(&mut self) {
         let generation = self.generation;
-        if self.weather == Weather::Storm && self.rng.percent(20) {
+        let storm = self.weather == Weather::Storm;
+        if storm && self.rng.percent(self.climate.deaf) {
             return;
         }
         let delay = Duration::from_millis(self.rng.below(50));
         self.after(delay, Event::Look(generation));
-        if self.weather == Weather::Storm && self.rng.percent(10) {
+        if storm && self.rng.percent(self.climate.deaf / 2) {
             let delay = Duration::from_millis(self.rng.below(3000));
             self.after(delay, Event::Look(generation));
         }
