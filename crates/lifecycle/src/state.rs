@@ -165,6 +165,8 @@ pub(crate) struct ContainerMemo {
     pub(crate) asked: Option<u32>,
     /// Highest attempt that was created by this process.
     pub(crate) created: Option<u32>,
+    /// The instance whose start was asked for last, and its attempt.
+    pub(crate) begun: Option<(u32, ContainerId)>,
 }
 
 /// A restart that was promised when an instance was killed.

@@ -95,6 +95,7 @@ fn start_afresh_when_changed(work: &mut Work<'_>, target: &Target<'_>) {
         condemned: old.condemned,
         asked: old.asked,
         created: old.created,
+        begun: old.begun,
         // The first look of all is no change.
         trouble: if known == Some(0) { old.trouble } else { None },
         ..ContainerMemo::default()
@@ -115,7 +116,14 @@ fn take_up(
     let tries = work.state.setbacks.get(&key).map_or(0, |setback| setback.tries);
     // A removal that was asked for and not confirmed may still come about: what is to be removed is never started.
     let removal = ActionKey::RemoveContainer(created.id.clone());
+    // A creation that took effect long after it was asked for has the attempt, and the log, of one that ran and is gone.
+    let begun = work.state.containers.get(&target.name).and_then(|memo| memo.begun.as_ref());
+    let behind = begun.is_some_and(|(attempt, id)| created.attempt <= *attempt && created.id != *id)
+        || work
+            .view
+            .is_some_and(|view| created.attempt.saturating_add(1) < next_attempt(work, &view, &target.name));
     let usable = created.hash == target.hash()
+        && !behind
         && !work.state.setbacks.contains_key(&removal)
         && sandbox.is_none_or(|id| *id == created.sandbox)
         && tries < START_TRIES;
@@ -130,7 +138,11 @@ fn take_up(
     }
     let start = Action::StartContainer { container: target.name.clone(), id: created.id.clone() };
     let ours = work.memo(&target.name).created >= Some(created.attempt);
-    if work.ask(start) == Asked::Now && !ours {
+    let asked = work.ask(start);
+    if asked == Asked::Now {
+        work.memo(&target.name).begun = Some((created.attempt, created.id.clone()));
+    }
+    if asked == Asked::Now && !ours {
         work.memo(&target.name).created = Some(created.attempt);
         work.because(Reason::ContainerAdopted { container: target.reference() });
     }

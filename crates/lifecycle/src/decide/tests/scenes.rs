@@ -553,6 +553,13 @@ fn an_attempt_is_not_made_again_when_its_record_was_removed() {
     containers.retain(|c| c.id != newest.id);
     containers.push(ContainerRecord { attempt: 0, state: RuntimeState::Exited, ..newest });
     assert!(brief(&scene.settle()).contains(&"create c 2".to_owned()));
+    // Nor when a creation takes effect so late that its attempt was made, run and removed meanwhile.
+    let mut late = scene.record("c").clone();
+    (late.id, late.attempt, late.state) = ("late".into(), 1, RuntimeState::Created);
+    scene.runtime.as_mut().unwrap().containers = vec![late];
+    let actions = brief(&scene.settle());
+    assert_eq!(actions.first().unwrap(), "remove container");
+    assert!(actions.contains(&"create c 3".to_owned()), "{actions:?}");
     // Nor when its log alone tells of it.
     let mut scene = Scene::new("Always", vec![], vec![container("c")]);
     scene.logged.insert(ContainerName::from("c"), 4);
