@@ -143,9 +143,12 @@ fn need<'a>(
 fn running_sidecar<'a>(work: &Work<'a>, container: &Container, record: &'a ContainerRecord) -> Need<'a> {
     let started = status::started(container, record, work.seen, plan::last_status(work))
         && !plan::starting(work, record);
-    match plan::cause_to_kill(work, container, record) {
-        // Until it started, only its startup probe and hook count.
-        Some(KillCause::DefinitionChanged | KillCause::Liveness) if !started => Need::Nothing,
+    // Until it started, only its startup probe and hook count, whatever else there is.
+    let cause = match started {
+        true => plan::cause_to_kill(work, container, record),
+        false => plan::cause_before_start(work, record),
+    };
+    match cause {
         Some(cause) => {
             let kill = plan::kill_running(work, ContainerKind::Init, container, record, cause);
             Need::Kill { kill, passed: started }

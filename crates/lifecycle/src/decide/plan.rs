@@ -306,21 +306,25 @@ pub(super) fn cause_to_kill(
     if record.hash != hash_of(container) {
         return Some(KillCause::DefinitionChanged);
     }
-    if work.state.containers.get(&record.name).is_some_and(|memo| memo.condemned.as_ref() == Some(&record.id))
-    {
-        return Some(KillCause::PostStartHook);
-    }
-    let failed = |kind| {
-        work.seen
-            .probes
-            .failures
-            .iter()
-            .any(|f| f.kind == kind && f.id == record.id && f.container == record.name)
-    };
-    if failed(FatalProbe::Liveness) {
+    let before = cause_before_start(work, record);
+    if before != Some(KillCause::PostStartHook) && failed(work, record, FatalProbe::Liveness) {
         return Some(KillCause::Liveness);
     }
-    failed(FatalProbe::Startup).then_some(KillCause::Startup)
+    before
+}
+
+/// What ends a container that has not started yet, as far as its hook and its startup probe tell.
+pub(super) fn cause_before_start(work: &Work<'_>, record: &ContainerRecord) -> Option<KillCause> {
+    let memo = work.state.containers.get(&record.name);
+    if memo.is_some_and(|memo| memo.condemned.as_ref() == Some(&record.id)) {
+        return Some(KillCause::PostStartHook);
+    }
+    failed(work, record, FatalProbe::Startup).then_some(KillCause::Startup)
+}
+
+fn failed(work: &Work<'_>, record: &ContainerRecord, kind: FatalProbe) -> bool {
+    let mut failures = work.seen.probes.failures.iter();
+    failures.any(|f| f.kind == kind && f.id == record.id && f.container == record.name)
 }
 
 /// Whether the last reported status says that the container ended and its policy lets that stand.

@@ -161,3 +161,14 @@ fn the_hook_of_a_sidecar_holds_back_the_next() {
     scene.answer(&start, Ok(Done::Plain));
     assert_eq!(brief(&scene.look().actions), ["image i"]);
 }
+
+#[test]
+fn a_startup_probe_that_failed_ends_it_even_when_its_image_was_changed_meanwhile() {
+    let slow = Container { startup_probe: Some(probe(None)), ..sidecar("s") };
+    let mut scene = Scene::new("Always", vec![slow], vec![container("c")]);
+    scene.settle();
+    scene.spec().init_containers.as_mut().unwrap()[0].image = Some("image:2".to_owned());
+    assert!(scene.look().actions.is_empty(), "it has not started yet");
+    scene.probes = failing(&scene.record("s").clone(), FatalProbe::Startup);
+    assert_eq!(brief(&scene.look().actions), ["stop s 30"]);
+}
