@@ -204,6 +204,14 @@ fn next_attempt(work: &Work<'_>, view: &View<'_>, name: &ContainerName) -> u32 {
     let logged = work.seen.logged.get(name).copied();
     let known = [view.highest_attempt(name), made, logged].into_iter().flatten().max();
     let reported = plan::last_status(work).and_then(|status| reset::status_of(status, name.as_str()));
+    let reported = reported.and_then(|status| {
+        let id = status.container_id.as_deref().and_then(|id| id.split_once("://"));
+        match id.and_then(|(_, id)| view.container(&id.into())) {
+            // Its record tells more; the count was raised if its state was lost for a while.
+            Some(_) => u32::try_from(status.restart_count).ok(),
+            None => reset::next_attempt(status),
+        }
+    });
     let after = known.map_or(0, |attempt| attempt.saturating_add(1));
-    after.max(reported.and_then(reset::next_attempt).unwrap_or(0))
+    after.max(reported.unwrap_or(0))
 }

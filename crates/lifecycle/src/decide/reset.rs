@@ -97,11 +97,13 @@ pub(super) fn status_of<'s>(status: &'s PodStatus, name: &str) -> Option<&'s Con
     lists.into_iter().flatten().flatten().find(|status| status.name == name)
 }
 
-/// The attempt that follows those which a status tells of. The count of a lost or removed instance was raised when that
-/// was reported.
+/// The attempt that follows those which a status tells of. The count of an instance that is lost or removed, or whose
+/// state is not known any more, was raised when that was reported.
 pub(super) fn next_attempt(status: &ContainerStatus) -> Option<u32> {
     let count = u32::try_from(status.restart_count).ok()?;
-    Some(if status.container_id.is_some() { count.saturating_add(1) } else { count })
+    let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let raised = status.container_id.is_none() || ended.is_some_and(|ended| ended.container_id.is_none());
+    Some(if raised { count } else { count.saturating_add(1) })
 }
 
 /// Notes whether all is being started over; true as long as something is left or may yet turn up.

@@ -142,10 +142,15 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
         }
     }
     let Some(record) = history.first() else { return without_record(input, container, old) };
-    if let Some(old) = old.filter(|old| is_later(input, old, &history)) {
+    let later = old.filter(|old| is_later(input, old, &history));
+    if let Some(old) = later.filter(|old| is_terminated(old)) {
         return old.clone();
     }
     let mut status = from_record(input, container, record, old);
+    if later.is_some_and(|old| old.state.as_ref().is_some_and(|state| state.running.is_some())) {
+        // It is lost: its successor must not share its identity.
+        status.restart_count = status.restart_count.saturating_add(1);
+    }
     if let Some(before) = history.get(1).filter(|before| before.state == RuntimeState::Exited) {
         let terminated = Some(ended(input, before));
         status.last_state = Some(ContainerState { terminated, ..ContainerState::default() });
@@ -153,13 +158,12 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
     status
 }
 
-/// Whether the last report tells of the end of an instance that came after all those there are: the newest record of a
-/// name may be removed before older ones, and how it ended must stay told.
+/// Whether the last report tells of an instance that came after all those there are: the newest record of a name may be
+/// removed before older ones, and how it ended must stay told.
 fn is_later(input: &Input<'_>, old: &ContainerStatus, history: &[&ContainerRecord]) -> bool {
     let told = |record: &&ContainerRecord| old.container_id == Some(container_id(input, record));
     let newest = history.first().filter(|record| record.state == RuntimeState::Exited);
-    is_terminated(old)
-        && old.container_id.is_some()
+    old.container_id.is_some()
         && newest.is_some_and(|record| i64::from(record.attempt) < old.restart_count.into())
         && !history.iter().any(told)
 }

@@ -551,7 +551,8 @@ fn an_attempt_is_not_made_again_when_its_record_was_removed() {
     let newest = scene.record("c").clone();
     let containers = &mut scene.runtime.as_mut().unwrap().containers;
     containers.retain(|c| c.id != newest.id);
-    containers.push(ContainerRecord { attempt: 0, state: RuntimeState::Exited, ..newest });
+    let older = crate::ContainerId::from("older");
+    containers.push(ContainerRecord { id: older, attempt: 0, state: RuntimeState::Exited, ..newest });
     assert!(brief(&scene.settle()).contains(&"create c 2".to_owned()));
     // Nor when a creation takes effect so late that its attempt was made, run and removed meanwhile.
     let mut late = scene.record("c").clone();
@@ -564,4 +565,23 @@ fn an_attempt_is_not_made_again_when_its_record_was_removed() {
     let mut scene = Scene::new("Always", vec![], vec![container("c")]);
     scene.logged.insert(ContainerName::from("c"), 4);
     assert!(brief(&scene.settle()).contains(&"create c 5".to_owned()));
+}
+
+#[test]
+fn an_instance_whose_state_was_lost_for_a_while_counts_once() {
+    for remembered in [true, false] {
+        let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+        scene.settle();
+        scene.runtime.as_mut().unwrap().containers[0].state = RuntimeState::Unknown;
+        let lost = scene.look();
+        assert_eq!(lost.status.container_statuses.as_ref().unwrap()[0].restart_count, 1);
+        if !remembered {
+            scene.pod.status = Some(lost.status.clone());
+            scene.state = PodState::default();
+        } else {
+            lost.actions.iter().for_each(|action| scene.succeed(action));
+        }
+        assert!(brief(&scene.settle()).contains(&"create c 1".to_owned()));
+        assert_eq!(scene.look().status.container_statuses.unwrap()[0].restart_count, 1);
+    }
 }
