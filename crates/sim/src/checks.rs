@@ -333,7 +333,8 @@ pub(crate) fn truthful(status: &PodStatus, runtime: &Runtime) -> Result<(), Viol
         // Of an instance whose record is gone `exact` knows how it ended.
         let here = |id: &str| runtime.containers().iter().any(|c| id == format!("sim://{}", c.id));
         let ended = state.and_then(|s| s.terminated.as_ref());
-        let code = ended.filter(|t| t.container_id.as_deref().is_none_or(here)).map(|t| t.exit_code);
+        let known = status.container_id.as_deref().is_none_or(here);
+        let code = ended.filter(|_| known).map(|t| t.exit_code);
         if record.state == RuntimeState::Exited && code.is_some_and(|code| code != record.exit_code) {
             return broken(format!("{} ended with {}, {code:?} is reported", status.name, record.exit_code));
         }
