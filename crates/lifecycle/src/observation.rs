@@ -39,7 +39,7 @@ pub struct Observation {
     pub volumes_stale: bool,
     /// What the probes found out.
     pub probes: ProbeResults,
-    /// Highest attempt of each container that has a log file, read when the pod's worker began: containers may be gone
+    /// Highest attempt of each container that has written a log, read when the pod's worker began: containers may be gone
     /// from the runtime and from every report, as after a reboot, and their logs must not be written over.
     pub logged: Arc<BTreeMap<ContainerName, u32>>,
 }

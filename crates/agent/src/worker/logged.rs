@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use lifecycle::ContainerName;
 
-/// Highest attempt of each container below `<podLogsDir>/<namespace>_<name>_<uid>`. Mostly there is no such directory
-/// yet; one that cannot be read tells nothing.
+/// Highest attempt of each container below `<podLogsDir>/<namespace>_<name>_<uid>` that has written something: some
+/// runtimes make the file with the container. Mostly there is no such directory yet; one that cannot be read tells
+/// nothing.
 pub(super) async fn attempts(pod: PathBuf) -> BTreeMap<ContainerName, u32> {
     tokio::task::spawn_blocking(move || read(&pod)).await.unwrap_or_default()
 }
@@ -15,7 +16,7 @@ fn read(pod: &std::path::Path) -> BTreeMap<ContainerName, u32> {
     let newest = containers.flatten().filter_map(|container| {
         let name = container.file_name().into_string().ok()?;
         let logs = std::fs::read_dir(container.path()).ok()?.flatten();
-        let plain = logs.filter(|log| log.file_type().is_ok_and(|kind| !kind.is_dir()));
+        let plain = logs.filter(|log| log.metadata().is_ok_and(|log| !log.is_dir() && log.len() > 0));
         let newest = plain.filter_map(|log| attempt(log.file_name().to_str()?)).max()?;
         Some((ContainerName::from(name), newest))
     });
@@ -41,8 +42,9 @@ mod tests {
         for log in logs {
             let path = pod.join(log);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
+            std::fs::write(path, "line").unwrap();
         }
+        std::fs::write(pod.join("c/88.log"), "").unwrap();
         std::fs::create_dir_all(pod.join("c/99.log")).unwrap();
         assert_eq!(attempts(pod).await, BTreeMap::from([(ContainerName::from("c"), 10)]));
     }

@@ -119,6 +119,7 @@ fn take_up(
     // A creation that took effect long after it was asked for has the attempt, and the log, of one that ran and is gone.
     let begun = work.state.containers.get(&target.name).and_then(|memo| memo.begun.as_ref());
     let behind = begun.is_some_and(|(attempt, id)| created.attempt <= *attempt && created.id != *id)
+        || work.seen.logged.get(&target.name).is_some_and(|attempt| created.attempt <= *attempt)
         || work
             .view
             .is_some_and(|view| created.attempt.saturating_add(1) < next_attempt(work, &view, &target.name));

@@ -565,6 +565,18 @@ fn an_attempt_is_not_made_again_when_its_record_was_removed() {
     let mut scene = Scene::new("Always", vec![], vec![container("c")]);
     scene.logged.insert(ContainerName::from("c"), 4);
     assert!(brief(&scene.settle()).contains(&"create c 5".to_owned()));
+    // That is so for a creation of a former process that took effect late, too.
+    let mut late = scene.record("c").clone();
+    (late.id, late.state) = ("late".into(), RuntimeState::Created);
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.runtime.as_mut().unwrap().containers = vec![ContainerRecord { attempt: 4, ..late }];
+    let sandbox = scene.runtime.as_ref().unwrap().sandboxes[0].id.clone();
+    scene.runtime.as_mut().unwrap().containers[0].sandbox = sandbox;
+    (scene.state, scene.pod.status) = (PodState::default(), None);
+    scene.logged.insert(ContainerName::from("c"), 4);
+    let actions = brief(&scene.settle());
+    assert!(actions.contains(&"create c 5".to_owned()) && !actions.contains(&"create c 4".to_owned()));
 }
 
 #[test]
