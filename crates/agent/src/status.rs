@@ -4,7 +4,8 @@
 //! known API object, so nothing is written twice and nothing foreign is touched. One request a pod at a time, a
 //! bounded number in all; what fails is tried again with a growing delay, for ever, since a final status must not
 //! be lost. What the API no longer has is not sent: the node authorizer answers 403 to a write to a deleted pod, just
-//! as it does to a missing right, so that only the watch can tell the one from the other.
+//! as it does to a missing right, and 409 to one that many write to, just as to one whose name another pod has. Only the
+//! watch can tell the one from the other.
 //!
 //! Deleting the object is the last step of a pod's life: only after the API holds a terminal phase, and only when
 //! nothing of the pod is left on the node (contract §10 "API delete rule").
@@ -281,7 +282,9 @@ impl Slots {
             ApiError::Unreachable { .. } => {
                 tracing::debug!(pod, %error, "Could not {what}; will try again");
             }
-            ApiError::Forbidden(_) if !again => {
+            ApiError::Forbidden(_) | ApiError::Conflict { .. } | ApiError::Status { code: 422, .. }
+                if !again =>
+            {
                 tracing::debug!(pod, %error, "Could not {what}; will try again if the pod is still there");
             }
             _ => tracing::warn!(pod, %error, "Could not {what}; will try again"),
@@ -317,10 +320,9 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
         match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
             Ok(newest) => api = Arc::new(newest),
-            // 422 is the answer to the uid guard: another pod has the name now.
-            Err(ApiError::NotFound(_) | ApiError::Conflict { .. } | ApiError::Status { code: 422, .. }) => {
-                return Answer::Gone;
-            }
+            Err(ApiError::NotFound(_)) => return Answer::Gone,
+            // Also after 409 and 422: they are the answers to the uid guard when another pod has the name, which the
+            // watch tells, but 409 is that to a busy object too.
             Err(error) => return Answer::Failed("report the pod's status", error),
         }
     }

@@ -196,6 +196,28 @@ async fn an_outage_delays_the_newest_status_and_loses_nothing() {
     assert_eq!(of("b").phase.as_deref(), Some("Running"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_status_that_lost_to_other_writers_is_sent_again() {
+    let (api, queue) = world();
+    for error in [
+        ApiError::Conflict {
+            reason: "Conflict".to_owned(),
+            message: "the object has been modified".to_owned(),
+        },
+        ApiError::Status { code: 422, message: "invalid".to_owned() },
+    ] {
+        api.answer("p", Some(error));
+        let seen = api.count("p");
+        queue.set(&pod("p"), PodSource::Api, &running(), true);
+        api.until("p", seen + 2).await;
+        api.answer("p", None);
+        settled().await;
+        let held = queue.slots.lock().by_uid[&PodUid::from("p".to_owned())].api.status.clone();
+        assert_eq!(held.unwrap().phase.as_deref(), Some("Running"));
+        queue.forget(&PodUid::from("p".to_owned()));
+    }
+}
+
 /// A static pod, and a mirror of it that carries a status of an earlier process.
 fn static_pod() -> (Arc<Pod>, Arc<Pod>) {
     let mut mirror = Pod::clone(&pod("p"));
