@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   startup:   Unknown ──success──► started, on hold          ──failures──► failed, on hold
+//!              (started from the first, where the status says so of this very instance)
 //!   liveness:  waits for started, then success               ──failures──► failed, on hold
 //!   readiness: waits for started, then ready ◄─success / failures─► not ready
 //! ```
@@ -27,10 +28,13 @@ pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid, Tick,
     explain::ProbeNote,
-    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod, RuntimeState},
+    observation::{
+        ContainerRecord, FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod, RuntimeState,
+    },
     reason::{self, PodEvent},
 };
 use parking_lot::Mutex;
+use seams::{Clock, Runtime};
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -70,7 +74,8 @@ struct Key {
 
 /// The node's probes.
 pub struct Prober {
-    edges: Edges,
+    runtime: Arc<dyn Runtime>,
+    clock: Arc<dyn Clock>,
     events: EventSink,
     table: Mutex<Table>,
     changed: Notify,
@@ -129,8 +134,13 @@ impl Prober {
     /// No probes yet.
     #[must_use]
     pub fn new(edges: Edges, events: EventSink) -> Self {
+        Self::of(edges.runtime, edges.clock, events)
+    }
+
+    fn of(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, events: EventSink) -> Self {
         Self {
-            edges,
+            runtime,
+            clock,
             events,
             table: Mutex::default(),
             changed: Notify::new(),
@@ -141,7 +151,7 @@ impl Prober {
     /// Brings the probes of a pod in line with its running containers and returns what is known.
     pub fn observe(&self, uid: &PodUid, seen: &Seen<'_>) -> ProbeResults {
         let now = Instant::now();
-        let clock = self.edges.clock.now();
+        let clock = self.clock.now();
         let mut table = self.table.lock();
         let mut wanted = Vec::new();
         for (container, field_path) in containers(seen.pod) {
@@ -156,10 +166,15 @@ impl Prober {
                 }
                 let key = Key { uid: uid.clone(), container: name.clone(), kind };
                 wanted.push(key.clone());
+                let recalled = kind == Kind::Startup && was_started(seen.pod, record);
                 match table.entries.get_mut(&key) {
                     Some(entry) if entry.id == record.id => {
                         entry.pod = Arc::clone(seen.pod);
                         entry.pod_ip.clone_from(&seen.pod_ip);
+                        // The mirror of a static pod may turn up after the first look.
+                        if recalled {
+                            entry.tally.recall_success();
+                        }
                         continue;
                     }
                     _ => {}
@@ -175,6 +190,10 @@ impl Prober {
                     Duration::ZERO
                 };
                 let due = now + delay.max(spread);
+                let mut tally = Tally::new(probe.success_threshold, probe.failure_threshold);
+                if recalled {
+                    tally.recall_success();
+                }
                 let entry = Entry {
                     id: record.id.clone(),
                     pod: Arc::clone(seen.pod),
@@ -182,7 +201,7 @@ impl Prober {
                     bell: Arc::clone(seen.bell),
                     probe: probe.clone(),
                     field_path: field_path.clone(),
-                    tally: Tally::new(probe.success_threshold, probe.failure_threshold),
+                    tally,
                     due,
                     running: false,
                     last_failure: None,
@@ -201,7 +220,7 @@ impl Prober {
     /// How a pod's probes stand, for explanations.
     #[must_use]
     pub fn notes(&self, uid: &PodUid) -> Vec<ProbeNote> {
-        let (now, instant) = (self.edges.clock.now(), Instant::now());
+        let (now, instant) = (self.clock.now(), Instant::now());
         let table = self.table.lock();
         let mine = table.entries.iter().filter(|(key, _)| key.uid == *uid);
         let mut notes: Vec<_> = mine
@@ -290,7 +309,7 @@ impl Prober {
         };
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
-            answer = handler::run(&*self.edges.runtime, &target).await;
+            answer = handler::run(&*self.runtime, &target).await;
             if !matches!(answer, Answer::Unknown(_)) {
                 break;
             }
@@ -302,12 +321,16 @@ impl Prober {
         let mut table = self.table.lock();
         let Some(entry) = table.entries.get_mut(key).filter(|entry| entry.id == *id) else { return };
         entry.running = false;
+        if entry.tally.on_hold(key.kind) {
+            // Recalled while this answer was on its way, which counts no more.
+            return;
+        }
         entry.due = Instant::now() + period(&entry.probe);
         let due = entry.due;
         if let Answer::Failure(text) | Answer::Unknown(text) = answer {
             let mut text = text.clone();
             reason::cut(&mut text, NOTE);
-            entry.last_failure = Some(Box::new((self.edges.clock.now(), text)));
+            entry.last_failure = Some(Box::new((self.clock.now(), text)));
         }
         let change = match answer {
             Answer::Success | Answer::Warning(_) => entry.tally.success(),
@@ -342,6 +365,19 @@ impl Prober {
         }
         self.changed.notify_one();
     }
+}
+
+/// Whether the pod's status says of this very instance that it has started. A startup probe is made for the start of a
+/// container: run again by a later process, or after a swap of kubelets, it may fail, and the container would be killed.
+fn was_started(pod: &Pod, record: &ContainerRecord) -> bool {
+    let Some(status) = pod.status.as_ref() else { return false };
+    let lists = [&status.container_statuses, &status.init_container_statuses];
+    lists.into_iter().flatten().flatten().any(|status| {
+        let id = status.container_id.as_deref().and_then(|id| id.split_once("://"));
+        status.name == record.name.as_str()
+            && status.started == Some(true)
+            && id.is_some_and(|(_, id)| id == record.id.as_str())
+    })
 }
 
 /// Liveness and readiness wait until the startup probe of their container has succeeded.
@@ -420,3 +456,6 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

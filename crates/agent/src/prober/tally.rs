@@ -70,6 +70,11 @@ impl Tally {
         }
     }
 
+    /// A success that an earlier process reported. What was found out here stands.
+    pub fn recall_success(&mut self) {
+        self.result.get_or_insert(true);
+    }
+
     /// One success.
     pub fn success(&mut self) -> Change {
         self.count(true, self.success_threshold)
@@ -108,5 +113,17 @@ mod tests {
             (Change::None, Change::None, Change::Changed)
         );
         assert!(tally.on_hold(Kind::Liveness) && !tally.on_hold(Kind::Readiness));
+    }
+
+    #[test]
+    fn a_recalled_success_stands_unless_something_was_found_out() {
+        let mut tally = Tally::new(None, Some(1));
+        tally.recall_success();
+        assert_eq!((tally.result(), tally.row()), (Some(true), None));
+        assert!(tally.on_hold(Kind::Startup));
+        let mut tally = Tally::new(None, Some(1));
+        assert_eq!(tally.failure(), Change::Changed);
+        tally.recall_success();
+        assert_eq!(tally.result(), Some(false));
     }
 }

@@ -1,0 +1,134 @@
+use fakes::runtime::FakeRuntime;
+use lifecycle::SandboxId;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// An hour after the containers were started, in a process that has just begun.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Tick {
+        Tick { mono: Duration::from_secs(1), wall: "2026-11-24T02:00:00Z".parse().unwrap() }
+    }
+}
+
+fn prober() -> Prober {
+    let clock: Arc<dyn Clock> = Arc::new(Later);
+    let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
+    Prober::of(Arc::new(FakeRuntime::new()), clock, events)
+}
+
+fn record(name: &str) -> ContainerRecord {
+    let started = "2026-11-24T01:00:00Z".parse().unwrap();
+    ContainerRecord {
+        id: ContainerId::from(format!("id-{name}")),
+        name: ContainerName::from(name),
+        attempt: 0,
+        sandbox: SandboxId::from("s".to_owned()),
+        state: RuntimeState::Running,
+        created_at: started,
+        started_at: Some(started),
+        finished_at: None,
+        exit_code: 0,
+        reason: String::new(),
+        message: String::new(),
+        image: String::new(),
+        image_ref: String::new(),
+        hash: 0,
+        resources: None,
+        user: None,
+        annotated_grace: None,
+    }
+}
+
+/// A sidecar and a container, each with a startup probe that one failure fails, and a readiness probe.
+fn pod(status: &Value) -> Arc<Pod> {
+    let container = |name: &str| {
+        let probe = json!({"tcpSocket": {"port": 1}, "failureThreshold": 1});
+        json!({"name": name, "startupProbe": probe, "readinessProbe": probe})
+    };
+    let mut side = container("side");
+    side["restartPolicy"] = json!("Always");
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "default", "uid": "u"},
+        "spec": {"initContainers": [side], "containers": [container("main")]},
+        "status": status
+    });
+    Arc::new(serde_json::from_value(pod).unwrap())
+}
+
+/// What is reported of one instance of each.
+fn reported(side: (&str, bool), main: (&str, bool)) -> Value {
+    let of = |name: &str, (id, started): (&str, bool)| {
+        json!([{
+            "name": name, "containerID": format!("containerd://{id}"), "started": started, "ready": started,
+            "image": "i", "imageID": "i", "restartCount": 0
+        }])
+    };
+    json!({"initContainerStatuses": of("side", side), "containerStatuses": of("main", main)})
+}
+
+fn observe(prober: &Prober, pod: &Arc<Pod>) -> ProbeResults {
+    let runtime = RuntimePod { sandboxes: Vec::new(), containers: vec![record("side"), record("main")] };
+    let bell = Arc::new(Bell::default());
+    let seen =
+        Seen { pod, runtime: &runtime, pod_ip: None, bell: &bell, stopping: false, starting: &|_| false };
+    prober.observe(&PodUid::from("u".to_owned()), &seen)
+}
+
+fn started(results: &ProbeResults, name: &str) -> Option<bool> {
+    results.containers[&ContainerName::from(name)].started
+}
+
+/// Whether a probe is going to run.
+fn is_due(prober: &Prober, name: &str, kind: Kind) -> bool {
+    let notes = prober.notes(&PodUid::from("u".to_owned()));
+    let note = notes.iter().find(|note| note.container == ContainerName::from(name) && note.kind == kind);
+    note.unwrap().next.is_some()
+}
+
+#[tokio::test]
+async fn what_was_reported_as_started_is_not_asked_for_its_start_again() {
+    let prober = prober();
+    let results = observe(&prober, &pod(&reported(("id-side", true), ("id-main", true))));
+    for name in ["side", "main"] {
+        assert_eq!(started(&results, name), Some(true), "{name}");
+        assert!(!is_due(&prober, name, Kind::Startup), "{name}");
+        assert!(is_due(&prober, name, Kind::Readiness), "{name}: it need not wait");
+    }
+    // The status tells how it started, not whether it is ready: that is kept by the status itself.
+    assert_eq!(results.containers[&ContainerName::from("main")].ready, None);
+}
+
+#[tokio::test]
+async fn another_instance_and_one_not_started_are_asked() {
+    let prober = prober();
+    let results = observe(&prober, &pod(&reported(("id-side", false), ("id-before", true))));
+    for name in ["side", "main"] {
+        assert_eq!(started(&results, name), None, "{name}");
+        assert!(is_due(&prober, name, Kind::Startup), "{name}");
+        assert!(!is_due(&prober, name, Kind::Readiness), "{name}: it waits for the start");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_status_kills_nothing() {
+    let prober = prober();
+    assert_eq!(started(&observe(&prober, &pod(&json!({}))), "main"), None);
+    let key = |name: &str| Key {
+        uid: PodUid::from("u".to_owned()),
+        container: ContainerName::from(name),
+        kind: Kind::Startup,
+    };
+    let refused = Answer::Failure("connection refused".to_owned());
+    // Nobody has reported the sidecar's start: its failure counts.
+    prober.settle(&key("side"), &ContainerId::from("id-side".to_owned()), &refused);
+    let mirrored = pod(&reported(("id-side", false), ("id-main", true)));
+    assert_eq!(started(&observe(&prober, &mirrored), "main"), Some(true));
+    prober.settle(&key("main"), &ContainerId::from("id-main".to_owned()), &refused);
+    let results = observe(&prober, &mirrored);
+    assert_eq!((started(&results, "side"), started(&results, "main")), (Some(false), Some(true)));
+    let failed: Vec<_> = results.failures.iter().map(|failure| failure.container.as_str()).collect();
+    assert_eq!(failed, ["side"]);
+}
