@@ -9,6 +9,8 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::ErrorKind,
+    os::unix::{fs::FileTypeExt as _, net::UnixStream},
     path::{Path, PathBuf},
 };
 
@@ -30,11 +32,14 @@ const SYSCTLS: [&str; 6] = [
     "kernel/keys/root_maxbytes",
 ];
 
+/// Where containerd 1.6 puts the sockets of its shims.
+const SHIM_SOCKETS: &str = "/run/containerd/s";
+
 /// Folders that the lab's programs make at fixed places, parents first.
 const FOLDERS: [&str; 17] = [
     "/run/netns",
     "/run/containerd",
-    "/run/containerd/s",
+    SHIM_SOCKETS,
     "/run/containerd/fifo",
     "/run/nri",
     "/run/flannel",
@@ -173,6 +178,9 @@ pub fn leave(name: &str) -> Result<()> {
         if is_netns && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) {
             mounts::unmount_beneath(folder)?;
         }
+        if folder == Path::new(SHIM_SOCKETS) {
+            remove_dead_sockets(folder)?;
+        }
         let removed = match mounts::beneath(folder)?.as_slice() {
             [] if owned_by_kubelets(folder) => fs::remove_dir_all(folder),
             _ => fs::remove_dir(folder),
@@ -188,6 +196,21 @@ pub fn leave(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A shim of containerd 1.6 whose sandbox is given up while it starts, since the kubelet that asked for it has died, leaves
+/// its socket behind. Nobody can use one that nobody listens at.
+fn remove_dead_sockets(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?.flatten()
+    {
+        let path = entry.path();
+        let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+        let answer = || UnixStream::connect(&path).map_err(|error| error.kind());
+        if is_socket && matches!(answer(), Err(ErrorKind::ConnectionRefused)) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a folder that no lab found is a lab's with all that is in it; in the others only what is empty goes.
 fn owned_by_kubelets(folder: &Path) -> bool {
     folder.starts_with("/var/lib/kubelet")
@@ -195,6 +218,8 @@ fn owned_by_kubelets(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -203,6 +228,18 @@ mod tests {
             let later = FOLDERS.get(at + 1..).unwrap_or_default();
             assert!(!later.iter().any(|other| Path::new(folder).starts_with(other)), "{folder}");
         }
+    }
+
+    #[test]
+    fn a_socket_goes_when_nobody_listens_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let living = UnixListener::bind(at("living")).unwrap();
+        drop(UnixListener::bind(at("dead")).unwrap());
+        fs::write(at("file"), "").unwrap();
+        remove_dead_sockets(folder.path()).unwrap();
+        assert!(at("living").exists() && at("file").exists() && !at("dead").exists());
+        drop(living);
     }
 
     #[test]
