@@ -10,3 +10,4 @@ mod faults;
 mod standalone;
 mod static_pods;
 mod statuses;
+mod swap;
