@@ -5,22 +5,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::{
     api::core::v1::{ContainerPort, GRPCAction, HTTPGetAction, Probe},
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use lifecycle::ContainerId;
+use lifecycle::{ContainerId, reason::go_duration::go_duration};
 use seams::{Runtime, RuntimeError};
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use crate::{
     address::{self, bracketed},
     http_get::{self, Ended, Purpose, plain},
 };
 
+/// How long a gRPC probe waits until it tries again to connect: the first pause of upstream's client.
+const GRPC_RETRY: Duration = Duration::from_secs(1);
 /// Most that is read of an answer, and kept of an exec probe's output.
 const ANSWER_BYTES: usize = 10 << 10;
+/// Most that is told of an answer that is no gRPC, as upstream's client.
+const NO_GRPC_BYTES: usize = 1 << 10;
 
 /// How a probe came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,26 +64,15 @@ pub async fn run(runtime: &dyn Runtime, target: &Target) -> Answer {
     if let Some(exec) = &probe.exec {
         return command(runtime, target, exec.command.as_deref().unwrap_or_default()).await;
     }
-    let work = async {
-        if let Some(get) = &probe.http_get {
-            http_get(target, get).await
-        } else if let Some(tcp) = &probe.tcp_socket {
-            tcp_connect(target, tcp.host.as_deref(), &tcp.port).await
-        } else if let Some(grpc) = &probe.grpc {
-            grpc_health(target, grpc).await
-        } else {
-            Answer::Unknown("missing probe handler for the container".to_owned())
-        }
-    };
-    let after = || match &probe.grpc {
-        Some(_) => format!("timeout: health rpc did not complete within {}", go_seconds(target.timeout)),
-        None => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned(),
-    };
-    tokio::time::timeout(target.timeout, work).await.unwrap_or_else(|_| Answer::Failure(after()))
-}
-
-fn go_seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs())
+    if let Some(get) = &probe.http_get {
+        http_get(target, get).await
+    } else if let Some(tcp) = &probe.tcp_socket {
+        tcp_connect(target, tcp.host.as_deref(), &tcp.port).await
+    } else if let Some(grpc) = &probe.grpc {
+        grpc_health(target, grpc).await
+    } else {
+        Answer::Unknown("missing probe handler for the container".to_owned())
+    }
 }
 
 async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> Answer {
@@ -88,8 +85,9 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
             Answer::Failure(String::from_utf8_lossy(&output).into_owned())
         }
         Err(RuntimeError::Deadline { .. }) => Answer::Failure(format!(
-            "command timed out: command did not finish within {}",
-            go_seconds(target.timeout)
+            "command timed out: \"{}\" timed out after {}",
+            command.join(" "),
+            go_duration(target.timeout)
         )),
         // The runtime reports a command that ran too long as an error of its own.
         Err(RuntimeError::Failed { code: "DeadlineExceeded", message, .. }) => Answer::Failure(message),
@@ -98,7 +96,10 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
 }
 
 fn resolve_port(target: &Target, port: &IntOrString) -> Result<u16, String> {
-    address::port(port, &target.ports).ok_or_else(|| address::no_port(port))
+    address::port(port, &target.ports).ok_or_else(|| match port {
+        IntOrString::String(name) => format!("port \"{name}\" not found"),
+        IntOrString::Int(_) => address::no_port(port),
+    })
 }
 
 async fn tcp_connect(target: &Target, host: Option<&str>, port: &IntOrString) -> Answer {
@@ -109,9 +110,11 @@ async fn tcp_connect(target: &Target, host: Option<&str>, port: &IntOrString) ->
     let Some(host) = host.filter(|host| !host.is_empty()).or(target.pod_ip.as_deref()) else {
         return Answer::Unknown("the pod has no IP".to_owned());
     };
-    match TcpStream::connect((host, port)).await {
-        Ok(_) => Answer::Success,
-        Err(error) => Answer::Failure(format!("dial tcp {}:{port}: {}", bracketed(host), plain(&error))),
+    let failed = |why: String| Answer::Failure(format!("dial tcp {}:{port}: {why}", bracketed(host)));
+    match timeout(target.timeout, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Answer::Success,
+        Ok(Err(error)) => failed(plain(&error)),
+        Err(_) => failed("i/o timeout".to_owned()),
     }
 }
 
@@ -123,7 +126,13 @@ async fn http_get(target: &Target, get: &HTTPGetAction) -> Answer {
     let Some(host) = get.host.as_deref().filter(|host| !host.is_empty()).or(target.pod_ip.as_deref()) else {
         return Answer::Unknown("the pod has no IP".to_owned());
     };
-    match http_get::get(&http_get::url(get, host, port), get, Purpose::Probe).await {
+    let url = http_get::url(get, host, port);
+    let Ok(ended) = timeout(target.timeout, http_get::get(&url, get, Purpose::Probe)).await else {
+        return Answer::Failure(format!(
+            "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        ));
+    };
+    match ended {
         Ok(Ended::Elsewhere(answer)) => {
             let body = body_of(answer).await;
             Answer::Warning(format!("Probe terminated redirects, Response body: {body}"))
@@ -151,25 +160,36 @@ async fn grpc_health(target: &Target, grpc: &GRPCAction) -> Answer {
         return Answer::Unknown("the pod has no IP".to_owned());
     };
     let address = format!("{}:{port}", bracketed(host));
-    let stream = match TcpStream::connect((host, port)).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            return Answer::Failure(format!(
-                "error: failed to connect service at \"{address}\": dial tcp {address}: {}",
-                plain(&error)
-            ));
-        }
+    let within = go_duration(target.timeout);
+    let deadline = Instant::now() + target.timeout;
+    let Ok(stream) = timeout_at(deadline, connected(host, port)).await else {
+        return Answer::Failure(format!(
+            "timeout: failed to connect service \"{address}\" within {within}: context deadline exceeded"
+        ));
     };
-    match check(stream, &address, grpc.service.as_deref().unwrap_or_default()).await {
+    let asked = check(stream, &address, grpc.service.as_deref().unwrap_or_default());
+    let Ok(answer) = timeout_at(deadline, asked).await else {
+        return Answer::Failure(format!("timeout: health rpc did not complete within {within}"));
+    };
+    match answer {
         Ok(SERVING) => Answer::Success,
         Ok(status) => {
             Answer::Failure(format!("service unhealthy (responded with \"{}\")", status_name(status)))
         }
-        Err(GrpcError::Unimplemented) => Answer::Failure(
-            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-                .to_owned(),
-        ),
+        Err(GrpcError::Unimplemented(text)) => Answer::Failure(format!(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {text}"
+        )),
         Err(GrpcError::Other(text)) => Answer::Failure(format!("error: health rpc probe failed: {text}")),
+    }
+}
+
+/// A connection, as soon as there is somebody to take it: a server that opens its port while the probe lasts is well.
+async fn connected(host: &str, port: u16) -> TcpStream {
+    loop {
+        match TcpStream::connect((host, port)).await {
+            Ok(stream) => return stream,
+            Err(_) => sleep(GRPC_RETRY).await,
+        }
     }
 }
 
@@ -185,7 +205,8 @@ fn status_name(status: u8) -> &'static str {
 }
 
 enum GrpcError {
-    Unimplemented,
+    /// The server does not know the method; its words.
+    Unimplemented(String),
     Other(String),
 }
 
@@ -220,13 +241,18 @@ async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, Gr
         .body(Full::new(Bytes::from(frame)))
         .map_err(|error| other(&error))?;
     let answer = sender.send_request(request).await.map_err(|error| other(&error))?;
+    if let Some(no_grpc) = NoGrpc::of(&answer) {
+        let empty = answer.body().is_end_stream();
+        let data = if empty { None } else { Some(beginning(answer.into_body()).await) };
+        return Err(no_grpc.error(data));
+    }
     let early = code(answer.headers());
     let body =
         Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.map_err(|error| other(&error))?;
     let late = body.trailers().and_then(code);
     match early.or(late) {
         Some((0, _)) | None => {}
-        Some((12, _)) => return Err(GrpcError::Unimplemented),
+        Some((12, text)) => return Err(GrpcError::Unimplemented(text)),
         Some((code, text)) => {
             return Err(GrpcError::Other(format!("rpc error: code = {} desc = {text}", code_name(code))));
         }
@@ -237,6 +263,59 @@ async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, Gr
         Some([0x08, status, ..]) => *status,
         _ => 0,
     })
+}
+
+/// An answer that is no gRPC.
+struct NoGrpc {
+    status: http::StatusCode,
+    /// What is wrong with its content type.
+    kind: String,
+}
+
+impl NoGrpc {
+    fn of(answer: &http_get::Response) -> Option<Self> {
+        let kind = answer.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = match kind {
+            Some(kind) if kind.starts_with("application/grpc") => return None,
+            Some(kind) => format!("transport: received unexpected content-type \"{kind}\""),
+            None => "malformed header: missing HTTP content-type".to_owned(),
+        };
+        Some(Self { status: answer.status(), kind })
+    }
+
+    /// What upstream's client makes of it: a code from the HTTP status, both named, and how the body begins.
+    fn error(&self, data: Option<String>) -> GrpcError {
+        let name = self.status.canonical_reason().unwrap_or_default();
+        let number = self.status.as_u16();
+        let data = data.map(|data| format!("\ndata: {data:?}")).unwrap_or_default();
+        let text = format!(
+            "unexpected HTTP status code received from server: {number} ({name}); {}{data}",
+            self.kind
+        );
+        let code = match number {
+            404 => return GrpcError::Unimplemented(text),
+            400 => "Internal",
+            401 => "Unauthenticated",
+            403 => "PermissionDenied",
+            429 | 502..=504 => "Unavailable",
+            _ => "Unknown",
+        };
+        GrpcError::Other(format!("rpc error: code = {code} desc = {text}"))
+    }
+}
+
+/// What of a body comes before [`NO_GRPC_BYTES`], its end or an error.
+async fn beginning(mut body: Incoming) -> String {
+    let mut all = Vec::new();
+    while all.len() < NO_GRPC_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        if let Some(data) = frame.data_ref() {
+            all.extend_from_slice(data);
+        }
+    }
+    all.truncate(NO_GRPC_BYTES);
+    String::from_utf8_lossy(&all).into_owned()
 }
 
 fn code(headers: &http::HeaderMap) -> Option<(u32, String)> {
@@ -251,9 +330,15 @@ fn code_name(code: u32) -> &'static str {
         3 => "InvalidArgument",
         4 => "DeadlineExceeded",
         5 => "NotFound",
+        6 => "AlreadyExists",
         7 => "PermissionDenied",
+        8 => "ResourceExhausted",
+        9 => "FailedPrecondition",
+        10 => "Aborted",
+        11 => "OutOfRange",
         13 => "Internal",
         14 => "Unavailable",
+        15 => "DataLoss",
         16 => "Unauthenticated",
         _ => "Unknown",
     }
