@@ -186,6 +186,8 @@ pub(crate) enum ImageMemo {
     Ready {
         /// Reference to create from.
         image_ref: String,
+        /// Whether an event said so.
+        told: Told,
     },
     /// The pull failed; `setbacks` says when it is due again.
     Failed {
@@ -198,6 +200,15 @@ pub(crate) enum ImageMemo {
         /// Whether that was reported.
         shown: Shown,
     },
+}
+
+/// Whether an event told of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// By the one that ended its pull.
+    Yes,
+    /// It was there already, which is told when a container is made from it.
+    NotYet,
 }
 
 /// Which face of a failed pull was reported last.

@@ -17,7 +17,7 @@ use crate::{
     Observation, PodState, Tick,
     action::ActionKey,
     decide::{reset, view::View},
-    observation::ContainerRecord,
+    observation::{ContainerRecord, RuntimeState},
     reason::{Cause, DEADLINE_MESSAGE},
     state::{Reset, Stage},
 };
@@ -63,6 +63,31 @@ impl Input<'_> {
 
     fn starting(&self, record: &ContainerRecord) -> bool {
         self.state.in_flight.contains(&ActionKey::StartContainer(record.id.clone()))
+    }
+
+    /// Whether an instance does not count as running yet, or never will: it was made and not started, its postStart hook
+    /// runs, or that hook failed and it is about to be killed. While the pod terminates, what runs is told as it is.
+    fn in_the_making(&self, container: &Container, record: &ContainerRecord) -> bool {
+        match record.state {
+            RuntimeState::Created => true,
+            RuntimeState::Running if matches!(self.state.stage, Stage::Syncing(_)) => {
+                let memo = self.state.containers.get(&record.name);
+                ready::has_hook(container)
+                    && (self.starting(record)
+                        || memo.is_some_and(|memo| memo.condemned.as_ref() == Some(&record.id)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the pod ends and nothing of it runs any more: its containers' ends are final, whatever their policy.
+    fn over(&self) -> bool {
+        let runs = || self.view.containers().iter().any(|record| record.state == RuntimeState::Running);
+        match self.state.stage {
+            Stage::Syncing(_) => false,
+            Stage::Terminating(_) => !runs(),
+            Stage::Terminated(_) => true,
+        }
     }
 }
 
@@ -129,13 +154,15 @@ fn compute(input: &Input<'_>) -> PodStatus {
     ready::fill(input, &mut status);
     transitions::hold(input, &mut status);
     let mut phase = phase::compute(input, &status);
+    // Conditions speak of what the containers came to, not of what is made of that at the very end.
+    let conditions = conditions::generate(input, &status, &phase);
     if input.ended() {
         last::finish(input, &mut status, &mut phase);
     }
     set_phase(input, &mut status, &phase);
     addresses::fill(input, &mut status);
     resources::fill_pod(input, &mut status);
-    status.conditions = Some(conditions::generate(input, &status, &phase));
+    status.conditions = Some(conditions);
     hold_back_terminal(input, &mut status);
     status
 }

@@ -65,8 +65,8 @@ fn succeeded(work: &mut Work<'_>, key: &ActionKey, done: &Done) {
         ActionKey::EnsureImage(name) => images::ensured(work, name, done),
         ActionKey::CreateContainer(name) => {
             let memo = work.memo(name);
+            // What kept it from running stays in sight until it runs.
             memo.created = memo.created.max(memo.asked);
-            memo.trouble = None;
             if let Some(container) = reference(work, name) {
                 work.because(Reason::ContainerCreated { container });
             }

@@ -18,7 +18,7 @@ use crate::{
     ids::{ContainerName, PodKey, SandboxId},
     observation::ContainerRecord,
     reason::{ContainerKind, go_duration::go_duration},
-    state::{ContainerMemo, ImageMemo, Trouble},
+    state::{ContainerMemo, ImageMemo, Told, Trouble},
 };
 
 pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: Option<&SandboxId>) {
@@ -27,7 +27,8 @@ pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: O
         let regular = target.kind == ContainerKind::Regular;
         pursue(work, target, sandbox, regular && held_back);
         // A container that failed or backs off holds nobody back.
-        let failing = work.state.containers.get(&target.name).is_some_and(|memo| memo.trouble.is_some());
+        let failing = work.state.containers.get(&target.name).is_some_and(|memo| memo.trouble.is_some())
+            && !work.flying(&ActionKey::CreateContainer(target.name.clone()));
         held_back |= regular && target.holds_back && !failing;
     }
 }
@@ -59,7 +60,7 @@ fn pursue(work: &mut Work<'_>, target: &Target<'_>, sandbox: Option<&SandboxId>,
     if !backed_off(work, target, &view, &history) {
         return;
     }
-    let Some(image_ref) = images::pursue(work, target) else { return };
+    let Some((image_ref, told)) = images::pursue(work, target) else { return };
     let Some(sandbox) = sandbox else { return };
     let prerequisites = [ActionKey::PrepareDirs, ActionKey::EnsureCgroup];
     if held_back || !sync::volumes_mounted(work) || prerequisites.iter().any(|key| !sync::in_place(work, key))
@@ -74,6 +75,12 @@ fn pursue(work: &mut Work<'_>, target: &Target<'_>, sandbox: Option<&SandboxId>,
         image_ref,
     };
     if work.ask(action) == Asked::Now {
+        if told == Told::NotYet {
+            work.because(Reason::ImagePresent {
+                container: target.reference(),
+                image: target.image.to_owned(),
+            });
+        }
         let memo = work.memo(&target.name);
         memo.image = ImageMemo::Unknown;
         memo.asked = Some(attempt);
@@ -171,9 +178,6 @@ fn backed_off(
                 memo.crash.pass(last, now);
             } else {
                 memo.crash.restarted(last, cap, now);
-            }
-            if memo.trouble.as_ref().is_some_and(|trouble| trouble.reason == CRASH_LOOP) {
-                memo.trouble = None;
             }
             true
         }

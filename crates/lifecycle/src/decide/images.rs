@@ -10,7 +10,7 @@ use crate::{
         work::Work,
     },
     ids::ContainerName,
-    state::{ImageMemo, Shown, Trouble},
+    state::{ImageMemo, Shown, Told, Trouble},
 };
 
 /// Waiting reasons that end when the image is there.
@@ -24,11 +24,11 @@ const IMAGE_TROUBLES: [&str; 7] = [
     "ImagePullBackOff",
 ];
 
-/// Has the image present. Returns its reference when a container may be created from it; that uses it up: the next
-/// creation asks again, as the pull policy wants.
-pub(super) fn pursue(work: &mut Work<'_>, target: &Target<'_>) -> Option<String> {
-    if let ImageMemo::Ready { image_ref } = &work.memo(&target.name).image {
-        return Some(image_ref.clone());
+/// Has the image present. Returns its reference when a container may be created from it, and whether its presence was
+/// told; a creation uses it up: the next asks again, as the pull policy wants.
+pub(super) fn pursue(work: &mut Work<'_>, target: &Target<'_>) -> Option<(String, Told)> {
+    if let ImageMemo::Ready { image_ref, told } = &work.memo(&target.name).image {
+        return Some((image_ref.clone(), *told));
     }
     show_back_off(work, target);
     work.ask(Action::EnsureImage { container: target.name.clone() });
@@ -62,16 +62,17 @@ fn show_back_off(work: &mut Work<'_>, target: &Target<'_>) {
 pub(super) fn ensured(work: &mut Work<'_>, name: &ContainerName, done: &Done) {
     let Done::Image { image_ref, pulled } = done else { return };
     let memo = work.memo(name);
-    memo.image = ImageMemo::Ready { image_ref: image_ref.clone() };
+    // That it was there already is said when it is used: nobody asks for it while the sandbox is not there.
+    let told = if pulled.is_some() { Told::Yes } else { Told::NotYet };
+    memo.image = ImageMemo::Ready { image_ref: image_ref.clone(), told };
     // A creation that failed stays in sight until the next one goes well: the image was never its trouble.
     memo.trouble = memo.trouble.take().filter(|trouble| !IMAGE_TROUBLES.contains(&trouble.reason));
     let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
         return;
     };
-    work.because(match pulled {
-        Some(pulled) => Reason::ImagePulled { container, image, pulled: pulled.clone() },
-        None => Reason::ImagePresent { container, image },
-    });
+    if let Some(pulled) = pulled {
+        work.because(Reason::ImagePulled { container, image, pulled: pulled.clone() });
+    }
 }
 
 pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failure) {

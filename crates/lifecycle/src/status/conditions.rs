@@ -58,7 +58,9 @@ pub(super) fn generate(input: &Input<'_>, status: &PodStatus, phase: &str) -> Ve
         containers_ready,
         Draft::yes("PodScheduled"),
     ];
-    all.extend(drafts.into_iter().map(|draft| timed(input, draft)));
+    all.extend(
+        drafts.into_iter().map(|draft| settled(input, draft.kind).unwrap_or_else(|| timed(input, draft))),
+    );
     if restart::may_start_all_over(input.spec) {
         // Alone among the kubelet's conditions it tells no generation.
         all.push(PodCondition { observed_generation: None, ..timed(input, starting_over(input, phase)) });
@@ -78,6 +80,14 @@ fn starting_over(input: &Input<'_>, phase: &str) -> Draft {
         },
         _ => Draft { truth: false, ..Draft::yes(KIND) },
     }
+}
+
+/// What the status with the terminal phase said of the containers stands.
+fn settled(input: &Input<'_>, kind: &str) -> Option<PodCondition> {
+    let of_containers = matches!(kind, "Initialized" | "Ready" | "ContainersReady");
+    let settled = of_containers && is_terminal(input.old.phase.as_deref());
+    let old = input.old.conditions.iter().flatten().find(|condition| condition.type_ == kind);
+    old.filter(|_| settled).cloned()
 }
 
 /// Keeps the time of the last change of status.
@@ -136,6 +146,11 @@ fn disruption(input: &Input<'_>, all: &mut Vec<PodCondition>) {
 
 fn ready_to_start(input: &Input<'_>) -> Draft {
     const KIND: &str = "PodReadyToStartContainers";
+    // The last sandbox of a pod that ended is taken away in the end; that is no news.
+    let old = input.old.conditions.iter().flatten().find(|c| c.type_ == KIND && c.status == "False");
+    if let Some(old) = old.filter(|_| input.ended() || is_terminal(input.old.phase.as_deref())) {
+        return Draft::no(KIND, "PodSandboxNotReady", old.message.clone().unwrap_or_default());
+    }
     match input.view.sandbox() {
         Ok(_) => Draft::yes(KIND),
         Err(fault) => Draft::no(KIND, "PodSandboxNotReady", fault.message().to_owned()),

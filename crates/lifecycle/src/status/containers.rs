@@ -21,6 +21,8 @@ const STARTING_OVER_MESSAGE: &str = "The container is removed because RestartAll
 pub(super) const LOST_AT_END: &str = "The container could not be located when the pod was terminated";
 const LOST_ALIVE: &str =
     "The container could not be located when the pod was deleted.  The container used to be Running";
+/// Most that the termination messages of one pod's containers take together: 12 KiB.
+const POD_MESSAGE_BYTES: usize = 12 << 10;
 const INIT_LOST: &str = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
 
 /// Sorted by name.
@@ -93,7 +95,9 @@ fn with_trouble(input: &Input<'_>, container: &Container, mut status: ContainerS
     let trouble = input.state.containers.get(&name).and_then(|memo| memo.trouble.as_ref());
     let syncing = matches!(input.state.stage, Stage::Syncing(_));
     let Some(trouble) = trouble.filter(|_| syncing) else { return status };
-    if !restart::wanted(container, input.pod, input.spec, input.view) {
+    let newest = input.view.newest(&container.name);
+    let in_the_making = newest.is_some_and(|record| input.in_the_making(container, record));
+    if !in_the_making && !restart::wanted(container, input.pod, input.spec, input.view) {
         return status;
     }
     if status.state.as_ref().is_some_and(|state| state.terminated.is_some()) {
@@ -131,7 +135,8 @@ pub(super) fn unknown_end(message: &str) -> ContainerStateTerminated {
 
 fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
     let mut history = input.view.history(&container.name);
-    if history.first().is_some_and(|record| is_hidden(input, container, record)) {
+    // One that does not run yet adds nothing to what is known: what was before stands until it does.
+    if history.first().is_some_and(|record| input.in_the_making(container, record)) {
         history.remove(0);
         if history.is_empty() && matches!(input.state.stage, Stage::Syncing(_)) {
             return ContainerStatus {
@@ -166,21 +171,6 @@ fn is_later(input: &Input<'_>, old: &ContainerStatus, history: &[&ContainerRecor
     old.container_id.is_some()
         && newest.is_some_and(|record| i64::from(record.attempt) < old.restart_count.into())
         && !history.iter().any(told)
-}
-
-/// Whether an instance is not yet shown. Upstream looks at a pod again only when creation, start and postStart hook are
-/// over, and people rely on a container not being Running before its hook is done (contract §7.1).
-fn is_hidden(input: &Input<'_>, container: &Container, record: &ContainerRecord) -> bool {
-    let name = ContainerName::from(container.name.as_str());
-    let in_trouble = input.state.containers.get(&name).is_some_and(|memo| memo.trouble.is_some());
-    match record.state {
-        RuntimeState::Created => !in_trouble,
-        RuntimeState::Running => {
-            let hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
-            hook && input.starting(record)
-        }
-        RuntimeState::Exited | RuntimeState::Unknown => false,
-    }
 }
 
 fn without_record(
@@ -284,11 +274,10 @@ fn from_record(
             running: Some(ContainerStateRunning { started_at: record.started_at.map(seconds) }),
             ..ContainerState::default()
         },
-        RuntimeState::Created => waiting(None, ""),
         RuntimeState::Exited => {
             ContainerState { terminated: Some(ended(input, record)), ..ContainerState::default() }
         }
-        RuntimeState::Unknown => {
+        RuntimeState::Created | RuntimeState::Unknown => {
             let ran = |old: &ContainerStatus| old.state.as_ref().is_some_and(|s| s.waiting.is_none());
             if same && old.is_some_and(ran) {
                 // Counted now: its successor will carry this number.
@@ -312,15 +301,24 @@ fn container_id(input: &Input<'_>, record: &ContainerRecord) -> String {
 
 fn ended(input: &Input<'_>, record: &ContainerRecord) -> ContainerStateTerminated {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let end = record.message.floor_char_boundary(message_bytes(input));
     ContainerStateTerminated {
         exit_code: record.exit_code,
         reason: text(&record.reason),
-        message: text(&record.message),
+        message: text(record.message.get(..end).unwrap_or_default()),
         started_at: record.started_at.map(seconds),
         finished_at: record.finished_at.map(seconds),
         container_id: Some(container_id(input, record)),
         signal: None,
     }
+}
+
+/// A container's share of what the messages of a pod's containers may take together (contract §8).
+fn message_bytes(input: &Input<'_>) -> usize {
+    let spec = input.spec;
+    let others = spec.init_containers.as_ref().map_or(0, Vec::len)
+        + spec.ephemeral_containers.as_ref().map_or(0, Vec::len);
+    POD_MESSAGE_BYTES / (spec.containers.len() + others).max(1)
 }
 
 fn user((uid, gid, groups): &(i64, i64, Vec<i64>)) -> ContainerUser {

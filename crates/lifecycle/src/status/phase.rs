@@ -132,7 +132,7 @@ fn decide(input: &Input<'_>, counts: &Counts) -> &'static str {
     }
     let outcome = if counts.stopped == counts.succeeded { "Succeeded" } else { "Failed" };
     // The pod is over, whatever its policy: nothing restarts. Static pods are never terminal through that alone.
-    if input.ended() && !input.seen.source.is_static() {
+    if input.over() && !input.seen.source.is_static() {
         return outcome;
     }
     if counts.stopped != counts.stopped_for_good { "Running" } else { outcome }

@@ -39,13 +39,14 @@ fn find_mut<'s>(list: Option<&'s mut Vec<ContainerStatus>>, name: &str) -> Optio
 
 fn judge(input: &Input<'_>, container: &Container) -> (Option<bool>, bool) {
     let record = input.view.newest(&container.name).filter(|record| record.state == RuntimeState::Running);
-    let Some(record) = record else { return (Some(false), false) };
-    let started = !(has_hook(container) && input.starting(record))
-        && started(container, record, input.seen, Some(input.old));
+    let Some(record) = record.filter(|record| !input.in_the_making(container, record)) else {
+        return (Some(false), false);
+    };
+    let started = started(container, record, input.seen, Some(input.old));
     (Some(started), started && ready(container, record, input))
 }
 
-fn has_hook(container: &Container) -> bool {
+pub(super) fn has_hook(container: &Container) -> bool {
     container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some())
 }
 
