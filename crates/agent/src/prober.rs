@@ -28,9 +28,7 @@ pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid, Tick,
     explain::ProbeNote,
-    observation::{
-        ContainerRecord, FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod, RuntimeState,
-    },
+    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod},
     reason::{self, PodEvent},
 };
 use parking_lot::Mutex;
@@ -43,9 +41,11 @@ use tokio::{
 use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
 
 pub mod handler;
+mod instance;
 pub mod tally;
 
 use handler::{Answer, Target};
+use instance::{running, was_started};
 use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
@@ -156,9 +156,8 @@ impl Prober {
         let mut wanted = Vec::new();
         for (container, field_path) in containers(seen.pod) {
             let name = ContainerName::from(container.name.as_str());
-            let newest = seen.runtime.containers.iter().find(|record| record.name == name);
-            let running = newest.filter(|record| record.state == RuntimeState::Running);
-            let Some(record) = running.filter(|record| !(seen.starting)(&record.id)) else { continue };
+            let record = running(seen.runtime, &name).filter(|record| !(seen.starting)(&record.id));
+            let Some(record) = record else { continue };
             for kind in KINDS {
                 let Some(probe) = declared(kind, container) else { continue };
                 if seen.stopping && kind != Kind::Readiness {
@@ -365,19 +364,6 @@ impl Prober {
         }
         self.changed.notify_one();
     }
-}
-
-/// Whether the pod's status says of this very instance that it has started. A startup probe is made for the start of a
-/// container: run again by a later process, or after a swap of kubelets, it may fail, and the container would be killed.
-fn was_started(pod: &Pod, record: &ContainerRecord) -> bool {
-    let Some(status) = pod.status.as_ref() else { return false };
-    let lists = [&status.container_statuses, &status.init_container_statuses];
-    lists.into_iter().flatten().flatten().any(|status| {
-        let id = status.container_id.as_deref().and_then(|id| id.split_once("://"));
-        status.name == record.name.as_str()
-            && status.started == Some(true)
-            && id.is_some_and(|(_, id)| id == record.id.as_str())
-    })
 }
 
 /// Liveness and readiness wait until the startup probe of their container has succeeded.

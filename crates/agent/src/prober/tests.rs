@@ -1,5 +1,8 @@
 use fakes::runtime::FakeRuntime;
-use lifecycle::SandboxId;
+use lifecycle::{
+    SandboxId,
+    observation::{ContainerRecord, RuntimeState},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -70,7 +73,11 @@ fn reported(side: (&str, bool), main: (&str, bool)) -> Value {
 }
 
 fn observe(prober: &Prober, pod: &Arc<Pod>) -> ProbeResults {
-    let runtime = RuntimePod { sandboxes: Vec::new(), containers: vec![record("side"), record("main")] };
+    observe_records(prober, pod, vec![record("side"), record("main")])
+}
+
+fn observe_records(prober: &Prober, pod: &Arc<Pod>, containers: Vec<ContainerRecord>) -> ProbeResults {
+    let runtime = RuntimePod { sandboxes: Vec::new(), containers };
     let bell = Arc::new(Bell::default());
     let seen =
         Seen { pod, runtime: &runtime, pod_ip: None, bell: &bell, stopping: false, starting: &|_| false };
@@ -131,4 +138,17 @@ async fn an_answer_that_comes_after_the_status_kills_nothing() {
     assert_eq!((started(&results, "side"), started(&results, "main")), (Some(false), Some(true)));
     let failed: Vec<_> = results.failures.iter().map(|failure| failure.container.as_str()).collect();
     assert_eq!(failed, ["side"]);
+}
+
+#[tokio::test]
+async fn what_runs_is_probed_though_its_predecessor_looks_newer() {
+    let mut before = record("main");
+    before.id = ContainerId::from("id-before".to_owned());
+    before.state = RuntimeState::Exited;
+    // The clock jumped back between the two: the runtime lists the older one first.
+    before.created_at = "2026-11-24T03:00:00Z".parse().unwrap();
+    let now = ContainerRecord { attempt: 1, ..record("main") };
+    let results = observe_records(&prober(), &pod(&json!({})), vec![before, now]);
+    let result = &results.containers[&ContainerName::from("main")];
+    assert_eq!(result.id, ContainerId::from("id-main".to_owned()));
 }
