@@ -97,6 +97,8 @@ struct Entry {
     field_path: String,
     tally: Tally,
     due: Instant,
+    /// The container's `initialDelaySeconds` are over then.
+    not_before: Instant,
     running: bool,
     /// For explanations: the newest answer that was no success.
     last_failure: Option<Box<(Tick, String)>>,
@@ -202,6 +204,7 @@ impl Prober {
                     field_path: field_path.clone(),
                     tally,
                     due,
+                    not_before: now + delay,
                     running: false,
                     last_failure: None,
                 };
@@ -352,7 +355,7 @@ impl Prober {
             for kind in [Kind::Readiness, Kind::Liveness] {
                 let waiting = Key { kind, ..key.clone() };
                 if let Some(entry) = table.entries.get_mut(&waiting) {
-                    entry.due = Instant::now();
+                    entry.due = entry.not_before.max(Instant::now());
                     let due = entry.due;
                     table.due.push(Reverse((due, waiting)));
                 }

@@ -61,6 +61,10 @@ fn pod(status: &Value) -> Arc<Pod> {
     Arc::new(serde_json::from_value(pod).unwrap())
 }
 
+fn key(name: &str, kind: Kind) -> Key {
+    Key { uid: PodUid::from("u".to_owned()), container: ContainerName::from(name), kind }
+}
+
 /// What is reported of one instance of each.
 fn reported(side: (&str, bool), main: (&str, bool)) -> Value {
     let of = |name: &str, (id, started): (&str, bool)| {
@@ -123,17 +127,12 @@ async fn another_instance_and_one_not_started_are_asked() {
 async fn an_answer_that_comes_after_the_status_kills_nothing() {
     let prober = prober();
     assert_eq!(started(&observe(&prober, &pod(&json!({}))), "main"), None);
-    let key = |name: &str| Key {
-        uid: PodUid::from("u".to_owned()),
-        container: ContainerName::from(name),
-        kind: Kind::Startup,
-    };
     let refused = Answer::Failure("connection refused".to_owned());
     // Nobody has reported the sidecar's start: its failure counts.
-    prober.settle(&key("side"), &ContainerId::from("id-side".to_owned()), &refused);
+    prober.settle(&key("side", Kind::Startup), &ContainerId::from("id-side".to_owned()), &refused);
     let mirrored = pod(&reported(("id-side", false), ("id-main", true)));
     assert_eq!(started(&observe(&prober, &mirrored), "main"), Some(true));
-    prober.settle(&key("main"), &ContainerId::from("id-main".to_owned()), &refused);
+    prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &refused);
     let results = observe(&prober, &mirrored);
     assert_eq!((started(&results, "side"), started(&results, "main")), (Some(false), Some(true)));
     let failed: Vec<_> = results.failures.iter().map(|failure| failure.container.as_str()).collect();
@@ -151,4 +150,23 @@ async fn what_runs_is_probed_though_its_predecessor_looks_newer() {
     let results = observe_records(&prober(), &pod(&json!({})), vec![before, now]);
     let result = &results.containers[&ContainerName::from("main")];
     assert_eq!(result.id, ContainerId::from("id-main".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_does_not_cut_short_the_initial_delay() {
+    let prober = prober();
+    let mut pod = Pod::clone(&pod(&json!({})));
+    if let Some(probe) = pod.spec.as_mut().and_then(|spec| spec.containers[0].readiness_probe.as_mut()) {
+        // Five minutes from now: it was started an hour ago.
+        probe.initial_delay_seconds = Some(3900);
+    }
+    let results = observe(&prober, &Arc::new(pod));
+    let id = results.containers[&ContainerName::from("main")].id.clone();
+    prober.settle(&key("main", Kind::Startup), &id, &Answer::Success);
+    let due = prober.table.lock().entries[&key("main", Kind::Readiness)].due;
+    assert_eq!(due.saturating_duration_since(Instant::now()), Duration::from_secs(300));
+    // Without a delay the start is all that it waits for.
+    let side = ContainerId::from("id-side".to_owned());
+    prober.settle(&key("side", Kind::Startup), &side, &Answer::Success);
+    assert!(prober.table.lock().entries[&key("side", Kind::Readiness)].due <= Instant::now());
 }
