@@ -2,7 +2,6 @@
 
 pub mod beside;
 pub mod difference;
-pub mod history;
 pub mod known;
 pub mod normal;
 pub mod play;

@@ -7,7 +7,6 @@ mod cluster;
 mod containers;
 mod explain;
 mod faults;
-mod histories;
 mod standalone;
 mod static_pods;
 mod statuses;
