@@ -9,7 +9,7 @@ pub mod recorder;
 
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lab::{KubeletBinary, Lab, Spec, wait};
 use serde_json::Value;
 
@@ -112,6 +112,18 @@ impl Deref for Node {
 pub fn pods(lab: &Lab, selector: &str) -> Result<Vec<Value>> {
     let list = lab.get_json(&["pods", "--selector", selector])?;
     Ok(list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+/// Succeeds when the runtime has no container and the kubelet no pod directory any more.
+///
+/// # Errors
+/// What is left.
+pub fn nothing_left(lab: &Lab) -> Result<()> {
+    let containers = lab.ctr(&["containers", "ls", "--quiet"])?;
+    ensure!(containers.trim().is_empty(), "containers are left: {containers}");
+    let dirs = std::fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
+    ensure!(dirs == 0, "{dirs} pod directories are left");
+    Ok(())
 }
 
 /// Succeeds when exactly `count` pods exist, all Ready and none ever restarted.

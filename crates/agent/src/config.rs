@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
+use lifecycle::{
+    PodKey,
+    spec::{dns::ClusterDns, restart_rules::RestartRules},
+};
 use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
 
 use crate::images::PullSettings;
@@ -42,6 +45,14 @@ pub struct AgentConfig {
     pub restart_rules: RestartRules,
     /// Safe sysctls and `allowedUnsafeSysctls`.
     pub sysctls: SysctlAllowlist,
+}
+
+impl AgentConfig {
+    /// Where the logs of a pod's containers are: `<podLogsDir>/<namespace>_<name>_<uid>` (contract §26).
+    #[must_use]
+    pub fn pod_log_dir(&self, pod: &PodKey) -> PathBuf {
+        self.pod_logs_dir.join(format!("{}_{}_{}", pod.namespace, pod.name, pod.uid))
+    }
 }
 
 /// `staticPodURL` with its headers.

@@ -86,8 +86,7 @@ async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSi
                     "NodeAllocatableEnforced",
                     "Updated Node Allocatable limit across pods",
                 );
-                // Done; the task stays, since the end of one is taken for a failure.
-                return std::future::pending().await;
+                return;
             }
             Err(error) => {
                 let message = format!("Failed to update Node Allocatable Limits: {error}");
@@ -105,8 +104,7 @@ async fn name_runtime(edges: Edges, facts: watch::Sender<NodeFacts>) {
         match edges.runtime.version().await {
             Ok(version) => {
                 facts.send_modify(|facts| facts.runtime_name = version.name);
-                // Done; the task stays, since the end of one is taken for a failure.
-                return std::future::pending().await;
+                return;
             }
             Err(error) => tracing::debug!(%error, "The runtime does not tell its name yet"),
         }
@@ -135,11 +133,11 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         recursive_read_only: BTreeSet::new(),
     };
     let (facts, facts_seen) = watch::channel(facts);
-    tasks.add("name_runtime", name_runtime(edges.clone(), facts.clone()));
+    tasks.add_once("name_runtime", name_runtime(edges.clone(), facts.clone()));
     let resources = settings.resources(edges);
     let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
     let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);
-    tasks.add("enforce_allocatable", enforce_allocatable(edges.clone(), values, events.clone()));
+    tasks.add_once("enforce_allocatable", enforce_allocatable(edges.clone(), values, events.clone()));
     let allocatable = resources.allocatable();
     let allocatable = allocatable.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
     let (allocatable, allocatable_seen) = watch::channel(allocatable);
@@ -168,11 +166,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         runtime: runtime_seen.clone(),
     });
     let taking_up = Arc::clone(&executor);
-    tasks.add("images", async move {
-        taking_up.images.recover().await;
-        // Done; the task stays, since the end of one is taken for a failure.
-        std::future::pending::<()>().await;
-    });
+    tasks.add_once("images", async move { taking_up.images.recover().await });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());
     let asked = Arc::clone(&prober);
@@ -255,6 +249,14 @@ fn start_sources(
 struct Tasks(JoinSet<&'static str>);
 
 impl Tasks {
+    /// Work that comes to an end. The task stays, since the end of one is taken for a failure.
+    fn add_once(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.add(name, async move {
+            work.await;
+            std::future::pending().await
+        });
+    }
+
     fn add(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(async move {
             task.await;

@@ -82,8 +82,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
     let resync = jittered(context.sync_frequency, &key);
     let record = context.records.open(&key, mail.borrow().source, context.edges.clock.now());
     record.taken_up();
-    let logs = &context.executor.config.pod_logs_dir;
-    let logged = logged::attempts(logs.join(format!("{}_{}_{}", key.namespace, key.name, key.uid))).await;
+    let logged = logged::attempts(context.executor.config.pod_log_dir(&key)).await;
     let mut worker = Worker {
         logged: Arc::new(logged),
         session: Arc::new(PodSession::new(key.clone())),

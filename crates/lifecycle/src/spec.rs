@@ -12,6 +12,7 @@ pub mod ephemeral;
 pub mod expansion;
 pub mod field_ref;
 pub mod hash;
+pub mod hooks;
 pub mod hostname;
 pub mod hosts;
 pub mod image_reference;

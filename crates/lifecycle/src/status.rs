@@ -19,6 +19,7 @@ use crate::{
     decide::{reset, view::View},
     observation::{ContainerRecord, RuntimeState},
     reason::{Cause, DEADLINE_MESSAGE},
+    spec::hooks::has_post_start,
     state::{Reset, Stage},
 };
 
@@ -32,6 +33,19 @@ mod resources;
 mod transitions;
 
 pub use conditions::OWNED_CONDITIONS;
+
+/// What a status tells of containers, of whatever kind.
+pub fn all_containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let lists =
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
+    lists.into_iter().flatten().flatten()
+}
+
+/// The runtime's own id of the instance that a status tells of: what follows `<runtime>://`.
+#[must_use]
+pub fn instance_id(status: &ContainerStatus) -> Option<&str> {
+    status.container_id.as_deref()?.split_once("://").map(|(_, id)| id)
+}
 
 /// Everything a status is made of.
 pub(crate) struct Input<'a> {
@@ -72,7 +86,7 @@ impl Input<'_> {
             RuntimeState::Created => true,
             RuntimeState::Running if matches!(self.state.stage, Stage::Syncing(_)) => {
                 let memo = self.state.containers.get(&record.name);
-                ready::has_hook(container)
+                has_post_start(container)
                     && (self.starting(record)
                         || memo.is_some_and(|memo| memo.condemned.as_ref() == Some(&record.id)))
             }

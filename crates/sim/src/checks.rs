@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodStatus};
 use lifecycle::{
     Action, Decision, Observation, PodState,
     observation::{ContainerRecord, RuntimeState},
     spec::hash::container_hash,
+    status::all_containers,
 };
 
 use crate::{Violation, kubelet, pods, runtime::Runtime, truth::Truth, world::World};
@@ -113,7 +114,7 @@ pub(crate) fn written(old: Option<&PodStatus>, new: &PodStatus, runtime: &Runtim
         return broken("terminal and ready");
     }
     let counts = |status: &PodStatus| -> BTreeMap<String, i32> {
-        all(status).map(|s| (s.name.clone(), s.restart_count)).collect()
+        all_containers(status).map(|s| (s.name.clone(), s.restart_count)).collect()
     };
     if let Some(old) = old {
         let after = counts(new);
@@ -133,15 +134,9 @@ fn condition<'s>(status: &'s PodStatus, kind: &str) -> Option<&'s str> {
     status.conditions.iter().flatten().find(|c| c.type_ == kind).map(|c| c.status.as_str())
 }
 
-fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
-    let lists =
-        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    lists.into_iter().flatten().flatten()
-}
-
 /// What is said of how an instance ended is how it ended.
 pub(crate) fn exact(status: &PodStatus, truth: &Truth) -> Result<(), Violation> {
-    for status in all(status) {
+    for status in all_containers(status) {
         let states = [status.state.as_ref(), status.last_state.as_ref()];
         for ended in states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()) {
             let Some(id) = ended.container_id.as_deref().and_then(|id| id.rsplit("//").next()) else {
@@ -168,7 +163,7 @@ pub(crate) fn told_every_end(world: &World) -> Result<(), Violation> {
     let named = |name: &str| pods::plain(&world.spec, name).is_some();
     for (name, id) in world.truth.newest().filter(|(name, _)| named(name.as_str())) {
         let Some(code) = world.truth.end_of(id).filter(|_| !world.truth.lost.contains(id)) else { continue };
-        let state = all(status).find(|s| s.name == name.as_str()).and_then(|s| s.state.as_ref());
+        let state = all_containers(status).find(|s| s.name == name.as_str()).and_then(|s| s.state.as_ref());
         let told = state.and_then(|state| state.terminated.as_ref());
         if told.is_none_or(|told| told.exit_code != code) {
             return broken(format!("{name} ({id}) ended with {code}, the last status says {state:?}"));
@@ -238,7 +233,7 @@ pub(crate) fn converged(world: &World) -> Result<(), Violation> {
     let sidecars = inits.filter(|c| c.restart_policy.as_deref() == Some("Always"));
     for container in spec.into_iter().flat_map(|s| &s.containers).chain(sidecars) {
         let Some(record) = newest(&world.runtime, &container.name) else {
-            let ended = all(status)
+            let ended = all_containers(status)
                 .find(|s| s.name == container.name)
                 .and_then(|s| s.state.as_ref()?.terminated.as_ref());
             if ended.is_some_and(|ended| is_final(object.spec.as_ref(), container, ended.exit_code)) {
@@ -312,7 +307,7 @@ fn newest<'r>(runtime: &'r Runtime, name: &str) -> Option<&'r ContainerRecord> {
 
 /// The status says of every container what the runtime says.
 pub(crate) fn truthful(status: &PodStatus, runtime: &Runtime) -> Result<(), Violation> {
-    for status in all(status) {
+    for status in all_containers(status) {
         let state = status.state.as_ref();
         let running = state.is_some_and(|s| s.running.is_some());
         let Some(record) = newest(runtime, &status.name) else {
@@ -347,7 +342,7 @@ pub(crate) fn truthful(status: &PodStatus, runtime: &Runtime) -> Result<(), Viol
 }
 
 fn describe(status: &PodStatus) -> String {
-    let states: Vec<_> = all(status)
+    let states: Vec<_> = all_containers(status)
         .map(|s| {
             let state = s.state.as_ref();
             format!("{} #{} {}", s.name, s.restart_count, serde_json::to_string(&state).unwrap_or_default())

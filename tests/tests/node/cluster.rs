@@ -1,8 +1,8 @@
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::{Mode, Runtime, Spec};
-use node_tests::{Node, all_ready, pods};
+use node_tests::{Node, all_ready, nothing_left, pods};
 
 const BOUND: Duration = Duration::from_secs(120);
 
@@ -76,10 +76,7 @@ fn deployment(runtime: Runtime, name: &str) -> Result<()> {
     node.kubectl(&["delete", "deployment/web"])?;
     node.eventually("nothing to be left", BOUND, |lab| {
         ensure!(pods(lab, "app=web")?.is_empty(), "pods are left");
-        ensure!(lab.ctr(&["containers", "ls", "--quiet"])?.trim().is_empty(), "containers are left");
-        let dirs = fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
-        ensure!(dirs == 0, "{dirs} pod directories are left");
-        Ok(())
+        nothing_left(lab)
     })?;
     node.down()
 }

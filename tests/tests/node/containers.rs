@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Mode, Runtime, Spec, images};
-use node_tests::Node;
+use node_tests::{Node, nothing_left};
 use serde_json::{Value, json};
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -283,13 +283,7 @@ fn kinds(runtime: Runtime, name: &str) -> Result<()> {
     sidecars(&node)?;
     debug_containers(&mut node)?;
     node.kubectl(&["delete", "pods", "--all", "--wait=false"])?;
-    node.eventually("nothing to be left", BOUND, |lab| {
-        let left = lab.ctr(&["containers", "ls", "--quiet"])?;
-        ensure!(left.trim().is_empty(), "containers are left: {left}");
-        let dirs = fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
-        ensure!(dirs == 0, "{dirs} pod directories are left");
-        Ok(())
-    })?;
+    node.eventually("nothing to be left", BOUND, nothing_left)?;
     node.down()
 }
 

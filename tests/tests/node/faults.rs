@@ -136,12 +136,3 @@ impl Log {
         })
     }
 }
-
-/// A directory entry of the pod for each uid: none may be left.
-fn nothing_left(lab: &Lab) -> Result<()> {
-    let containers = lab.ctr(&["containers", "ls", "--quiet"])?;
-    ensure!(containers.trim().is_empty(), "containers are left: {containers}");
-    let dirs = fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
-    ensure!(dirs == 0, "{dirs} pod directories are left");
-    Ok(())
-}

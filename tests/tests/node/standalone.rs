@@ -2,7 +2,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::{Mode, Runtime, Spec};
-use node_tests::Node;
+use node_tests::{Node, nothing_left};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -68,13 +68,7 @@ fn static_pods(runtime: Runtime, name: &str) -> Result<()> {
     for file in ["a.yaml", "b.yaml", "c.yaml"] {
         fs::remove_file(node.paths().manifests.join(file)).context("remove a manifest")?;
     }
-    node.eventually("the end of all pods", BOUND, |lab| {
-        let left = lab.ctr(&["containers", "ls", "--quiet"])?;
-        ensure!(left.trim().is_empty(), "containers left: {left}");
-        let dirs = fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
-        ensure!(dirs == 0, "{dirs} pod directories left");
-        Ok(())
-    })?;
+    node.eventually("the end of all pods", BOUND, nothing_left)?;
     node.down()
 }
 

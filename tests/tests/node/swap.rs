@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::{KubeletBinary, Lab, Mode, Runtime, Spec, wait};
-use node_tests::{Node, ours, recorder::Recorder};
+use node_tests::{Node, nothing_left, ours, recorder::Recorder};
 use serde_json::Value;
 
 use self::{
@@ -339,11 +339,7 @@ impl Swaps {
         self.node.eventually("nothing to be left", BOUND, |lab| {
             let pods = lab.kubectl(&["get", "pods", "--output=name"])?;
             ensure!(pods.trim().is_empty(), "pods are left: {pods}");
-            let containers = lab.ctr(&["containers", "list", "--quiet"])?;
-            ensure!(containers.trim().is_empty(), "containers are left: {containers}");
-            let folders = fs::read_dir(lab.paths().kubelet_root.join("pods"))?.count();
-            ensure!(folders == 0, "{folders} pod directories are left");
-            Ok(())
+            nothing_left(lab)
         })?;
         ensure!(
             fs::read_to_string(format!("{}/hooked", self.folder))?.trim() == "stopped",

@@ -20,8 +20,7 @@ impl Executor {
 
     /// `<podLogsDir>/<namespace>_<name>_<uid>`.
     pub(super) fn log_dir(&self, scene: &Scene) -> PathBuf {
-        let key = &scene.session.key;
-        self.config.pod_logs_dir.join(format!("{}_{}_{}", key.namespace, key.name, key.uid))
+        self.config.pod_log_dir(&scene.session.key)
     }
 
     pub(super) async fn prepare_directories(&self, scene: &Scene) -> Result<Done, Failure> {

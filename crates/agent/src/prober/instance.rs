@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
     ContainerName,
     observation::{ContainerRecord, RuntimePod, RuntimeState},
+    status::instance_id,
 };
 
 /// The instance of a container that runs. Attempts say which is the newer one: the wall clock may have jumped back since
@@ -19,9 +20,8 @@ pub(super) fn was_started(pod: &Pod, record: &ContainerRecord) -> bool {
     let Some(status) = pod.status.as_ref() else { return false };
     let lists = [&status.container_statuses, &status.init_container_statuses];
     lists.into_iter().flatten().flatten().any(|status| {
-        let id = status.container_id.as_deref().and_then(|id| id.split_once("://"));
         status.name == record.name.as_str()
             && status.started == Some(true)
-            && id.is_some_and(|(_, id)| id == record.id.as_str())
+            && instance_id(status) == Some(record.id.as_str())
     })
 }

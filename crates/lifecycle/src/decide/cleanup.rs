@@ -17,6 +17,7 @@ use crate::{
     observation::{Intent, PodSource},
     reason::Cause,
     state::{End, Stage, Terminated},
+    status::{all_containers, is_terminal},
 };
 
 pub(super) fn enter(work: &mut Work<'_>) {
@@ -109,14 +110,12 @@ fn told(work: &Work<'_>) -> bool {
     }
     let (Some(last), Some(api)) = (plan::last_status(work), &work.pod.status) else { return false };
     let held = ends(api);
-    crate::status::is_terminal(api.phase.as_deref()) && ends(last).iter().all(|end| held.contains(end))
+    is_terminal(api.phase.as_deref()) && ends(last).iter().all(|end| held.contains(end))
 }
 
 /// Which containers a status says to have ended, and how.
 fn ends(status: &PodStatus) -> Vec<(&str, Option<&str>, i32)> {
-    let lists =
-        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    let ended = lists.into_iter().flatten().flatten().filter_map(|status| {
+    let ended = all_containers(status).filter_map(|status| {
         let end = status.state.as_ref()?.terminated.as_ref()?;
         Some((status.name.as_str(), end.container_id.as_deref(), end.exit_code))
     });

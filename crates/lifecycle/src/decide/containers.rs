@@ -18,7 +18,9 @@ use crate::{
     ids::{ContainerName, PodKey, SandboxId},
     observation::ContainerRecord,
     reason::{ContainerKind, go_duration::go_duration},
+    spec::hooks::has_post_start,
     state::{ContainerMemo, ImageMemo, Told, Trouble},
+    status::instance_id,
 };
 
 pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: Option<&SandboxId>) {
@@ -38,7 +40,7 @@ pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: O
 fn hook_running(work: &Work<'_>) -> bool {
     let Some(view) = work.view else { return false };
     work.spec.containers.iter().any(|container| {
-        container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some())
+        has_post_start(container)
             && view.newest(&container.name).is_some_and(|record| plan::starting(work, record))
     })
 }
@@ -210,8 +212,7 @@ fn next_attempt(work: &Work<'_>, view: &View<'_>, name: &ContainerName) -> u32 {
     let known = [view.highest_attempt(name), made, logged].into_iter().flatten().max();
     let reported = plan::last_status(work).and_then(|status| reset::status_of(status, name.as_str()));
     let reported = reported.and_then(|status| {
-        let id = status.container_id.as_deref().and_then(|id| id.split_once("://"));
-        match id.and_then(|(_, id)| view.container(&id.into())) {
+        match instance_id(status).and_then(|id| view.container(&id.into())) {
             // Its record tells more; the count was raised if its state was lost for a while.
             Some(_) => u32::try_from(status.restart_count).ok(),
             None => reset::next_attempt(status),

@@ -12,7 +12,7 @@ use crate::{
     ids::{ContainerName, SandboxId},
     observation::{ContainerRecord, FatalProbe},
     reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
-    spec::hash::container_hash,
+    spec::{hash::container_hash, hooks::has_post_start},
     state::{Reset, Stage},
 };
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
@@ -64,7 +64,7 @@ impl<'a> Target<'a> {
             name: container.name.as_str().into(),
             image: container.image.as_deref().unwrap_or_default(),
             fingerprint: fingerprint(container.image.as_deref(), container.resources.as_ref()),
-            holds_back: container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some()),
+            holds_back: has_post_start(container),
         }
     }
 

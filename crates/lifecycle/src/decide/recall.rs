@@ -7,6 +7,7 @@ use crate::{
     decide::work::Work,
     ids::ContainerName,
     state::{ImageMemo, Trouble},
+    status::all_containers,
 };
 
 /// Reasons of steps that are simply tried again. A crash loop is not among them: its delay cannot be recalled.
@@ -29,9 +30,7 @@ pub(super) fn troubles(work: &mut Work<'_>) {
         return;
     }
     let Some(status) = work.pod.status.as_ref() else { return };
-    let lists =
-        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
-    for container in lists.into_iter().flatten().flatten() {
+    for container in all_containers(status) {
         let Some(trouble) = trouble(container) else { continue };
         let memo = work.memo(&ContainerName::from(container.name.as_str()));
         if memo.trouble.is_none() && memo.asked.is_none() && memo.image == ImageMemo::Unknown {

@@ -24,6 +24,7 @@ use crate::{
     observation::{ContainerRecord, RuntimeState},
     reason::{Afterwards, KillCause},
     state::{Reset, Stage},
+    status::all_containers,
 };
 
 /// Condition by which a restart of all is known when nothing in the runtime tells of it any more.
@@ -92,9 +93,7 @@ fn is_left_over(record: &ContainerRecord, last: Option<&PodStatus>) -> bool {
 
 /// What a status tells of one container, of whatever kind.
 pub(super) fn status_of<'s>(status: &'s PodStatus, name: &str) -> Option<&'s ContainerStatus> {
-    let lists =
-        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    lists.into_iter().flatten().flatten().find(|status| status.name == name)
+    all_containers(status).find(|status| status.name == name)
 }
 
 /// The attempt that follows those which a status tells of. The count of an instance that is lost or removed, or whose

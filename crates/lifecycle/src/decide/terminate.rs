@@ -19,6 +19,7 @@ use crate::{
     },
     observation::ContainerRecord,
     reason::{Afterwards, Cause, KillCause},
+    spec::hooks::has_pre_stop,
     state::Stage,
 };
 
@@ -99,7 +100,7 @@ fn prepare(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
     work.wake_at(deadline);
     let inits = work.spec.init_containers.iter().flatten();
     let mut this = inits.filter(|container| container.name == record.name.as_str());
-    let has_hook = this.any(|container| container.lifecycle.as_ref().is_some_and(|l| l.pre_stop.is_some()));
+    let has_hook = this.any(has_pre_stop);
     if has_hook && stop::may_run_hook(work, record, deadline) {
         let grace = deadline.saturating_sub(work.now.mono);
         work.state.hooked.insert(record.id.clone());

@@ -14,6 +14,7 @@ use crate::{
     ids::ContainerName,
     reason::{ContainerKind, ContainerRef},
     record::{Stamp, StepKind},
+    spec::hooks::has_post_start,
     state::Stage,
 };
 
@@ -142,7 +143,7 @@ fn instances(scene: &Scene<'_>, one: &One<'_>, blocks: &mut Vec<Block>) {
 
 /// After the start itself comes the postStart hook, within the same step.
 fn start_step(one: &One<'_>, between_calls: bool) -> BlockedStep {
-    let hook = one.spec.and_then(|spec| spec.lifecycle.as_ref()).is_some_and(|l| l.post_start.is_some());
+    let hook = one.spec.is_some_and(has_post_start);
     if hook && (one.runs() || between_calls) { BlockedStep::Hook } else { BlockedStep::Start }
 }
 

@@ -7,7 +7,13 @@ use super::{
     failure::{self, About},
     pod,
 };
-use crate::{action::ActionKey, ids::ContainerId, reason::ContainerRef, state::Terminated};
+use crate::{
+    action::ActionKey,
+    ids::ContainerId,
+    reason::ContainerRef,
+    state::Terminated,
+    status::{all_containers, instance_id},
+};
 
 /// After the end of the grace period the runtime kills. One that takes longer than this is at fault itself.
 const KILL_TAKES: Duration = Duration::from_secs(5);
@@ -57,14 +63,7 @@ fn container_of(scene: &Scene<'_>, key: &ActionKey, id: &ContainerId) -> Option<
     if let Some(name) = by_step {
         return container::reference(scene, name.as_str());
     }
-    let status = scene.status?;
-    let lists =
-        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
-    let mut all = lists.into_iter().flatten().flatten();
-    let found = all.find(|status| {
-        let known = status.container_id.as_deref();
-        known.and_then(|known| known.split_once("://")).is_some_and(|(_, known)| known == id.as_str())
-    })?;
+    let found = all_containers(scene.status?).find(|status| instance_id(status) == Some(id.as_str()))?;
     container::reference(scene, &found.name)
 }
 

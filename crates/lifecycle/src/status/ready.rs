@@ -46,10 +46,6 @@ fn judge(input: &Input<'_>, container: &Container) -> (Option<bool>, bool) {
     (Some(started), started && ready(container, record, input))
 }
 
-pub(super) fn has_hook(container: &Container) -> bool {
-    container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some())
-}
-
 pub(super) fn started(
     container: &Container,
     record: &ContainerRecord,

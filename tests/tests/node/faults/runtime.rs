@@ -4,9 +4,9 @@ use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
 use lab::{Mode, Service, Signal, Spec, containerd};
-use node_tests::Node;
+use node_tests::{Node, nothing_left};
 
-use super::{BOUND, Kept, Log, api, behind, gone, nothing_left, ready, running, sleeper};
+use super::{BOUND, Kept, Log, api, behind, gone, ready, running, sleeper};
 
 /// Silence of a runtime after which the node is not ready is 30 s; it shows at most a period of the report later.
 const SILENT: Duration = Duration::from_secs(75);
