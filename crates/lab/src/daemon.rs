@@ -201,11 +201,13 @@ impl<'plan> Daemon<'plan> {
     }
 }
 
-/// Whether a process lives; a zombie does not.
+/// Whether a process lives. A zombie does not, once its other threads are gone: until then its sockets are open.
 fn is_alive(pid: Pid) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { return false };
+    let proc = format!("/proc/{}", pid.as_raw_nonzero());
+    let Ok(stat) = fs::read_to_string(format!("{proc}/stat")) else { return false };
     // The state follows the name in brackets, which may hold anything (proc_pid_stat(5)).
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    let leader_lives = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
+    leader_lives || fs::read_dir(format!("{proc}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 /// Whether a process is in a network namespace.

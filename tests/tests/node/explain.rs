@@ -28,11 +28,12 @@ fn json(lab: &Lab, topic: &str, pod: &str) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("the answer is no JSON: {text}"))
 }
 
-/// Waits until the first block of a pod is about this step, and gives the whole account.
+/// Waits until the first block of a pod is about this step, after its first try, and gives the whole account.
 fn blocked_on(node: &Node, pod: &str, step: &str) -> Result<Value> {
     node.eventually(&format!("{pod} to be blocked on {step}"), BOUND, |lab| {
         let told = json(lab, "explain", pod)?;
-        ensure!(told["blocks"][0]["step"]["name"] == step, "it says {}", told["blocks"]);
+        let block = &told["blocks"][0];
+        ensure!(block["step"]["name"] == step && block["state"] != "under_way", "it says {}", told["blocks"]);
         Ok(told)
     })
 }
