@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Invariants:
-//! * outcomes are handed to `decide` together with an inspection that was made after the last of them;
+//! * outcomes are handed to `decide` together with an inspection that was made after the last of them that can have changed
+//!   what the runtime holds;
 //! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
 //! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
 
@@ -76,6 +77,10 @@ pub struct WorkerContext {
     pub sync_frequency: Duration,
 }
 
+/// How long a runtime's word of a change waits for the answer to the call that may have made it. containerd sends its
+/// events some milliseconds before it answers.
+const ECHO: Duration = Duration::from_millis(50);
+
 /// Runs until nothing of the pod is left on the node and no source holds it. Returns whose worker ended.
 pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: Arc<Bell>) -> PodKey {
     let key = PodKey::of(&mail.borrow().pod);
@@ -139,7 +144,7 @@ impl Worker {
             self.running.abort_pulls();
         }
         self.outcomes.extend(self.running.drain(&*self.context.edges.clock));
-        if bell.take_runtime() || !self.outcomes.is_empty() {
+        if bell.take_runtime() || self.outcomes.iter().any(|outcome| outcome.key.changes_runtime()) {
             self.seen = None;
         }
         let outcomes = std::mem::take(&mut self.outcomes);
@@ -251,6 +256,17 @@ impl Worker {
         if decision.finished { None } else { Some(decision.wake_at) }
     }
 
+    /// The runtime tells of what this worker has it do, just before the call returns. To look at once would keep the answer
+    /// waiting for that look, and want another one after it. Every arm is cancel-safe, as in [`Self::wait`].
+    async fn await_echo(&mut self, mail: &mut watch::Receiver<Mail>) {
+        tokio::select! {
+            outcome = self.running.next(&*self.context.edges.clock) => self.outcomes.push(outcome),
+            // A closed channel is seen by the next wait.
+            _ = mail.changed() => {}
+            () = tokio::time::sleep(ECHO) => {}
+        }
+    }
+
     fn instant_of(&self, tick: Tick) -> Instant {
         let now = self.context.edges.clock.now();
         Instant::now() + tick.mono.saturating_sub(now.mono)
@@ -273,7 +289,9 @@ impl Worker {
                 // The dispatcher is gone: the process is ending, and so does this task with it.
                 std::future::pending::<()>().await;
             },
-            () = bell.rung() => {}
+            () = bell.rung() => if bell.is_about_runtime() && self.running.changes_runtime() {
+                self.await_echo(mail).await;
+            },
             outcome = self.running.next(&*self.context.edges.clock) => self.outcomes.push(outcome),
             _ = self.context.network.changed() => {}
             _ = self.context.node.changed() => {}

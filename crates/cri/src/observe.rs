@@ -1,19 +1,21 @@
 //! Reading the truth about pods: lists, then the status of each sandbox and container of one pod.
 //!
 //! Cost is what shapes this room. A relist of the node is two calls. A pod costs two filtered lists and one call for
-//! each of its sandboxes and its living containers, at most [`AT_ONCE`] at a time; exited containers are read once
-//! and remembered ([`exited::Exited`]), termination message and all.
+//! each of its sandboxes and its living containers, at most [`AT_ONCE`] at a time; those that can be expected
+//! ([`expected::Expected`]) are asked for beside the lists, not after them. Exited containers are read once and
+//! remembered ([`exited::Exited`]), termination message and all.
 
 mod convert;
 mod exited;
+mod expected;
 mod skeleton;
 mod termination;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lifecycle::{
-    ContainerId, PodUid,
+    ContainerId, PodUid, SandboxId,
     observation::{ContainerRecord, RuntimePod, RuntimeState, SandboxRecord},
 };
 use proto::cri::{
@@ -29,6 +31,7 @@ use crate::{
 
 pub(crate) use convert::{container_state, image_info, sandbox_ready};
 pub(crate) use exited::Exited;
+pub(crate) use expected::Expected;
 pub(crate) use skeleton::skeleton;
 pub(crate) use termination::MessageReader;
 
@@ -97,24 +100,51 @@ fn entry<'a>(
     }))
 }
 
+/// What is remembered between looks.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) exited: Exited,
+    pub(crate) expected: Expected,
+}
+
 /// Reads one pod. What vanishes between list and status is passed over: the list alone would not have failed either.
 pub(crate) async fn inspect(
     client: &Client,
-    exited: &Exited,
+    memory: &Memory,
     messages: &MessageReader,
     uid: &PodUid,
 ) -> Result<RuntimePod, RuntimeError> {
-    let (sandboxes, containers) =
-        futures::try_join!(list_sandboxes(client, Some(uid)), list_containers(client, Some(uid)))?;
-    exited.keep_only(uid, containers.iter().map(|c| c.id.as_str()));
+    let expected = memory.expected.of(uid);
+    let sandboxes = expected.sandboxes.clone().into_iter().map(|id| sandbox_status(client, id));
+    let containers = expected.containers.clone().into_iter().map(|id| early_status(client, id));
+    let early = async {
+        let sandboxes = stream::iter(sandboxes).buffer_unordered(AT_ONCE).collect::<HashMap<_, _>>();
+        let containers = stream::iter(containers).buffer_unordered(AT_ONCE).collect::<HashMap<_, _>>();
+        Ok(futures::join!(sandboxes, containers))
+    };
+    let (sandboxes, containers, (mut sandbox_statuses, mut statuses)) =
+        futures::try_join!(list_sandboxes(client, Some(uid)), list_containers(client, Some(uid)), early)?;
+    memory.exited.keep_only(uid, containers.iter().map(|c| c.id.as_str()));
 
+    let sandboxes = sandboxes.into_iter().map(|sandbox| {
+        let id = SandboxId::from(sandbox.id);
+        let early = sandbox_statuses.remove(&id);
+        async move {
+            match early {
+                Some(status) => status,
+                None => sandbox_status(client, id).await.1,
+            }
+        }
+    });
     let sandboxes = stream::iter(sandboxes)
-        .map(|sandbox| sandbox_record(client, sandbox))
         .buffer_unordered(AT_ONCE)
         .try_filter_map(async |found| Ok(found))
         .try_collect::<Vec<SandboxRecord>>();
+    let containers = containers.into_iter().map(|container| {
+        let early = statuses.remove(&ContainerId::from(container.id.as_str()));
+        container_record(client, &memory.exited, messages, uid, container, early)
+    });
     let containers = stream::iter(containers)
-        .map(|container| container_record(client, exited, messages, uid, container))
         .buffer_unordered(AT_ONCE)
         .try_filter_map(async |found| Ok(found))
         .try_collect::<Vec<ContainerRecord>>();
@@ -125,17 +155,23 @@ pub(crate) async fn inspect(
         (b.attempt, b.created_at).cmp(&(a.attempt, a.created_at)).then_with(|| a.id.cmp(&b.id))
     });
     containers.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
-    Ok(RuntimePod { sandboxes, containers })
+    let found = RuntimePod { sandboxes, containers };
+    memory.expected.found(uid, &expected, &found);
+    Ok(found)
 }
 
-async fn sandbox_record(client: &Client, sandbox: PodSandbox) -> Result<Option<SandboxRecord>, RuntimeError> {
-    let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id, verbose: false };
+/// Status of a sandbox; `Ok(None)` when it is not there.
+async fn sandbox_status(
+    client: &Client,
+    id: SandboxId,
+) -> (SandboxId, Result<Option<SandboxRecord>, RuntimeError>) {
+    let request = PodSandboxStatusRequest { pod_sandbox_id: id.as_str().to_owned(), verbose: false };
     let answer = client
         .runtime("PodSandboxStatus", Deadline::Default, request, async |mut c, r| {
             c.pod_sandbox_status(r).await
         })
         .await;
-    match answer {
+    let found = match answer {
         Ok(answer) => match answer.status {
             Some(status) => Ok(Some(convert::sandbox(&status))),
             None => Err(RuntimeError::Invalid {
@@ -145,15 +181,25 @@ async fn sandbox_record(client: &Client, sandbox: PodSandbox) -> Result<Option<S
         },
         Err(RuntimeError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
-    }
+    };
+    (id, found)
 }
 
+type EarlyStatus = Result<proto::cri::ContainerStatus, RuntimeError>;
+
+async fn early_status(client: &Client, id: ContainerId) -> (ContainerId, EarlyStatus) {
+    let status = container_status(client, &id).await;
+    (id, status)
+}
+
+/// `early`: its status, if that was asked for beside the lists.
 async fn container_record(
     client: &Client,
     exited: &Exited,
     messages: &MessageReader,
     uid: &PodUid,
     container: Container,
+    early: Option<EarlyStatus>,
 ) -> Result<Option<ContainerRecord>, RuntimeError> {
     let id = ContainerId::from(container.id.as_str());
     if container_state(container.state) == RuntimeState::Exited
@@ -161,7 +207,11 @@ async fn container_record(
     {
         return Ok(Some(known));
     }
-    let status = match container_status(client, &id).await {
+    let status = match early {
+        Some(status) => status,
+        None => container_status(client, &id).await,
+    };
+    let status = match status {
         Ok(status) => status,
         Err(RuntimeError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),

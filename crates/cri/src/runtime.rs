@@ -26,7 +26,7 @@ use crate::{
     hints,
     links::Due,
     log_files::LogFiles,
-    observe::{self, Exited, MessageReader},
+    observe::{self, Memory, MessageReader},
     render::{HostFacts, RenderError},
 };
 
@@ -37,7 +37,7 @@ pub struct CriRuntime {
     logs: LogFiles,
     host: Arc<HostFacts>,
     messages: MessageReader,
-    exited: Arc<Exited>,
+    memory: Arc<Memory>,
     links: Arc<Due>,
     warnings: Arc<[String]>,
 }
@@ -62,7 +62,7 @@ impl CriRuntime {
             logs: LogFiles { root: config.pod_logs_dir.clone(), links: config.container_links_dir.clone() },
             host: Arc::new(config.host.clone()),
             messages: MessageReader::new(config.pod_logs_dir.clone()),
-            exited: Arc::default(),
+            memory: Arc::default(),
             links: Arc::default(),
             warnings: warnings.cloned().collect(),
         })
@@ -127,12 +127,13 @@ impl Runtime for CriRuntime {
             observe::list_containers(&self.client, None)
         )?;
         let pods = observe::group(&sandboxes, &containers);
-        self.exited.keep_only_listed(pods.iter().flat_map(|p| p.containers.iter().map(|(id, _)| id)));
+        self.memory.exited.keep_only_listed(pods.iter().flat_map(|p| p.containers.iter().map(|(id, _)| id)));
+        self.memory.expected.keep_only(pods.iter().map(|pod| &pod.uid));
         Ok(pods)
     }
 
     async fn inspect_pod(&self, uid: &PodUid) -> Result<RuntimePod, RuntimeError> {
-        observe::inspect(&self.client, &self.exited, &self.messages, uid).await
+        observe::inspect(&self.client, &self.memory, &self.messages, uid).await
     }
 
     async fn skeleton(&self, uid: &PodUid) -> Result<Option<Pod>, RuntimeError> {

@@ -10,7 +10,9 @@ use k8s_openapi::api::core::v1::{
     Container, EphemeralContainer, Lifecycle, LifecycleHandler, Pod, PodSpec, SleepAction,
 };
 use lifecycle::{
-    ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash,
+    ContainerId, LogFate, PodUid, SandboxId,
+    observation::{RuntimePod, RuntimeState},
+    spec::hash::container_hash,
 };
 use seams::{
     Runtime, RuntimeError,
@@ -260,6 +262,22 @@ async fn exited_containers_are_read_once_and_looks_are_bounded() {
     tokio::time::timeout(LIMIT, settled).await.unwrap();
     assert!(world.core.count("ContainerStatus") > before, "young records are read again");
     assert_eq!(world.runtime.inspect_pod(&uid("u")).await.unwrap().containers.len(), 20);
+}
+
+#[tokio::test]
+async fn what_a_look_expects_and_does_not_find_is_passed_over() {
+    let world = World::new();
+    let (sandbox, id) = world.started("u").await;
+    assert_eq!(world.runtime.inspect_pod(&uid("u")).await.unwrap().containers.len(), 1);
+    world.runtime.stop_container(&id, Duration::ZERO).await.unwrap();
+    world.runtime.remove_container(&id, LogFate::Remove).await.unwrap();
+    let pod = world.runtime.inspect_pod(&uid("u")).await.unwrap();
+    assert_eq!((pod.containers.len(), &pod.sandboxes[0].id), (0, &sandbox));
+    world.runtime.remove_sandbox(&sandbox).await.unwrap();
+    assert_eq!(world.runtime.inspect_pod(&uid("u")).await.unwrap(), RuntimePod::default());
+    let asked = world.core.count("PodSandboxStatus");
+    assert_eq!(world.runtime.inspect_pod(&uid("u")).await.unwrap(), RuntimePod::default());
+    assert_eq!(world.core.count("PodSandboxStatus"), asked, "it is not expected any more");
 }
 
 #[tokio::test]

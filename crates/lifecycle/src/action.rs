@@ -145,6 +145,30 @@ pub enum ActionKey {
 }
 
 impl ActionKey {
+    /// Whether the action can have changed which sandboxes and containers the runtime holds, or how they are: what was
+    /// seen of them before it ended is then out of date. An image is neither.
+    #[must_use]
+    pub fn changes_runtime(&self) -> bool {
+        match self {
+            Self::PrepareDirs
+            | Self::EnsureCgroup
+            | Self::MountVolumes
+            | Self::EnsureImage(_)
+            | Self::UnmountVolumes
+            | Self::RemoveCgroup
+            | Self::RemoveDirs => false,
+            Self::CreateSandbox
+            | Self::StopSandbox(_)
+            | Self::CreateContainer(_)
+            | Self::StartContainer(_)
+            | Self::StopContainer(_)
+            | Self::HurryContainer(..)
+            | Self::RunPreStop(_)
+            | Self::RemoveContainer(_)
+            | Self::RemoveSandbox(_) => true,
+        }
+    }
+
     /// The step that an action fails in when nothing more is known, as when it never answered.
     #[must_use]
     pub fn step(&self) -> FailureStep {

@@ -35,6 +35,11 @@ impl Bell {
         self.notify.notified().await;
     }
 
+    /// Whether the runtime's account may have changed and nobody has looked yet.
+    pub(super) fn is_about_runtime(&self) -> bool {
+        self.runtime.load(Ordering::Acquire)
+    }
+
     pub(super) fn take_runtime(&self) -> bool {
         self.runtime.swap(false, Ordering::AcqRel)
     }

@@ -34,6 +34,11 @@ impl Running {
         self.keys.values().any(|(known, _)| known == key)
     }
 
+    /// Whether an action is under way that changes what the runtime holds.
+    pub(super) fn changes_runtime(&self) -> bool {
+        self.keys.values().any(|(known, _)| known.changes_runtime())
+    }
+
     /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.
     pub(super) fn abort_pulls(&self) {
         for (key, handle) in self.keys.values() {

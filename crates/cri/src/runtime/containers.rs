@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lifecycle::{ContainerId, LogFate, observation::RuntimeState};
+use lifecycle::{ContainerId, LogFate, PodUid, observation::RuntimeState};
 use proto::cri::{
     ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest, RemoveContainerRequest,
     StartContainerRequest, StopContainerRequest,
@@ -59,6 +59,8 @@ impl CriRuntime {
         }
         let id = ContainerId::from(answer.container_id);
         let meta = &pod.metadata;
+        let uid = PodUid::from(meta.uid.clone().unwrap_or_default());
+        self.memory.expected.container(uid, id.clone());
         let name = link_name(
             meta.name.as_deref().unwrap_or_default(),
             meta.namespace.as_deref().unwrap_or_default(),
@@ -148,7 +150,7 @@ impl CriRuntime {
             })
             .await;
         gone_is_fine(answer)?;
-        self.exited.forget(id);
+        self.memory.exited.forget(id);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lifecycle::SandboxId;
+use lifecycle::{PodUid, SandboxId};
 use proto::cri::{RemovePodSandboxRequest, RunPodSandboxRequest, StopPodSandboxRequest};
 use seams::{RuntimeError, runtime::SandboxRequest};
 
@@ -13,6 +13,7 @@ impl CriRuntime {
     pub(super) async fn run_pod_sandbox(&self, request: &SandboxRequest) -> Result<SandboxId, RuntimeError> {
         let config = sandbox::config(request).map_err(invalid("RunPodSandbox"))?;
         self.make_log_dir("RunPodSandbox", Path::new(&config.log_directory)).await?;
+        let uid = PodUid::from(request.pod.metadata.uid.clone().unwrap_or_default());
         let request =
             RunPodSandboxRequest { config: Some(config), runtime_handler: request.runtime_handler.clone() };
         let answer = self
@@ -25,7 +26,9 @@ impl CriRuntime {
                 message: "PodSandboxId is not set in the runtime's answer".into(),
             });
         }
-        Ok(answer.pod_sandbox_id.into())
+        let id = SandboxId::from(answer.pod_sandbox_id);
+        self.memory.expected.sandbox(uid, id.clone());
+        Ok(id)
     }
 
     /// One that is not there is stopped.
