@@ -11,6 +11,7 @@
 //! * every event is in the log, whatever happens to it afterwards;
 //! * memory is bounded: the queue by its length, the correlator by its number of records.
 
+pub mod catalog;
 mod correlator;
 
 use std::{
@@ -150,6 +151,7 @@ impl EventSink {
         let namespace = about.namespace.clone().unwrap_or_default();
         let name = about.name.clone().unwrap_or_default();
         let kind = about.kind.clone().unwrap_or_default();
+        debug_assert!(catalog::is_listed(&kind, warning, reason), "no row for {reason} of a {kind}");
         tracing::info!(
             kind,
             namespace,

@@ -1,9 +1,11 @@
 //! The generated part of `docs/compat.md`: every flag, field and gate, and what it does here.
 //!
 //! The document is made of sections between `<!-- begin:NAME -->` and `<!-- end:NAME -->`. A section that this program
-//! generates is replaced; everything else (routes, metrics, events, prose) is left as it is.
+//! generates is replaced; everything else (behaviour, differences, prose) is left as it is.
 
 use std::fmt::Write as _;
+
+use agent::events::catalog::Here;
 
 use crate::{
     config::{
@@ -26,11 +28,12 @@ pub struct Section {
 }
 
 /// All of them, in order.
-pub const SECTIONS: [Section; 6] = [
+pub const SECTIONS: [Section; 7] = [
     Section { name: "flags", title: "Flags", body: flags },
     Section { name: "removed-flags", title: "Flags of older kubelets", body: removed_flags },
     Section { name: "fields", title: "Configuration fields", body: fields },
     Section { name: "gates", title: "Feature gates", body: gates },
+    Section { name: "events", title: "Events", body: events },
     Section { name: "routes", title: "HTTP paths", body: routes },
     Section { name: "metrics", title: "Metrics", body: metrics },
 ];
@@ -70,6 +73,23 @@ pub fn update(document: &str) -> String {
                 text.push_str(&block);
             }
         }
+    }
+    text
+}
+
+fn events() -> String {
+    let mut text =
+        "Texts and rates are upstream's.\n\n| object | type | reason | here |\n|---|---|---|---|\n"
+            .to_owned();
+    for event in agent::events::catalog::EVENTS {
+        let kind = if event.warning { "Warning" } else { "Normal" };
+        let here = match event.here {
+            Here::Same => "same".to_owned(),
+            Here::Differs(how) => format!("differs: {how}"),
+            Here::Absent(feature) => format!("absent: {feature} is not built yet"),
+            Here::Otherwise(why) => format!("absent: {why}"),
+        };
+        text.push_str(&format!("| {} | {kind} | `{}` | {here} |\n", event.about.word(), event.reason));
     }
     text
 }

@@ -141,7 +141,7 @@ async fn an_event_looks_as_upstreams() {
     node.metadata.uid = Some("node-uid".into());
     api.node.send_replace(Some(Arc::new(node)));
     sink.record_node(false, "NodeReady", "Node n1 status is now: NodeReady");
-    sink.record_node(true, "EvictionThresholdMet", "Attempting to reclaim memory");
+    sink.record_node(true, "MissingClusterDNS", "Falling back");
     hear(&mut heard, 4).await;
     let got = api.got.lock();
     let nanoseconds = "18bad9a2e6fa8f00".len();
@@ -210,7 +210,7 @@ async fn a_full_queue_drops_and_counts_and_never_waits() {
     let (api, _heard) = Api::new([]);
     let (sink, task) = EventSink::new(Some(api), "n1".into(), None, clock());
     for i in 0..QUEUE + 5 {
-        sink.record_node(true, "X", format!("{i}"));
+        sink.record_node(true, "MissingClusterDNS", format!("{i}"));
     }
     assert_eq!(sink.dropped(), 5);
     drop(task);
