@@ -61,7 +61,7 @@ test: prerequisites ## everything that CI runs
 	cargo nextest run --workspace --no-fail-fast
 	$(LAB) build
 	cargo build --release -p kubelet
-	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 1
+	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 2
 
 .PHONY: docs
 docs: ## the generated tables of docs/compat.md

@@ -36,11 +36,14 @@ const SYSCTLS: [&str; 6] = [
 const SHIM_SOCKETS: &str = "/run/containerd/s";
 
 /// Folders that the lab's programs make at fixed places, parents first.
-const FOLDERS: [&str; 17] = [
+const FOLDERS: [&str; 19] = [
     "/run/netns",
     "/run/containerd",
     SHIM_SOCKETS,
     "/run/containerd/fifo",
+    // runc's, as the shim asks it to clean up behind a shim that died before it had written down how it was asked.
+    "/run/containerd/runc",
+    "/run/containerd/runc/k8s.io",
     "/run/nri",
     "/run/flannel",
     "/run/runc",
