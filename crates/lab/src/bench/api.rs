@@ -131,13 +131,22 @@ impl Api {
             bail!("cannot watch the bench's pods: the API server answers {}", answer.status());
         }
         let mut lines = BufReader::new(answer.into_body().into_reader());
-        let (sender, receiver) = mpsc::channel();
+        // The API server ends a watch whose reader lags behind: reading must not wait for parsing.
+        let (raw, lines_read) = mpsc::channel();
         thread::spawn(move || {
             loop {
-                let event = next(&mut lines);
-                let ended = event.is_err();
+                let line = next_line(&mut lines);
+                let ended = line.is_err();
                 // Without a receiver the bench is over.
-                if sender.send(event).is_err() || ended {
+                if raw.send(line).is_err() || ended {
+                    return;
+                }
+            }
+        });
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in lines_read {
+                if sender.send(line.and_then(|(at, line)| event(at, &line))).is_err() {
                     return;
                 }
             }
@@ -154,15 +163,19 @@ fn read(answer: Response<ureq::Body>) -> Result<(Value, ureq::http::StatusCode)>
     Ok((answer, status))
 }
 
-/// The next event of a watch, stamped when its line is whole and before it is parsed.
-fn next(lines: &mut impl std::io::BufRead) -> Result<Event> {
+/// The next line of a watch, stamped when it is whole.
+fn next_line(lines: &mut impl std::io::BufRead) -> Result<(Stamp, String)> {
     let mut line = String::new();
     let length = lines.read_line(&mut line).context("the watch broke off")?;
-    let at = Stamp::now();
     if length == 0 {
         bail!("the API server ended the watch");
     }
-    let event: Value = serde_json::from_str(&line).context("an event is no JSON")?;
+    Ok((Stamp::now(), line))
+}
+
+/// The event that a line of a watch tells.
+fn event(at: Stamp, line: &str) -> Result<Event> {
+    let event: Value = serde_json::from_str(line).context("an event is no JSON")?;
     let kind = match event["type"].as_str() {
         Some("ADDED") => Kind::Added,
         Some("MODIFIED") => Kind::Modified,
@@ -182,16 +195,15 @@ mod tests {
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\",\"uid\":\"u\"}}}\n\
              {\"type\":\"DELETED\",\"object\":{\"metadata\":{\"name\":\"a\",\"uid\":\"u\"}}}\n",
         );
-        assert_eq!(next(&mut lines).unwrap().kind, Kind::Added);
-        assert_eq!(next(&mut lines).unwrap().kind, Kind::Deleted);
-        assert!(next(&mut lines).unwrap_err().to_string().contains("ended the watch"));
+        let mut next = || next_line(&mut lines).and_then(|(at, line)| event(at, &line));
+        assert_eq!(next().unwrap().kind, Kind::Added);
+        assert_eq!(next().unwrap().kind, Kind::Deleted);
+        assert!(next().unwrap_err().to_string().contains("ended the watch"));
     }
 
     #[test]
     fn an_error_of_the_watch_is_shown() {
-        let mut lines = std::io::Cursor::new(
-            "{\"type\":\"ERROR\",\"object\":{\"message\":\"too old resource version\"}}\n",
-        );
-        assert!(next(&mut lines).unwrap_err().to_string().contains("too old"));
+        let line = "{\"type\":\"ERROR\",\"object\":{\"message\":\"too old resource version\"}}\n";
+        assert!(event(Stamp::now(), line).unwrap_err().to_string().contains("too old"));
     }
 }
