@@ -250,7 +250,11 @@ impl StatusQueue {
                     }
                     None
                 }
-                Answer::Gone => None,
+                Answer::Gone => {
+                    // A mirror may come back; a pod of the API does not, under the same uid.
+                    slot.gone = !letter.mirror;
+                    None
+                }
                 Answer::Failed(..) => {
                     dirty.insert(letter.uid.clone());
                     slot.failures = slot.failures.saturating_add(1);

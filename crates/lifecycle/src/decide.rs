@@ -50,7 +50,7 @@ pub struct Decision {
     /// Why. Only what is new in this decision: the agent turns each into an event and a log line once.
     pub why: Vec<Reason>,
     /// Nothing of the pod runs or holds anything on this node any more, and its final status is in `status`: its API
-    /// object may be deleted when it asks for that. Containers go before the object, unless their removal fails.
+    /// object may be deleted when it asks for that. Its dead containers and its directories may still be there.
     pub released: bool,
     /// Nothing is left of the pod on this node, not even a record: its worker may end when no source holds it.
     pub finished: bool,

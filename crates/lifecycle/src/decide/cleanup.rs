@@ -1,10 +1,12 @@
 //! A pod of which nothing runs: its leftovers.
 //!
 //! ```text
-//!   unmount volumes ──► remove cgroup ─────────────────────┐
+//!   unmount volumes ──► remove cgroup ──► released ────────┐
 //!                                                          ├──► remove directories ──► gone
 //!   remove containers ──► remove sandboxes (if discarded) ─┘
 //! ```
+//! Once it is released a successor has all it needs, so that its object may go while its records are removed.
+//!
 //! A pod that ended by itself and still has its object keeps its newest dead containers: their logs are still read.
 //! Whatever turns up alive (an effect of a call that answered too late) is stopped again first.
 
@@ -34,7 +36,7 @@ pub(super) fn enter(work: &mut Work<'_>) {
 pub(super) enum Cleared {
     /// Something may hold what others wait for.
     No,
-    /// Volumes and cgroup are gone; what is left are records that cannot be removed at the moment.
+    /// Volumes and cgroup are gone; what is left are records and directories.
     Released,
     /// Nothing is left.
     Gone,
@@ -76,12 +78,11 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
     if !(discard && torn_down) {
         return Cleared::No;
     }
-    if !bare {
-        return cannot_be_removed(work);
+    if bare {
+        step(work, Action::RemoveDirs);
     }
-    step(work, Action::RemoveDirs);
-    if !done(work, &ActionKey::RemoveDirs) || !work.state.in_flight.is_empty() {
-        return cannot_be_removed(work);
+    if !bare || !done(work, &ActionKey::RemoveDirs) || !work.state.in_flight.is_empty() {
+        return Cleared::Released;
     }
     let announced = match &mut work.state.stage {
         Stage::Terminated(terminated) => std::mem::replace(&mut terminated.end, End::Gone),
@@ -91,15 +92,6 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
         work.because(Reason::Gone);
     }
     Cleared::Gone
-}
-
-/// Records go before the pod's object, but a runtime that cannot remove one keeps nobody waiting: a successor of the
-/// pod may be held up until the object is gone.
-fn cannot_be_removed(work: &Work<'_>) -> Cleared {
-    let removal = |key: &ActionKey| {
-        matches!(key, ActionKey::RemoveContainer(_) | ActionKey::RemoveSandbox(_) | ActionKey::RemoveDirs)
-    };
-    if work.state.setbacks.keys().any(removal) { Cleared::Released } else { Cleared::No }
 }
 
 /// Whether the API holds the last status. Until then the records stay: should this process be killed before it could
