@@ -74,6 +74,16 @@ impl CriRuntime {
         &self.warnings
     }
 
+    /// `podLogsDir`.
+    pub(crate) fn log_root(&self) -> &Path {
+        &self.logs.root
+    }
+
+    /// The calls.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Makes a directory for logs on the blocking pool.
     async fn make_log_dir(&self, call: &'static str, path: &Path) -> Result<(), RuntimeError> {
         let dir = path.to_owned();
