@@ -18,6 +18,7 @@
 //! [`start`] is the one place that makes them. [`health::Health`] is where they show that they go on.
 
 pub mod admission;
+pub mod api;
 pub mod config;
 pub mod edges;
 pub mod events;

@@ -5,11 +5,7 @@
 //! it, but only after every source has delivered: before that, a pod not yet seen looks just like one that is gone
 //! (contract §4 "Sources ready").
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
@@ -34,9 +30,11 @@ const BEAT: Duration = Duration::from_secs(60);
 const DEFAULT_GRACE: i64 = 30;
 
 mod strangers;
+pub(crate) mod wanted;
 mod workers;
 
 use strangers::Stranger;
+use wanted::Wanted;
 use workers::{End, Ended, Workers};
 
 /// The dispatcher's state.
@@ -48,7 +46,7 @@ pub struct Pods {
     expected: Vec<PodSource>,
     merger: Merger,
     /// The newest version of each pod that a source holds.
-    wanted: BTreeMap<PodUid, (PodSource, Arc<Pod>)>,
+    wanted: Wanted,
     workers: Workers,
     health: Arc<Health>,
     /// Seen in the runtime without a source, and not looked at yet.
@@ -87,6 +85,7 @@ impl Pods {
         mirrors: Option<Arc<Mirrors>>,
         expected: Vec<PodSource>,
         health: Arc<Health>,
+        wanted: Wanted,
     ) -> Self {
         Self {
             context,
@@ -95,7 +94,7 @@ impl Pods {
             mirrors,
             expected,
             merger: Merger::default(),
-            wanted: BTreeMap::new(),
+            wanted,
             workers: Workers::default(),
             health,
             strangers: BTreeSet::new(),
@@ -183,7 +182,7 @@ impl Pods {
         let key = PodKey::of(&pod);
         self.context.records.open(&key, source, seen);
         let uid = key.uid;
-        self.wanted.insert(uid.clone(), (source, Arc::clone(&pod)));
+        self.wanted.insert(uid.clone(), source, Arc::clone(&pod));
         if source == PodSource::Api {
             self.context.statuses.observed(&pod);
         }
@@ -354,7 +353,7 @@ impl Pods {
         if let End::Died(error) = how {
             tracing::error!(pod = %key, %error, "A pod worker died; its pod is taken up again");
             // What a source holds starts as ever.
-            if !self.wanted.contains_key(&uid) {
+            if !self.wanted.contains(&uid) {
                 self.spawn(key, mail);
             }
             return;
@@ -378,13 +377,7 @@ impl Pods {
     /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back,
     /// pods whose worker died.
     fn revive(&mut self) {
-        let idle: Vec<_> = self
-            .wanted
-            .iter()
-            .filter(|(uid, _)| self.workers.mail(uid).is_none())
-            .map(|(_, it)| it.clone())
-            .collect();
-        for (source, pod) in idle {
+        for (source, pod) in self.wanted.strange(|uid| self.workers.mail(uid).is_some()) {
             self.start(source, pod);
         }
     }

@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     AgentConfig, Edges,
     admission::Admitter,
+    api::Api,
     events::{EventSink, EventTask},
     executor::{Executor, Turns},
     health::Health,
@@ -20,7 +21,7 @@ use crate::{
     mirror::Mirrors,
     node_status::{self, NodeSettings},
     observer::{self, Bells, Reports, RuntimeHealth},
-    pods::{Inbox, Pods},
+    pods::{Inbox, Pods, wanted::Wanted},
     prober::Prober,
     records::{Records, RecordsExplainer, traced::TracedRuntime},
     resolv_conf,
@@ -60,6 +61,8 @@ pub struct Agent {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Whether the agent itself does its work.
     pub health: Arc<Health>,
+    /// What the HTTPS API is told.
+    pub api: Arc<Api>,
     /// Tells why pods are where they are.
     pub explainer: Arc<RecordsExplainer>,
     tasks: JoinSet<&'static str>,
@@ -200,7 +203,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let (updates, updates_seen) = Updates::channel(Arc::clone(&edges.clock), QUEUE);
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
     let admitter = Admitter::new(object_seen, config.sysctls.clone());
-    let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health));
+    let wanted = Wanted::default();
+    let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health), wanted.clone());
     let changes = edges.objects.as_ref().map(|objects| objects.changes());
     tasks.add("pods", pods.run(Inbox { updates: updates_seen, strangers: strangers_seen, changes }));
 
@@ -216,7 +220,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         health: Arc::clone(&health),
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
-    Agent { statuses, runtime: runtime_seen, health, explainer, tasks: tasks.0 }
+    let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses));
+    Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), explainer, tasks: tasks.0 }
 }
 
 /// Starts the sources that are configured and tells which.

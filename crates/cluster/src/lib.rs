@@ -18,6 +18,7 @@ mod feeds;
 mod kubeconfig;
 mod limit;
 mod objects;
+mod reviews;
 mod shrink;
 mod transport;
 mod watch;

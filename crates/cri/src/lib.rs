@@ -9,15 +9,18 @@
 //!               │    └─ channel one connection, made again with back-off
 //!               ├─ observe      lists and statuses → records, termination messages
 //!               ├─ hints        event stream, or a comparison of lists
-//!               └─ log_files    directories, links, removal
+//!               ├─ log_files    directories, links, removal
+//!               └─ container_logs   what is in them, followed over rotations
 //! ```
 //!
-//! Long-lived tasks: one per receiver of [`seams::Runtime::hints`], ending when it is dropped. State: exited
+//! Long-lived tasks: one per receiver of [`seams::Runtime::hints`] and of [`seams::ContainerLogs::read`], ending when it
+//! is dropped. State: exited
 //! containers already read, and links to be made at start; both bounded, both only to save calls.
 
 mod channel;
 mod client;
 pub mod config;
+mod container_logs;
 pub mod endpoint;
 mod error;
 mod hints;

@@ -155,7 +155,11 @@ pub(crate) fn open_beneath(root: &Path, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn beneath(root: &Path, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+/// Opens anything beneath `root`, through no link at all.
+///
+/// # Errors
+/// As `openat2(2)`, or `path` is not below `root`.
+pub(crate) fn beneath(root: &Path, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let relative = path.strip_prefix(root).ok().filter(|rest| !rest.as_os_str().is_empty());
     let relative = relative.ok_or_else(|| {
         io::Error::new(

@@ -4,6 +4,7 @@ mod containers;
 mod images;
 mod node;
 mod sandboxes;
+mod streams;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use seams::{
     Runtime, RuntimeError,
     runtime::{
         CgroupDriver, ContainerRequest, ExecResult, ImageFs, ImageInfo, ListedPod, RegistryAuth, RuntimeHint,
-        RuntimeStatus, RuntimeVersion, SandboxRequest,
+        RuntimeStatus, RuntimeVersion, SandboxRequest, Streams,
     },
 };
 use tokio::sync::mpsc;
@@ -72,6 +73,16 @@ impl CriRuntime {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// `podLogsDir`.
+    pub(crate) fn log_root(&self) -> &Path {
+        &self.logs.root
+    }
+
+    /// The calls.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Makes a directory for logs on the blocking pool.
@@ -187,6 +198,23 @@ impl Runtime for CriRuntime {
         timeout: Duration,
     ) -> Result<ExecResult, RuntimeError> {
         self.exec_sync(id, command, timeout).await
+    }
+
+    async fn exec_url(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        streams: Streams,
+    ) -> Result<String, RuntimeError> {
+        self.exec_address(id, command, streams).await
+    }
+
+    async fn attach_url(&self, id: &ContainerId, streams: Streams) -> Result<String, RuntimeError> {
+        self.attach_address(id, streams).await
+    }
+
+    async fn port_forward_url(&self, id: &SandboxId, ports: &[u16]) -> Result<String, RuntimeError> {
+        self.port_forward_address(id, ports).await
     }
 
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError> {

@@ -17,6 +17,7 @@ mod ops;
 pub mod script;
 pub mod seam;
 pub mod server;
+mod streams;
 
 #[cfg(test)]
 mod tests;

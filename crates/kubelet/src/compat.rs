@@ -104,8 +104,8 @@ fn routes() -> String {
         text.push_str(&format!(
             "| {port} | `{}` | {} | {} |\n",
             route.path,
-            route.methods,
-            route.support.word()
+            route.allow(),
+            route.support().words()
         ));
     }
     text
@@ -119,7 +119,7 @@ fn metrics() -> String {
             "| `{page}` | `{}` | {} | {} |\n",
             metric.name,
             metric.kind,
-            metric.support.word()
+            metric.support.words()
         ));
     }
     text

@@ -89,6 +89,12 @@ impl Verbosity {
 
 static INSTALLED: OnceLock<Verbosity> = OnceLock::new();
 
+/// The handle of the installed logger.
+#[must_use]
+pub fn verbosity() -> Verbosity {
+    INSTALLED.get().cloned().unwrap_or_default()
+}
+
 /// Installs the logger for the process. Later calls change the verbosity only. Returns the handle to do that.
 pub fn install(config: &Logging) -> Verbosity {
     let verbosity = INSTALLED.get_or_init(|| {

@@ -373,6 +373,18 @@ pub struct ServerSettings {
     pub access_review_ttls: Option<(Duration, Duration)>,
     /// `enableDebuggingHandlers`.
     pub debugging_handlers: bool,
+    /// `enableSystemLogHandler`.
+    pub system_log_handler: bool,
+    /// `enableProfilingHandler`.
+    pub profiling_handler: bool,
+    /// `enableDebugFlagsHandler`.
+    pub debug_flags_handler: bool,
+    /// `tlsMinVersion` is `VersionTLS13`.
+    pub only_tls13: bool,
+    /// `tlsCipherSuites`.
+    pub cipher_suites: Vec<String>,
+    /// `streamingConnectionIdleTimeout`.
+    pub stream_idle: Duration,
 }
 
 /// This process.

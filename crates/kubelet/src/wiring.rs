@@ -11,6 +11,7 @@ use ::agent::{
     health::Health,
 };
 use ::node::admission::sysctls::PatternError;
+use seams::{ContainerLogs, Reviews, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 mod agent;
+mod api;
 mod edges;
 mod fetch;
 
@@ -41,6 +43,9 @@ enum WiringError {
     /// Something that the node cannot be without.
     #[error("failed to run Kubelet")]
     Edges(#[source] edges::EdgeError),
+    /// The serving certificate or the client CA.
+    #[error("failed to run Kubelet: the HTTPS API")]
+    Tls(#[source] server::api::tls::TlsError),
     /// `allowedUnsafeSysctls`.
     #[error("failed to run Kubelet: allowedUnsafeSysctls: {0}")]
     Sysctls(PatternError),
@@ -106,12 +111,16 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
     if let Some(address) = settings.process.healthz {
         tasks.spawn(healthz::serve(address, checks.clone(), stop.clone()));
     }
-    tasks.spawn(watchdog.run(stop.clone(), move || checks.iter().try_for_each(Check::named)));
+    let watched = checks.clone();
+    tasks.spawn(watchdog.run(stop.clone(), move || watched.iter().try_for_each(Check::named)));
     // Cancel-safe: nothing runs yet that a signal could interrupt half-way.
-    let mut agent = tokio::select! {
+    let (mut agent, reviews, logs) = tokio::select! {
         started = start(&settings) => started?,
         () = signals.recv() => return Ok(()),
     };
+    let around =
+        api::Around { reviews, logs, checks: api_checks(checks), clock: Arc::new(SystemClock::start()) };
+    api::start(&settings, &agent, around, &tasks, &stop).map_err(WiringError::Tls)?;
     let socket = settings.paths.root.join(server::local::FILE);
     match server::local::bind(&socket).await {
         Ok(bound) => {
@@ -145,8 +154,16 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
     ended
 }
 
+/// What the health server checks, and upstream's check of its log, whose lines are never held back here.
+fn api_checks(mut checks: Vec<Check>) -> Vec<Check> {
+    checks.insert(1, Check::new("log", || Ok(())));
+    checks
+}
+
+type Started = (Agent, Option<Arc<dyn Reviews>>, Arc<dyn ContainerLogs>);
+
 /// Makes the edges and starts the agent.
-async fn start(settings: &Settings) -> Result<Agent, WiringError> {
+async fn start(settings: &Settings) -> Result<Started, WiringError> {
     let made = edges::make(settings).await.map_err(WiringError::Edges)?;
     let config = agent::config(settings, &made).map_err(WiringError::Sysctls)?;
     let rate = settings.api.as_ref().and_then(|api| match api.event_rate {
@@ -159,5 +176,5 @@ async fn start(settings: &Settings) -> Result<Agent, WiringError> {
     events.record_node(false, "Starting", "Starting kubelet.");
     let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
     let outside = Outside { config, node: agent::node(settings, &made), events, event_task, fetch };
-    Ok(::agent::start(&made.edges, outside))
+    Ok((::agent::start(&made.edges, outside), made.reviews, made.logs))
 }

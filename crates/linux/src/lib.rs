@@ -17,6 +17,7 @@ pub mod facts;
 pub mod host;
 pub mod interfaces;
 pub mod mounts;
+pub mod node_logs;
 pub mod oom;
 pub mod safe_path;
 pub mod tunables;

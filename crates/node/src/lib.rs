@@ -6,6 +6,7 @@
 //!             conditions ─┘   └─▶ registration
 //! addresses ──────────────┘
 //! admission                                       whether a pod may run here
+//! log_rotation                                    which files a container's log leaves behind
 //! ```
 
 pub mod addresses;
@@ -14,6 +15,7 @@ pub mod capacity;
 pub mod cgroup;
 pub mod conditions;
 pub mod heartbeat;
+pub mod log_rotation;
 pub mod priority;
 pub mod qos;
 pub mod quantity;

@@ -191,6 +191,19 @@ pub struct ExecResult {
     pub exit_code: i32,
 }
 
+/// Which streams of a process are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streams {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error; with a terminal it comes with standard output.
+    pub stderr: bool,
+    /// A terminal.
+    pub tty: bool,
+}
+
 /// Use of one image filesystem.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageFs {
@@ -273,6 +286,17 @@ pub trait Runtime: Send + Sync + 'static {
         command: &[String],
         timeout: Duration,
     ) -> Result<ExecResult, RuntimeError>;
+    /// CRI `Exec`: address of the runtime's own streaming server where the command waits for its client.
+    async fn exec_url(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        streams: Streams,
+    ) -> Result<String, RuntimeError>;
+    /// CRI `Attach`, likewise.
+    async fn attach_url(&self, id: &ContainerId, streams: Streams) -> Result<String, RuntimeError>;
+    /// CRI `PortForward`, likewise.
+    async fn port_forward_url(&self, id: &SandboxId, ports: &[u16]) -> Result<String, RuntimeError>;
 
     /// CRI `ImageStatus`; `None` when absent.
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError>;

@@ -8,17 +8,20 @@ pub mod routes;
 pub enum Support {
     /// As upstream's.
     Same,
+    /// Here, with a difference.
+    Differs(&'static str),
     /// Not built yet.
     NotYet,
 }
 
 impl Support {
-    /// Word for the compat table.
+    /// Words for the compat table.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn words(self) -> String {
         match self {
-            Self::Same => "same",
-            Self::NotYet => "absent (not yet)",
+            Self::Same => "same".to_owned(),
+            Self::Differs(how) => format!("differs: {how}"),
+            Self::NotYet => "absent (not yet)".to_owned(),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! The HTTP side: the local socket, and the catalogue of what the API on 10250 serves; that server is not built yet.
+//! The HTTP side: the HTTPS API on 10250 with its read-only port, the local socket, and the tables of what upstream
+//! serves.
 
+pub mod api;
 pub mod catalog;
+pub mod health;
 pub mod local;

@@ -45,7 +45,7 @@ impl Pods {
     }
 
     fn is_known(&self, uid: &PodUid) -> bool {
-        self.workers.mail(uid).is_some() || self.wanted.contains_key(uid)
+        self.workers.mail(uid).is_some() || self.wanted.contains(uid)
     }
 
     /// Hands over to workers what no source holds, unless one has come to hold it meanwhile.

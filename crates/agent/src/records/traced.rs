@@ -12,7 +12,7 @@ use seams::{
     Clock, Runtime, RuntimeError,
     runtime::{
         CgroupDriver, ContainerRequest, ExecResult, ImageFs, ImageInfo, ListedPod, RegistryAuth, RuntimeHint,
-        RuntimeStatus, RuntimeVersion, SandboxRequest,
+        RuntimeStatus, RuntimeVersion, SandboxRequest, Streams,
     },
 };
 use tokio::sync::mpsc;
@@ -144,6 +144,23 @@ impl Runtime for TracedRuntime {
     ) -> Result<ExecResult, RuntimeError> {
         let _call = self.call("ExecSync");
         self.runtime.exec(id, command, timeout).await
+    }
+
+    async fn exec_url(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        streams: Streams,
+    ) -> Result<String, RuntimeError> {
+        self.runtime.exec_url(id, command, streams).await
+    }
+
+    async fn attach_url(&self, id: &ContainerId, streams: Streams) -> Result<String, RuntimeError> {
+        self.runtime.attach_url(id, streams).await
+    }
+
+    async fn port_forward_url(&self, id: &SandboxId, ports: &[u16]) -> Result<String, RuntimeError> {
+        self.runtime.port_forward_url(id, ports).await
     }
 
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError> {

@@ -111,6 +111,8 @@ pub(crate) struct Script {
     pub(crate) lose_events: u32,
     pub(crate) no_events: bool,
     pub(crate) no_runtime_config: bool,
+    /// Address of the streaming server, if there is one.
+    pub(crate) streaming: Option<String>,
     pub(crate) not_ready: Option<(String, String)>,
     pub(crate) network_not_ready: Option<(String, String)>,
 }

@@ -22,7 +22,7 @@ use seams::{
     Runtime, RuntimeError,
     runtime::{
         CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod, RegistryAuth,
-        RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest,
+        RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest, Streams,
     },
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
@@ -406,6 +406,23 @@ impl Runtime for FakeRuntime {
             }
             Err(status) => Err(error(CALL)(status)),
         }
+    }
+
+    async fn exec_url(
+        &self,
+        id: &ContainerId,
+        command: &[String],
+        _: Streams,
+    ) -> Result<String, RuntimeError> {
+        self.core.exec_url(id.as_str(), command).await.map_err(error("Exec"))
+    }
+
+    async fn attach_url(&self, id: &ContainerId, _: Streams) -> Result<String, RuntimeError> {
+        self.core.attach_url(id.as_str()).await.map_err(error("Attach"))
+    }
+
+    async fn port_forward_url(&self, id: &SandboxId, _: &[u16]) -> Result<String, RuntimeError> {
+        self.core.port_forward_url(id.as_str()).await.map_err(error("PortForward"))
     }
 
     async fn image_status(&self, image: &str, _: &str) -> Result<Option<ImageInfo>, RuntimeError> {

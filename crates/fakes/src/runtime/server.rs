@@ -341,6 +341,19 @@ impl RuntimeService for Service {
         ok(self.0.exec_sync(&request.container_id, timeout).await?)
     }
 
+    async fn exec(&self, request: Request<ExecRequest>) -> Reply<ExecResponse> {
+        let request = request.into_inner();
+        ok(ExecResponse { url: self.0.exec_url(&request.container_id, &request.cmd).await? })
+    }
+
+    async fn attach(&self, request: Request<AttachRequest>) -> Reply<AttachResponse> {
+        ok(AttachResponse { url: self.0.attach_url(&request.into_inner().container_id).await? })
+    }
+
+    async fn port_forward(&self, request: Request<PortForwardRequest>) -> Reply<PortForwardResponse> {
+        ok(PortForwardResponse { url: self.0.port_forward_url(&request.into_inner().pod_sandbox_id).await? })
+    }
+
     type GetContainerEventsStream = Events;
 
     async fn get_container_events(&self, _: Request<GetEventsRequest>) -> Reply<Events> {
@@ -367,9 +380,6 @@ impl RuntimeService for Service {
         stream_containers: StreamContainersRequest => Self::StreamContainersStream,
         update_container_resources: UpdateContainerResourcesRequest => UpdateContainerResourcesResponse,
         reopen_container_log: ReopenContainerLogRequest => ReopenContainerLogResponse,
-        exec: ExecRequest => ExecResponse,
-        attach: AttachRequest => AttachResponse,
-        port_forward: PortForwardRequest => PortForwardResponse,
         container_stats: ContainerStatsRequest => ContainerStatsResponse,
         list_container_stats: ListContainerStatsRequest => ListContainerStatsResponse,
         stream_container_stats: StreamContainerStatsRequest => Self::StreamContainerStatsStream,

@@ -23,10 +23,9 @@ pub use parts::{
     WebhookAuthentication, WebhookAuthorization, X509,
 };
 
-const SERVER: Support = not_yet("the HTTPS server on port 10250 is not built yet");
-const READ_ONLY_SERVER: Support = not_yet("the read-only HTTP server is not built yet");
-const CERTIFICATES: Support =
-    not_yet("serving certificates come with the HTTPS server, which is not built yet");
+const SERVING_BOOTSTRAP: Support = not_yet(
+    "serving certificates from the API server are not built yet; the pair is self-signed, or from files",
+);
 const EVICTION: Support = not_yet("eviction is not built yet");
 const CPUS: Support = not_yet("the CPU manager is not built yet");
 const MEMORY: Support = not_yet("the memory manager is not built yet");
@@ -41,7 +40,7 @@ wire! {
     /// The whole object, after defaulting; `apiVersion` and `kind` are implied.
     pub struct KubeletConfiguration {
         /// Serve the HTTPS API.
-        enable_server: bool, "enableServer", Bool, pointer B(true), SERVER;
+        enable_server: bool, "enableServer", Bool, pointer B(true), Effective;
         /// Directory of static pod manifests, or one manifest. Empty: none.
         static_pod_path: String, "staticPodPath", Text, value Nothing, Effective;
         /// Root of container logs. Absolute, clean, ASCII.
@@ -57,29 +56,29 @@ wire! {
         /// Headers for that request; their values are masked in logs.
         static_pod_url_header: BTreeMap<String, Vec<String>>, "staticPodURLHeader", TextsMap, value Nothing, Effective;
         /// Address of the HTTPS server.
-        address: String, "address", Text, value T("0.0.0.0"), SERVER;
+        address: String, "address", Text, value T("0.0.0.0"), Effective;
         /// Port of the HTTPS server.
-        port: i32, "port", Int32, value I(10250), SERVER;
+        port: i32, "port", Int32, value I(10250), Effective;
         /// Port of the plain HTTP server without authentication. 0: off.
-        read_only_port: i32, "readOnlyPort", Int32, value Nothing, READ_ONLY_SERVER;
+        read_only_port: i32, "readOnlyPort", Int32, value Nothing, Effective;
         /// Serving certificate chain.
-        tls_cert_file: String, "tlsCertFile", Text, value Nothing, CERTIFICATES;
+        tls_cert_file: String, "tlsCertFile", Text, value Nothing, Effective;
         /// Its key.
-        tls_private_key_file: String, "tlsPrivateKeyFile", Text, value Nothing, CERTIFICATES;
+        tls_private_key_file: String, "tlsPrivateKeyFile", Text, value Nothing, Effective;
         /// Cipher suites of TLS 1.2, by Go's names.
-        tls_cipher_suites: Vec<String>, "tlsCipherSuites", Texts, value Nothing, CERTIFICATES;
+        tls_cipher_suites: Vec<String>, "tlsCipherSuites", Texts, value Nothing, Support::Differs { how: "suites without forward secrecy or AEAD are never offered" };
         /// Key exchange groups, by IANA number, preferred first.
-        tls_curve_preferences: Vec<i32>, "tlsCurvePreferences", Ints, value Nothing, CERTIFICATES;
+        tls_curve_preferences: Vec<i32>, "tlsCurvePreferences", Ints, value Nothing, not_yet("the key exchanges are X25519, P-256 and P-384, in this order");
         /// Lowest TLS version: `VersionTLS12` or `VersionTLS13`.
-        tls_min_version: String, "tlsMinVersion", Text, value Nothing, CERTIFICATES;
+        tls_min_version: String, "tlsMinVersion", Text, value Nothing, Support::Differs { how: "older versions than TLS 1.2 are never spoken" };
         /// Renew the client certificate before it expires.
         rotate_certificates: bool, "rotateCertificates", Bool, value Nothing, not_yet("rotation of the client certificate is not built yet");
         /// Get the serving certificate by a CertificateSigningRequest.
-        server_tls_bootstrap: bool, "serverTLSBootstrap", Bool, value Nothing, CERTIFICATES;
+        server_tls_bootstrap: bool, "serverTLSBootstrap", Bool, value Nothing, SERVING_BOOTSTRAP;
         /// Who may talk to the HTTPS server.
-        authentication: Authentication, "authentication", Object(Authentication::FIELDS), value Nothing, SERVER;
+        authentication: Authentication, "authentication", Object(Authentication::FIELDS), value Nothing, Effective;
         /// What they may do.
-        authorization: Authorization, "authorization", Object(Authorization::FIELDS), value Nothing, SERVER;
+        authorization: Authorization, "authorization", Object(Authorization::FIELDS), value Nothing, Effective;
         /// Image pulls a second. 0: no limit.
         registry_pull_qps: i32, "registryPullQPS", Int32, pointer I(5), Effective;
         /// How many pulls may exceed that rate at once.
@@ -93,7 +92,7 @@ wire! {
         /// How many events may exceed that rate at once.
         event_burst: i32, "eventBurst", Int32, value I(100), Effective;
         /// Serve exec, attach, logs and port-forward.
-        enable_debugging_handlers: bool, "enableDebuggingHandlers", Bool, pointer B(true), SERVER;
+        enable_debugging_handlers: bool, "enableDebuggingHandlers", Bool, pointer B(true), Effective;
         /// Lock contention profiles.
         enable_contention_profiling: bool, "enableContentionProfiling", Bool, value Nothing, not_yet("there is no Go runtime to profile");
         /// Port of the health server. 0: off.
@@ -107,7 +106,7 @@ wire! {
         /// DNS servers for pods.
         cluster_dns: Vec<String>, "clusterDNS", Texts, value Nothing, Effective;
         /// Idle time of exec and the like.
-        streaming_connection_idle_timeout: GoDuration, "streamingConnectionIdleTimeout", Duration, value T("4h0m0s"), NoEffectUpstream;
+        streaming_connection_idle_timeout: GoDuration, "streamingConnectionIdleTimeout", Duration, value T("4h0m0s"), Support::Differs { how: "ends streams that are idle for as long, also where the runtime would not" };
         /// How often the node status is computed.
         node_status_update_frequency: GoDuration, "nodeStatusUpdateFrequency", Duration, value T("10s"), Effective;
         /// How often it is posted without a change.
@@ -253,9 +252,9 @@ wire! {
         /// Logging.
         logging: Logging, "logging", Object(Logging::FIELDS), value Nothing, Effective;
         /// Serve `/logs/`.
-        enable_system_log_handler: bool, "enableSystemLogHandler", Bool, pointer B(true), SERVER;
+        enable_system_log_handler: bool, "enableSystemLogHandler", Bool, pointer B(true), Effective;
         /// Serve `/logs/?query=`.
-        enable_system_log_query: bool, "enableSystemLogQuery", Bool, pointer B(false), SERVER;
+        enable_system_log_query: bool, "enableSystemLogQuery", Bool, pointer B(false), not_yet("the node log query is not built yet");
         /// Time for all pods on node shutdown. 0: off.
         shutdown_grace_period: GoDuration, "shutdownGracePeriod", Duration, value Nothing, SHUTDOWN;
         /// The part of it that is for critical pods.
@@ -267,9 +266,9 @@ wire! {
         /// Memory kept per NUMA node.
         reserved_memory: Vec<MemoryReservation>, "reservedMemory", Objects(MemoryReservation::FIELDS), value Nothing, MEMORY;
         /// Serve `/debug/pprof`.
-        enable_profiling_handler: bool, "enableProfilingHandler", Bool, pointer B(true), SERVER;
+        enable_profiling_handler: bool, "enableProfilingHandler", Bool, pointer B(true), Support::Differs { how: "off answers as upstream does; on, there is no Go runtime to profile" };
         /// Serve `/debug/flags/v`.
-        enable_debug_flags_handler: bool, "enableDebugFlagsHandler", Bool, pointer B(true), SERVER;
+        enable_debug_flags_handler: bool, "enableDebugFlagsHandler", Bool, pointer B(true), Effective;
         /// `RuntimeDefault` seccomp for containers that name no profile.
         seccomp_default: bool, "seccompDefault", Bool, pointer B(false), Effective;
         /// Share of a memory limit at which throttling starts.

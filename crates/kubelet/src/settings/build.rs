@@ -265,6 +265,12 @@ fn server(config: &KubeletConfiguration) -> ServerSettings {
             (webhook.cache_authorized_ttl.to_std(), webhook.cache_unauthorized_ttl.to_std())
         }),
         debugging_handlers: config.enable_debugging_handlers,
+        system_log_handler: config.enable_system_log_handler,
+        profiling_handler: config.enable_profiling_handler,
+        debug_flags_handler: config.enable_debug_flags_handler,
+        only_tls13: config.tls_min_version == "VersionTLS13",
+        cipher_suites: config.tls_cipher_suites.clone(),
+        stream_idle: config.streaming_connection_idle_timeout.to_std(),
     }
 }
 

@@ -15,7 +15,9 @@ use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, 
 use cri::{CriConfig, CriRuntime, EndpointError};
 use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
 use node::cgroup::CgroupVersion;
-use seams::{Clock, HostError, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver};
+use seams::{
+    Clock, ContainerLogs, HostError, Reviews, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver,
+};
 use tracing::{info, warn};
 
 use crate::settings::{self, Rate, Settings};
@@ -91,6 +93,10 @@ impl EdgeError {
 pub(super) struct Made {
     /// For the agent.
     pub edges: Edges,
+    /// Asks the API server about callers; `None` in standalone mode.
+    pub reviews: Option<Arc<dyn Reviews>>,
+    /// Reads logs of containers.
+    pub logs: Arc<dyn ContainerLogs>,
     /// Version of the cgroup hierarchy.
     pub cgroups: CgroupVersion,
     /// Whether swap can be limited per container.
@@ -112,6 +118,8 @@ pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
     let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
+    let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
+    let logs = Arc::new(runtime.clone());
     let edges = Edges {
         runtime: Arc::new(runtime),
         cluster: cluster.map(|cluster| cluster as Arc<dyn seams::Cluster>),
@@ -120,7 +128,7 @@ pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
         volumes: Arc::new(volumes),
         clock,
     };
-    Ok(Made { edges, cgroups, swap_is_controlled })
+    Ok(Made { edges, reviews, logs, cgroups, swap_is_controlled })
 }
 
 /// The root directory is shared with containers that mount below it, so mounts must spread both ways.

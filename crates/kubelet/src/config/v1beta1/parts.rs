@@ -15,54 +15,53 @@ use crate::{
     duration::GoDuration,
 };
 
-const SERVER: Support = not_yet("the HTTPS server on port 10250 is not built yet");
 const TRACES: Support = not_yet("traces are not built yet");
 
 wire! {
     /// Authentication of callers of the HTTPS server.
     pub struct Authentication {
         /// Client certificates.
-        x509: X509, "x509", Object(X509::FIELDS), value Nothing, SERVER;
+        x509: X509, "x509", Object(X509::FIELDS), value Nothing, Effective;
         /// Bearer tokens, by TokenReview.
-        webhook: WebhookAuthentication, "webhook", Object(WebhookAuthentication::FIELDS), value Nothing, SERVER;
+        webhook: WebhookAuthentication, "webhook", Object(WebhookAuthentication::FIELDS), value Nothing, Effective;
         /// Callers without credentials.
-        anonymous: Anonymous, "anonymous", Object(Anonymous::FIELDS), value Nothing, SERVER;
+        anonymous: Anonymous, "anonymous", Object(Anonymous::FIELDS), value Nothing, Effective;
     }
 
     /// Client certificates.
     pub struct X509 {
         /// Authorities that sign them.
-        client_ca_file: String, "clientCAFile", Text, value Nothing, SERVER;
+        client_ca_file: String, "clientCAFile", Text, value Nothing, Effective;
     }
 
     /// Bearer tokens.
     pub struct WebhookAuthentication {
         /// Ask the API server.
-        enabled: bool, "enabled", Bool, pointer B(true), SERVER;
+        enabled: bool, "enabled", Bool, pointer B(true), Effective;
         /// How long an answer is kept.
-        cache_ttl: GoDuration, "cacheTTL", Duration, value T("2m0s"), SERVER;
+        cache_ttl: GoDuration, "cacheTTL", Duration, value T("2m0s"), Effective;
     }
 
     /// Callers without credentials.
     pub struct Anonymous {
         /// Let them in as `system:anonymous`.
-        enabled: bool, "enabled", Bool, pointer B(false), SERVER;
+        enabled: bool, "enabled", Bool, pointer B(false), Effective;
     }
 
     /// Authorization of callers of the HTTPS server.
     pub struct Authorization {
         /// `AlwaysAllow` or `Webhook`.
-        mode: String, "mode", Text, value T("Webhook"), SERVER;
+        mode: String, "mode", Text, value T("Webhook"), Effective;
         /// SubjectAccessReview.
-        webhook: WebhookAuthorization, "webhook", Object(WebhookAuthorization::FIELDS), value Nothing, SERVER;
+        webhook: WebhookAuthorization, "webhook", Object(WebhookAuthorization::FIELDS), value Nothing, Effective;
     }
 
     /// SubjectAccessReview.
     pub struct WebhookAuthorization {
         /// How long a yes is kept.
-        cache_authorized_ttl: GoDuration, "cacheAuthorizedTTL", Duration, value T("5m0s"), SERVER;
+        cache_authorized_ttl: GoDuration, "cacheAuthorizedTTL", Duration, value T("5m0s"), Effective;
         /// How long a no is kept.
-        cache_unauthorized_ttl: GoDuration, "cacheUnauthorizedTTL", Duration, value T("30s"), SERVER;
+        cache_unauthorized_ttl: GoDuration, "cacheUnauthorizedTTL", Duration, value T("30s"), Effective;
     }
 
     /// Swap for pods.

@@ -1,0 +1,303 @@
+//! The node's own API (contract §24): HTTPS on 10250, and a part of it in plain HTTP on the read-only port.
+//!
+//! ```text
+//!   listener ─▶ tls ─▶ paths (the table) ─▶ authentication ─▶ authorization ─▶ switch ─▶ method ─▶ endpoint
+//!                          │ 404               │ 401             │ 403           │ 405      │ 405
+//! ```
+//!
+//! Invariants:
+//! * nothing but 404 and 401 is told before authentication; every route names what it needs in the one table
+//!   ([`crate::catalog::routes`]), and a request is authorized by the row that answers it;
+//! * commands, streams and port forwards are told in the log with who asked;
+//! * a token is kept as its hash only.
+//!
+//! What differs from upstream: whatever runs something in a container needs `create` on `nodes/proxy`, also by GET;
+//! links below `/var/log` are not followed; paths that are not clean are unknown, not redirected.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, Reviews};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catalog::routes::{Endpoint, ReadOnly, Route, Switch},
+    health::{self, Check},
+};
+
+use self::{
+    answer::{Body, not_allowed, not_found, text},
+    authentication::Authenticator,
+    authorization::Authorizer,
+    connection::Connection,
+    listener::{Peer, Transport},
+    paths::{Found, Parameters},
+    tls::Tls,
+};
+
+mod answer;
+mod authentication;
+mod authorization;
+mod cache;
+mod connection;
+mod listener;
+mod logs;
+mod node_logs;
+mod pages;
+mod paths;
+mod pods;
+mod query;
+mod reviewing;
+mod stream;
+pub mod tls;
+mod tunnel;
+
+pub use pages::{Pages, SetVerbosity};
+
+/// How callers are known and what they may do.
+#[derive(Clone, Debug)]
+pub struct AccessSettings {
+    /// Name of this node.
+    pub node_name: String,
+    /// `authentication.anonymous.enabled`.
+    pub anonymous: bool,
+    /// `authentication.webhook`: how long an answer is kept; `None` when tokens are not accepted.
+    pub token_ttl: Option<Duration>,
+    /// `authorization`: how long a yes and a no are kept; `None` allows everything to whoever is known.
+    pub access_ttls: Option<(Duration, Duration)>,
+}
+
+/// Which parts are on.
+#[derive(Clone, Copy, Debug)]
+pub struct Switches {
+    /// `enableDebuggingHandlers`.
+    pub debugging: bool,
+    /// `enableSystemLogHandler`.
+    pub system_logs: bool,
+    /// `enableProfilingHandler`.
+    pub profiling: bool,
+    /// `enableDebugFlagsHandler`.
+    pub debug_flags: bool,
+    /// Gate `PodLogsQuerySplitStreams`.
+    pub split_streams: bool,
+}
+
+/// What the API is made from.
+pub struct ApiParts {
+    /// Who may do what.
+    pub access: AccessSettings,
+    /// What is on.
+    pub switches: Switches,
+    /// `streamingConnectionIdleTimeout`.
+    pub stream_idle: Duration,
+    /// Asks the API server; `None` in standalone mode.
+    pub reviews: Option<Arc<dyn Reviews>>,
+    /// The agent.
+    pub node: Arc<dyn NodeApi>,
+    /// Reads logs of containers.
+    pub logs: Arc<dyn ContainerLogs>,
+    /// Reads `/var/log`.
+    pub node_logs: Arc<dyn NodeLogs>,
+    /// Health checks.
+    pub checks: Vec<Check>,
+    /// What does not change while the process runs.
+    pub pages: Pages,
+    /// Clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The API.
+pub struct Api {
+    parts: ApiParts,
+    authenticator: Authenticator,
+    authorizer: Authorizer,
+    read_only: bool,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("read_only", &self.read_only).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// The API over TLS; `tls` also holds the CA that client certificates are judged by.
+    #[must_use]
+    pub fn new(parts: ApiParts, tls: Option<Arc<Tls>>) -> Self {
+        let authenticator = Authenticator::new(&parts, tls);
+        let authorizer = Authorizer::new(&parts);
+        Self { parts, authenticator, authorizer, read_only: false }
+    }
+
+    /// The part of it that everyone may read.
+    #[must_use]
+    pub fn read_only(parts: ApiParts) -> Self {
+        Self { read_only: true, ..Self::new(parts, None) }
+    }
+
+    /// Answers a request.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        connection: &Arc<Connection>,
+    ) -> Response<Body> {
+        let Some(Found { route, parameters }) = paths::find(request.uri().path()) else { return not_found() };
+        if self.read_only {
+            match route.read_only {
+                ReadOnly::Served => {}
+                ReadOnly::Disabled => return not_allowed("", DISABLED),
+                ReadOnly::Unknown => return not_found(),
+            }
+            connection.proven();
+        } else {
+            let user = match self.authenticator.user(request.headers(), peer).await {
+                Ok(user) => user,
+                Err(error) => {
+                    tracing::debug!(peer = %peer.address, path = route.path, %error, "Unable to authenticate the request");
+                    return text(StatusCode::UNAUTHORIZED, "Unauthorized");
+                }
+            };
+            if let Err(refusal) = self.authorizer.check(&user, request.method(), route).await {
+                return refusal.answer();
+            }
+            connection.proven();
+            if let Some(refusal) = self.switched_off(route.switch) {
+                return refusal;
+            }
+            if route.endpoint.is_audited() {
+                let (user, method) = (&user.name, request.method().as_str());
+                let Parameters { namespace, pod, container, .. } = &parameters;
+                tracing::info!(
+                    user,
+                    peer = %peer.address,
+                    action = ?route.endpoint,
+                    method,
+                    namespace,
+                    pod,
+                    container,
+                    "Access to a container through the API"
+                );
+            }
+        }
+        if route.endpoint == Endpoint::Absent {
+            return not_found();
+        }
+        // Any other way than PUT has an answer of its own there.
+        if route.endpoint != Endpoint::DebugFlags && !allows(route, request.method().as_str()) {
+            return not_allowed(&route.allow(), "Method Not Allowed");
+        }
+        self.serve(route.endpoint, parameters, request, connection).await
+    }
+
+    fn switched_off(&self, switch: Switch) -> Option<Response<Body>> {
+        let switches = &self.parts.switches;
+        match switch {
+            Switch::Always => None,
+            Switch::DebuggingHides | Switch::DebugFlags if !switches.debugging => Some(not_found()),
+            _ if !switches.debugging => Some(not_allowed("", DISABLED)),
+            Switch::SystemLogs if !switches.system_logs => {
+                Some(not_allowed("", "logs endpoint is disabled.\n"))
+            }
+            Switch::Profiling if !switches.profiling => {
+                Some(not_allowed("", "profiling endpoint is disabled.\n"))
+            }
+            Switch::DebugFlags if !switches.debug_flags => {
+                Some(not_allowed("", "flags endpoint is disabled.\n"))
+            }
+            _ => None,
+        }
+    }
+
+    async fn serve(
+        &self,
+        endpoint: Endpoint,
+        parameters: Parameters,
+        request: Request<Incoming>,
+        connection: &Arc<Connection>,
+    ) -> Response<Body> {
+        let parts = &self.parts;
+        let query = request.uri().query().unwrap_or_default();
+        match endpoint {
+            Endpoint::Absent => not_found(),
+            Endpoint::Health => {
+                let answer = health::respond(request.method(), request.uri().path(), query, &parts.checks);
+                answer.map(http_body_util::BodyExt::boxed_unsync)
+            }
+            Endpoint::Pods => pods::all(&*parts.node),
+            Endpoint::RunningPods => pods::running(&*parts.node).await,
+            Endpoint::Configz => parts.pages.configz(),
+            Endpoint::Flagz => parts.pages.flagz(),
+            Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),
+            Endpoint::ContainerLogs => logs::serve(parts, &parameters, query).await,
+            Endpoint::NodeLogs => {
+                node_logs::serve(&*parts.node_logs, request.uri().path(), &parameters).await
+            }
+            Endpoint::DebugFlags => parts.pages.set_verbosity(request).await,
+            Endpoint::Exec | Endpoint::Attach | Endpoint::PortForward => {
+                stream::serve(parts, endpoint, &parameters, request, connection).await
+            }
+            Endpoint::Run => stream::run(&*parts.node, &parameters, query).await,
+        }
+    }
+}
+
+/// What `enableDebuggingHandlers: false` and the read-only port answer.
+const DISABLED: &str = "Debug endpoints are disabled.\n";
+
+fn allows(route: &Route, method: &str) -> bool {
+    route.methods.iter().any(|known| known.as_str() == method)
+}
+
+/// Between two tries to bind.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Serves HTTPS until `stop`. An address that is taken is told, and tried again: the node's pods go on without its API.
+pub async fn serve(address: SocketAddr, tls: Arc<Tls>, api: Arc<Api>, stop: CancellationToken) {
+    listen(address, Transport::Tls(tls), api, stop).await;
+}
+
+/// Serves plain HTTP, likewise.
+pub async fn serve_read_only(address: SocketAddr, api: Arc<Api>, stop: CancellationToken) {
+    listen(address, Transport::Plain, api, stop).await;
+}
+
+async fn listen(address: SocketAddr, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                tracing::info!(%address, "Starting to listen");
+                return listener::serve(listener, transport, api, stop).await;
+            }
+            Err(error) => tracing::error!(
+                %error,
+                %address,
+                hint = "free the port, or set address and port of the configuration",
+                "Failed to listen and serve"
+            ),
+        }
+        // Cancel-safe: nothing is held.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+/// For bodies that are read: the one that is has a number in it.
+async fn small_body(request: Request<Incoming>) -> Result<Bytes, String> {
+    use http_body_util::BodyExt as _;
+    const MOST: usize = 1 << 10;
+    const TIME: Duration = Duration::from_secs(10);
+    let body = http_body_util::Limited::new(request.into_body(), MOST).collect();
+    match tokio::time::timeout(TIME, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it did not arrive in time".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

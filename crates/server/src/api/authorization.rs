@@ -1,0 +1,132 @@
+//! Whether somebody may (contract §24): the fine-grained subresource is asked for first, then `proxy`.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper::{Method, Response, StatusCode};
+use seams::{
+    Reviews,
+    reviews::{NodeAccess, User},
+};
+
+use super::{
+    ApiParts,
+    answer::{Body, text},
+    cache::Cache,
+    reviewing::{ReviewError, Reviewing},
+};
+use crate::catalog::routes::{Access, Route, Verb};
+
+/// Why not.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The API server says no to all.
+    Forbidden { user: String, verb: &'static str, subresources: &'static [&'static str] },
+    /// It could not be asked.
+    Failed { user: String, verb: &'static str, subresource: &'static str },
+}
+
+impl Refusal {
+    /// In upstream's words.
+    pub(super) fn answer(&self) -> Response<Body> {
+        match self {
+            Self::Forbidden { user, verb, subresources } => {
+                let all = subresources.join(" ");
+                let message =
+                    format!("Forbidden (user={user}, verb={verb}, resource=nodes, subresource(s)=[{all}])\n");
+                text(StatusCode::FORBIDDEN, message)
+            }
+            Self::Failed { user, verb, subresource } => {
+                let message = format!(
+                    "Authorization error (user={user}, verb={verb}, resource=nodes, subresource={subresource})"
+                );
+                text(StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
+        }
+    }
+}
+
+/// Says who may.
+pub(super) struct Authorizer {
+    node: String,
+    webhook: Option<Webhook>,
+}
+
+struct Webhook {
+    reviews: Option<Arc<dyn Reviews>>,
+    allowed_ttl: Duration,
+    denied_ttl: Duration,
+    known: Cache<(Arc<User>, NodeAccess), bool>,
+    reviewing: Reviewing,
+}
+
+impl Authorizer {
+    pub(super) fn new(parts: &ApiParts) -> Self {
+        let webhook = parts.access.access_ttls.map(|(allowed_ttl, denied_ttl)| Webhook {
+            reviews: parts.reviews.clone(),
+            allowed_ttl,
+            denied_ttl,
+            known: Cache::default(),
+            reviewing: Reviewing::default(),
+        });
+        Self { node: parts.access.node_name.clone(), webhook }
+    }
+
+    /// Asks for what the route needs.
+    pub(super) async fn check(
+        &self,
+        user: &Arc<User>,
+        method: &Method,
+        route: &Route,
+    ) -> Result<(), Refusal> {
+        let Access::Node(verb, subresources) = route.access else { return Ok(()) };
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let verb = match verb {
+            Verb::Create => "create",
+            Verb::OfMethod => of_method(method),
+        };
+        for subresource in subresources {
+            let access = NodeAccess { verb, subresource, node: self.node.clone() };
+            match webhook.allows(user, access).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(
+                        user = user.name,
+                        verb,
+                        subresource,
+                        err = &error as &(dyn std::error::Error + 'static),
+                        "Authorization error"
+                    );
+                    return Err(Refusal::Failed { user: user.name.clone(), verb, subresource });
+                }
+            }
+        }
+        tracing::info!(v = 2, user = user.name, verb, resource = "nodes", subresources = ?subresources, "Forbidden");
+        Err(Refusal::Forbidden { user: user.name.clone(), verb, subresources })
+    }
+}
+
+impl Webhook {
+    async fn allows(&self, user: &Arc<User>, access: NodeAccess) -> Result<bool, ReviewError> {
+        let key = (Arc::clone(user), access);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known);
+        }
+        let reviews = self.reviews.as_ref().ok_or(ReviewError::Standalone)?;
+        let allowed = self.reviewing.ask(|| reviews.access(user, &key.1)).await?;
+        self.known.put(key, allowed, if allowed { self.allowed_ttl } else { self.denied_ttl });
+        Ok(allowed)
+    }
+}
+
+/// Upstream's mapping; other methods have no verb, which only `*` allows.
+fn of_method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "POST" => "create",
+        "GET" => "get",
+        "PUT" => "update",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
+        _ => "",
+    }
+}

@@ -1,0 +1,181 @@
+//! `/exec`, `/attach`, `/portForward` and `/run`: what is asked for, and where the runtime has it ready (contract §25).
+
+use std::sync::Arc;
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{HeaderMap, HeaderValue, RETRY_AFTER, UPGRADE},
+};
+use seams::{
+    NodeApi, RuntimeError,
+    node_api::{PodPath, StreamRefusal},
+    runtime::Streams,
+};
+
+use super::{
+    ApiParts,
+    answer::{Body, JSON, full, of_type, text},
+    connection::Connection,
+    paths::Parameters,
+    query::Query,
+    tunnel,
+};
+use crate::catalog::routes::Endpoint;
+
+pub(super) async fn serve(
+    parts: &ApiParts,
+    endpoint: Endpoint,
+    path: &Parameters,
+    request: Request<Incoming>,
+    connection: &Arc<Connection>,
+) -> Response<Body> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let pod = pod(path);
+    let url = if endpoint == Endpoint::PortForward {
+        match ports(&query, request.headers()) {
+            Ok(ports) => parts.node.port_forward_url(&pod, &ports).await,
+            Err(cause) => return text(StatusCode::BAD_REQUEST, cause),
+        }
+    } else {
+        let streams = match streams(&query) {
+            Ok(streams) => streams,
+            Err(cause) => return text(StatusCode::BAD_REQUEST, cause),
+        };
+        if endpoint == Endpoint::Attach {
+            parts.node.attach_url(&pod, &path.container, streams).await
+        } else {
+            let command: Vec<String> = query.all("command").map(str::to_owned).collect();
+            parts.node.exec_url(&pod, &path.container, &command, streams).await
+        }
+    };
+    match url {
+        Ok(url) => tunnel::open(&url, request, parts.stream_idle, Arc::clone(connection))
+            .await
+            .unwrap_or_else(|error| {
+                tracing::error!(
+                    err = &error as &(dyn std::error::Error + 'static),
+                    "Error while proxying request"
+                );
+                text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
+            }),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// `/run`: to its end, output and error output one after the other.
+pub(super) async fn run(node: &dyn NodeApi, path: &Parameters, query: &str) -> Response<Body> {
+    let query = Query::parse(query);
+    let command: Vec<String> = query.first("cmd").unwrap_or_default().split(' ').map(str::to_owned).collect();
+    match node.run(&pod(path), &path.container, &command).await {
+        Ok(result) if result.exit_code == 0 => {
+            of_type(StatusCode::OK, JSON, full([result.stdout, result.stderr].concat()))
+        }
+        Ok(result) => {
+            let message = format!(
+                "command '{}' exited with {}: {}",
+                command.join(" "),
+                result.exit_code,
+                String::from_utf8_lossy(&result.stderr)
+            );
+            text(StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
+        Err(refusal @ StreamRefusal::NoPod) => text(StatusCode::NOT_FOUND, refusal.to_string()),
+        Err(refusal) => text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
+    }
+}
+
+fn pod(path: &Parameters) -> PodPath {
+    PodPath { namespace: path.namespace.clone(), name: path.pod.clone(), uid: path.uid.clone() }
+}
+
+/// Upstream's codes: what the runtime does not find is 404, what it has too much of 429.
+fn refused(refusal: &StreamRefusal) -> Response<Body> {
+    let status = match refusal {
+        StreamRefusal::NoPod | StreamRefusal::OtherPod => StatusCode::NOT_FOUND,
+        StreamRefusal::Runtime { source: RuntimeError::NotFound { .. } } => StatusCode::NOT_FOUND,
+        StreamRefusal::Runtime { source: RuntimeError::Failed { code: "ResourceExhausted", .. } } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut response = text(status, refusal.to_string());
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// `input`, `output`, `error` and `tty` are `1` where wanted.
+fn streams(query: &Query) -> Result<Streams, String> {
+    let is_on = |names: [&str; 2]| names.iter().any(|name| matches!(query.first(name), Some("1" | "true")));
+    let tty = is_on(["tty", "tty"]);
+    let streams = Streams {
+        stdin: is_on(["input", "stdin"]),
+        stdout: is_on(["output", "stdout"]),
+        // A terminal has one way out.
+        stderr: is_on(["error", "stderr"]) && !tty,
+        tty,
+    };
+    if streams.stdin || streams.stdout || streams.stderr {
+        Ok(streams)
+    } else {
+        Err("you must specify at least 1 of stdin, stdout, stderr".to_owned())
+    }
+}
+
+/// WebSockets name their ports in the query; SPDY names them later.
+fn ports(query: &Query, headers: &HeaderMap) -> Result<Vec<u16>, String> {
+    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !upgrade.eq_ignore_ascii_case("websocket") || is_spdy_tunnel(headers) {
+        return Ok(Vec::new());
+    }
+    let texts = query.all("port").flat_map(|ports| ports.split(','));
+    let ports = texts.map(|port| match port.parse::<u16>() {
+        Ok(0) => Err(format!("port {port:?} must be > 0")),
+        Ok(port) => Ok(port),
+        Err(error) => Err(format!("unable to parse {port:?} as a port: {error}")),
+    });
+    let ports = ports.collect::<Result<Vec<_>, _>>()?;
+    if ports.is_empty() { Err("query parameter \"port\" is required".to_owned()) } else { Ok(ports) }
+}
+
+/// A WebSocket that only carries SPDY.
+fn is_spdy_tunnel(headers: &HeaderMap) -> bool {
+    let protocols = headers.get_all("sec-websocket-protocol").iter().filter_map(|value| value.to_str().ok());
+    protocols.flat_map(|value| value.split(',')).any(|protocol| protocol.trim().starts_with("SPDY/3.1+"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_asked_for_by_name() {
+        let of = |query: &str| streams(&Query::parse(query));
+        let all = Streams { stdin: true, stdout: true, stderr: true, tty: false };
+        assert_eq!(of("input=1&output=1&error=1"), Ok(all));
+        assert_eq!(of("stdin=true&stdout=1&stderr=1"), Ok(all));
+        assert_eq!(
+            of("output=1&error=1&tty=1"),
+            Ok(Streams { stdout: true, tty: true, ..Streams::default() })
+        );
+        for nothing in ["", "output=0", "tty=1", "error=1&tty=1"] {
+            assert!(of(nothing).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn web_sockets_name_their_ports() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(ports(&Query::parse("port=x"), &headers), Ok(vec![]), "SPDY says later");
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        assert_eq!(ports(&Query::parse("port=80&port=81,82"), &headers), Ok(vec![80, 81, 82]));
+        for bad in ["", "port=0", "port=65536", "port="] {
+            assert!(ports(&Query::parse(bad), &headers).is_err(), "{bad}");
+        }
+        let tunnel = HeaderValue::from_static("SPDY/3.1+portforward.k8s.io");
+        headers.insert("sec-websocket-protocol", tunnel);
+        assert_eq!(ports(&Query::default(), &headers), Ok(vec![]));
+    }
+}

@@ -1,0 +1,7 @@
+//! The API as its clients see it: over TLS on the loopback address.
+
+mod access;
+mod limits;
+mod pages;
+mod rig;
+mod streams;
