@@ -5,13 +5,14 @@
 //! of its writes. But what a strand goes through is the doing of the kubelet, not of its speed. Compared are therefore:
 //!
 //! * the last status, to the letter;
-//! * of each strand, its different values in the order in which they came first: ours has all that upstream's has. It may
-//!   have [`joinable`] ones that upstream's does not have: they are true for a moment, and the slower kubelet joins them
-//!   away. How often a container went round a loop of restarts does not count;
+//! * of each strand, its different values in the order in which they came first: ours has all that upstream's has, but for
+//!   [`FIRST`], which the quicker one joins with what it finds out a millisecond later. It may have [`joinable`] ones that
+//!   upstream's does not have: they are true for a moment, and the slower kubelet joins them away. How often a container
+//!   went round a loop of restarts does not count;
 //! * of each strand, its steps from one value to the next, joinable ones left out: ours may take none that upstream does
 //!   not take. This is what finds a status that goes back. One that flickers is found by counting how often what is
 //!   false becomes true, of a pod whose containers never restart;
-//! * the events as a set of type, reason, field and text, whatever their number.
+//! * the events as a set of type, reason, field and text, whatever their number and whether they were combined.
 //!
 //! The order between different strands is not compared: most of it follows from the last status and from the steps, and
 //! nobody promises the order between containers.
@@ -71,6 +72,12 @@ pub fn compare_steps(both: &mut Both<Value>) {
         let Some(ours) = ours.as_object_mut() else { continue };
         let strands = ours.remove("strands").unwrap_or_default();
         for (strand, values) in ours.get_mut("history").and_then(Value::as_object_mut).into_iter().flatten() {
+            let their_values = theirs.get_mut("history").and_then(|history| history.get_mut(strand));
+            if let Some(their_values) = their_values.and_then(Value::as_array_mut)
+                && !texts(Some(values)).contains(&FIRST)
+            {
+                their_values.retain(|value| value != FIRST);
+            }
             let known = texts(theirs.get("history").and_then(|history| history.get(strand)));
             if let Some(values) = values.as_array_mut() {
                 values.retain(|value| {
@@ -117,6 +124,9 @@ fn wrong_steps(strand: &str, ours: &[&str], theirs: &[&str], restarted: bool) ->
 fn holds(value: &str) -> bool {
     matches!(value, "true" | "True")
 }
+
+/// What a container waits for before anything is known.
+const FIRST: &str = "waiting ContainerCreating";
 
 /// Values that a kubelet may join away: `waiting` without a reason is the moment between a container's creation and its
 /// start.
@@ -230,7 +240,9 @@ fn events(past: &Past, normal: &Normal) -> BTreeMap<String, BTreeSet<String>> {
     for event in past.events.iter().filter(|event| event["source"]["component"] == "kubelet") {
         let field = text(&event["involvedObject"], "fieldPath");
         let key = format!("{} {} {field}", text(event, "type"), text(event, "reason"));
-        all.entry(key.trim_end().to_owned()).or_default().insert(normal.text(text(event, "message")));
+        // Whether likes are combined depends on how many there were.
+        let message = text(event, "message").trim_start_matches("(combined from similar events): ");
+        all.entry(key.trim_end().to_owned()).or_default().insert(normal.text(message));
     }
     all
 }
@@ -277,6 +289,20 @@ mod tests {
         };
         compare_steps(&mut both);
         assert_eq!(both.ours["p"]["history"]["container c"], json!(["waiting A", "waiting B", "running"]));
+    }
+
+    #[test]
+    fn the_first_wait_may_be_joined_with_what_follows() {
+        let side = |values: &[&str]| json!({"p": {"history": {"container c": values}, "strands": {}}});
+        let mut both = Both {
+            upstream: side(&[FIRST, "waiting InvalidImageName"]),
+            ours: side(&["waiting InvalidImageName"]),
+        };
+        compare_steps(&mut both);
+        assert_eq!(both.upstream, both.ours);
+        let mut both = Both { upstream: side(&[FIRST, "running"]), ours: side(&[FIRST]) };
+        compare_steps(&mut both);
+        assert_ne!(both.upstream, both.ours);
     }
 
     #[test]

@@ -52,6 +52,15 @@ use refs::{Key, Kind};
 /// How long a get waits for the first list of its object. Upstream waits 1 s and then fails the pod's sync; waiting a
 /// little longer costs nothing here, because nothing polls.
 const FIRST_LIST: Duration = Duration::from_secs(3);
+/// Waits before a token that was refused is asked for again. The API server grants a token to the node that the pod is
+/// bound to, and may hear of the binding some milliseconds after us, since it watches its own store as we watch it.
+const BINDING_LAG: [Duration; 5] = [
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+    Duration::from_millis(160),
+    Duration::from_millis(320),
+];
 /// Change notes on their way to the agent.
 const CHANGES: usize = 1024;
 
@@ -276,7 +285,15 @@ impl Objects for ApiCluster {
             encoded(namespace),
             encoded(service_account)
         );
-        match self.main.create(&path, request).await {
+        let mut answer = self.main.create(&path, request).await;
+        for wait in BINDING_LAG {
+            if !matches!(answer, Err(ApiError::Forbidden(_))) {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            answer = self.main.create(&path, request).await;
+        }
+        match answer {
             Ok(token) => Ok(token),
             Err(ApiError::NotFound(message)) if message.starts_with("serviceaccounts ") => {
                 Err(ObjectError::NotFound { kind: "serviceaccounts", name: service_account.to_owned() })

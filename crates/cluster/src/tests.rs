@@ -5,6 +5,7 @@ use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::{Event, Pod},
 };
+use parking_lot::Mutex;
 use seams::{ApiError, Cluster as _, ObjectError, Objects as _, SystemClock, cluster::PodEvent};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -239,4 +240,30 @@ async fn a_missing_service_account_is_told_apart_from_a_missing_pod() {
     assert_eq!(error.to_string(), "serviceaccounts \"sa\" not found");
     let error = api.token("ns", "other", &request).await.unwrap_err();
     assert_eq!(error, ObjectError::Unavailable("pods \"p\" not found".into()));
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_again_while_the_api_server_does_not_know_of_the_binding() {
+    let granted = Arc::new(Mutex::new(2_usize));
+    let refusals = Arc::clone(&granted);
+    let stub = Stub::start(move |_| {
+        let mut left = refusals.lock();
+        if *left == 0 {
+            return Reply::Json(
+                201,
+                json!({"status": {"token": "t", "expirationTimestamp": "2026-01-02T03:04:05Z"}}),
+            );
+        }
+        *left -= 1;
+        status(403, "Forbidden", "node requested token bound to a pod scheduled on a different node")
+    })
+    .await;
+    let mut api = start(&stub);
+    api.main = stub.api();
+    let token = api.token("ns", "default", &TokenRequest::default()).await.unwrap();
+    assert_eq!(token.status.unwrap().token.as_deref(), Some("t"));
+    assert_eq!(stub.seen.lock().len(), 3);
+    *granted.lock() = usize::MAX;
+    let refused = api.token("ns", "default", &TokenRequest::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("different node"), "{refused}");
 }

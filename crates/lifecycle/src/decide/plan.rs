@@ -217,8 +217,11 @@ fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Optio
         if killed.is_empty() {
             return None;
         }
-        // The pod is over with them, and so it is said.
-        killed.iter_mut().for_each(|kill| kill.cause = KillCause::PodStops);
+        // The pod is over with them, and so it is said; not where a hook of its own ended the container already.
+        let causes = killed.iter_mut().map(|kill| &mut kill.cause);
+        causes
+            .filter(|cause| **cause != KillCause::PostStartHook)
+            .for_each(|cause| *cause = KillCause::PodStops);
         return Some(plan);
     }
     plan.start.splice(before.0..before.0, init.start);

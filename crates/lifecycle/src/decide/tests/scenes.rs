@@ -336,6 +336,26 @@ fn post_start_hook_holds_back_the_next_and_kills_on_failure() {
 }
 
 #[test]
+fn a_failed_hook_is_named_also_when_no_other_container_runs() {
+    let mut scene = Scene::new("Always", vec![], vec![with_hook("a")]);
+    let start = loop {
+        let decision = scene.look();
+        if let Some(start) = decision.actions.iter().find(|a| matches!(a, Action::StartContainer { .. })) {
+            break start.clone();
+        }
+        for action in &decision.actions {
+            scene.succeed(action);
+        }
+    };
+    scene.effect(&start);
+    scene.look();
+    scene.fail(&start, FailureStep::PostStartHook, "exit 1");
+    let decision = scene.look();
+    assert_eq!(brief(&decision.actions), ["stop a 30"]);
+    assert!(events(&decision).contains(&("Killing", "FailedPostStartHook".to_owned())));
+}
+
+#[test]
 fn changed_definition_restarts_whatever_the_policy() {
     let mut scene = Scene::new("Never", vec![], vec![container("c"), container("d")]);
     scene.settle();
