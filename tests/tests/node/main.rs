@@ -11,4 +11,5 @@ mod histories;
 mod standalone;
 mod static_pods;
 mod statuses;
+mod streams;
 mod swap;

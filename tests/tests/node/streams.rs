@@ -1,0 +1,124 @@
+//! What people ask of a pod through the API server: its logs, a command in it, files out of it and into it. And the pages of
+//! the node's own API.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Mode, Runtime, Spec, images};
+use node_tests::Node;
+use serde_json::{Value, json};
+
+const BOUND: Duration = Duration::from_secs(120);
+
+/// Bytes copied each way: many frames, and more than any buffer on the way holds.
+const COPIED: usize = 8 << 20;
+
+fn objects() -> Value {
+    let talk = "echo out $(cat /count/runs 2>/dev/null); echo err >&2; echo x >> /count/runs; \
+                [ $(wc -l < /count/runs) -gt 1 ] || exit 3; sleep 100000";
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "talker"},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "main",
+                "image": images::BUSYBOX,
+                "command": ["sh", "-c", talk],
+                "volumeMounts": [{"name": "count", "mountPath": "/count"}],
+            }],
+            "volumes": [{"name": "count", "emptyDir": {}}],
+        },
+    })
+}
+
+fn logs(node: &Node) -> Result<()> {
+    ensure!(node.kubectl(&["logs", "talker"])? == "out x\nerr\n", "the log of the second run");
+    ensure!(node.kubectl(&["logs", "talker", "--previous"])? == "out\nerr\n", "the log of the first run");
+    ensure!(node.kubectl(&["logs", "talker", "--tail=1"])? == "err\n", "its last line");
+    ensure!(node.kubectl(&["logs", "talker", "--limit-bytes=3"])? == "out", "its first bytes");
+    let stamped = node.kubectl(&["logs", "talker", "--timestamps"])?;
+    ensure!(stamped.lines().all(|line| line.starts_with("20") && line.contains("Z ")), "{stamped}");
+    ensure!(node.kubectl(&["logs", "talker", "--since=1s", "--tail=0"])?.is_empty(), "no line at all");
+    Ok(())
+}
+
+/// The error of a command that has to fail.
+fn refused(node: &Node, arguments: &[&str]) -> Result<String> {
+    match node.kubectl(arguments) {
+        Ok(output) => anyhow::bail!("kubectl {arguments:?} did not fail: {output}"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
+fn commands(node: &Node) -> Result<()> {
+    let output = node.kubectl(&["exec", "talker", "--", "sh", "-c", "echo one; echo two >&2; cat /count/runs"])?;
+    ensure!(output == "one\nx\nx\n", "standard output alone: {output}");
+    let error = refused(node, &["exec", "talker", "--", "sh", "-c", "exit 7"])?;
+    ensure!(error.contains("exit code 7"), "{error}");
+    let error = refused(node, &["exec", "talker", "-c", "nobody", "--", "true"])?;
+    ensure!(error.contains("nobody"), "{error}");
+    for turn in 0..20 {
+        let output = node.kubectl(&["exec", "talker", "--", "echo", &turn.to_string()])?;
+        ensure!(output.trim() == turn.to_string(), "command {turn} says {output}");
+    }
+    Ok(())
+}
+
+fn copies(node: &Node) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (there, back) = (folder.path().join("there"), folder.path().join("back"));
+    let bytes: Vec<u8> = (0..COPIED).map(|at| (at * 31 + at / 251) as u8).collect();
+    fs::write(&there, &bytes)?;
+    let (from, to) = (there.display().to_string(), back.display().to_string());
+    node.kubectl(&["cp", &from, "talker:/tmp/copied"])?;
+    node.kubectl(&["cp", "talker:/tmp/copied", &to])?;
+    ensure!(fs::read(&back).context("the file that came back")? == bytes, "the file came back another");
+    Ok(())
+}
+
+fn pages(node: &Node) -> Result<()> {
+    let page = |path: &str| node.kubectl(&["get", "--raw", &format!("/api/v1/nodes/node/proxy/{path}")]);
+    ensure!(page("healthz")? == "ok", "healthz");
+    let pods: Value = serde_json::from_str(&page("pods")?)?;
+    ensure!(pods["kind"] == "PodList" && pods["items"][0]["metadata"]["name"] == "talker", "{pods}");
+    ensure!(pods["items"][0]["status"]["phase"] == "Running", "{}", pods["items"][0]["status"]);
+    let running: Value = serde_json::from_str(&page("runningpods/")?)?;
+    ensure!(running["items"][0]["metadata"]["name"] == "talker", "{running}");
+    let config: Value = serde_json::from_str(&page("configz")?)?;
+    ensure!(config["kubeletconfig"]["kind"] == "KubeletConfiguration", "{config}");
+    let error = refused(node, &["get", "--raw", "/api/v1/nodes/node/proxy/nothing"])?;
+    ensure!(error.contains("could not find") || error.contains("NotFound"), "{error}");
+    Ok(())
+}
+
+fn asked(runtime: Runtime, name: &str) -> Result<()> {
+    let mut spec = Spec::new(name, Mode::Cluster)?;
+    spec.runtime = runtime;
+    let mut node = Node::up(spec)?;
+    node.apply(&objects().to_string())?;
+    node.eventually("the second run", BOUND, |lab| {
+        let pod = lab.get_json(&["pod", "talker"])?;
+        let status = &pod["status"]["containerStatuses"][0];
+        ensure!(status["restartCount"] == 1 && status["state"]["running"].is_object(), "{status}");
+        Ok(())
+    })?;
+    logs(&node)?;
+    commands(&node)?;
+    copies(&node)?;
+    pages(&node)?;
+    node.down()
+}
+
+#[test]
+#[ignore = "wants root, containerd and the control plane: make test"]
+fn what_people_ask_on_containerd_2() {
+    asked(Runtime::Containerd2, "t-asked2").unwrap();
+}
+
+#[test]
+#[ignore = "wants root, containerd and the control plane: make test"]
+fn what_people_ask_on_containerd_1() {
+    asked(Runtime::Containerd1, "t-asked1").unwrap();
+}
