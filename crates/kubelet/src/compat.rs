@@ -231,9 +231,10 @@ fn fields() -> String {
 }
 
 /// Gates whose behaviour is switched by them here as upstream.
-const OBEYED: [Gate; 3] = [
+const OBEYED: [Gate; 4] = [
     Gate::ContainerRestartRules,
     Gate::KubeletEnsureSecretPulledImages,
+    Gate::PodLogsQuerySplitStreams,
     Gate::RestartAllContainersOnContainerExits,
 ];
 
