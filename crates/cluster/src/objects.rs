@@ -53,7 +53,7 @@ use refs::{Key, Kind};
 /// little longer costs nothing here, because nothing polls.
 const FIRST_LIST: Duration = Duration::from_secs(3);
 /// Waits before a token that was refused is asked for again. The API server grants a token to the node that the pod is
-/// bound to, and may hear of the binding some milliseconds after us, since it watches its own store as we watch it.
+/// bound to, and may hear of the pod or its binding some milliseconds after us, since it watches its own store as we do.
 const BINDING_LAG: [Duration; 5] = [
     Duration::from_millis(20),
     Duration::from_millis(40),
@@ -287,7 +287,12 @@ impl Objects for ApiCluster {
         );
         let mut answer = self.main.create(&path, request).await;
         for wait in BINDING_LAG {
-            if !matches!(answer, Err(ApiError::Forbidden(_))) {
+            let is_early = match &answer {
+                Err(ApiError::Forbidden(_)) => true,
+                Err(ApiError::NotFound(message)) => message.starts_with("pod"),
+                _ => false,
+            };
+            if !is_early {
                 break;
             }
             tokio::time::sleep(wait).await;

@@ -14,7 +14,8 @@ const BOUND: Duration = Duration::from_secs(120);
 const COPIED: usize = 8 << 20;
 
 fn objects() -> Value {
-    let talk = "echo out $(cat /count/runs 2>/dev/null); echo err >&2; echo x >> /count/runs; \
+    // Between two streams nobody promises an order, so they are written half a second apart.
+    let talk = "echo out $(cat /count/runs 2>/dev/null); sleep 0.5; echo err >&2; echo x >> /count/runs; \
                 [ $(wc -l < /count/runs) -gt 1 ] || exit 3; sleep 100000";
     json!({
         "apiVersion": "v1",
