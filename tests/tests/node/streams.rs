@@ -35,7 +35,11 @@ fn objects() -> Value {
 }
 
 fn logs(node: &Node) -> Result<()> {
-    ensure!(node.kubectl(&["logs", "talker"])? == "out x\nerr\n", "the log of the second run");
+    node.eventually("the log of the second run", BOUND, |lab| {
+        let log = lab.kubectl(&["logs", "talker"])?;
+        ensure!(log == "out x\nerr\n", "{log:?}");
+        Ok(())
+    })?;
     ensure!(node.kubectl(&["logs", "talker", "--previous"])? == "out\nerr\n", "the log of the first run");
     ensure!(node.kubectl(&["logs", "talker", "--tail=1"])? == "err\n", "its last line");
     ensure!(node.kubectl(&["logs", "talker", "--limit-bytes=3"])? == "out", "its first bytes");
