@@ -16,6 +16,6 @@ pub use clock::{Clock, SystemClock};
 pub use cluster::{ApiError, Cluster, ObjectError, Objects};
 pub use explain::Explainer;
 pub use host::{Host, HostError};
-pub use logs::ContainerLogs;
+pub use logs::{ContainerLogs, LogFiles};
 pub use runtime::{Runtime, RuntimeError};
 pub use volumes::{VolumeError, Volumes};

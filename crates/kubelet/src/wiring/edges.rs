@@ -15,7 +15,7 @@ use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, 
 use cri::{CriConfig, CriRuntime, EndpointError};
 use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
 use node::cgroup::CgroupVersion;
-use seams::{Clock, HostError, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver};
+use seams::{Clock, HostError, LogFiles, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver};
 use tracing::{info, warn};
 
 use crate::settings::{self, Rate, Settings};
@@ -93,6 +93,8 @@ pub(super) struct Made {
     pub edges: Edges,
     /// Version of the cgroup hierarchy.
     pub cgroups: CgroupVersion,
+    /// The files of container logs.
+    pub log_files: Arc<dyn LogFiles>,
     /// Whether swap can be limited per container.
     pub swap_is_controlled: bool,
 }
@@ -112,15 +114,16 @@ pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
     let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
+    let runtime = Arc::new(runtime);
     let edges = Edges {
-        runtime: Arc::new(runtime),
+        runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
         cluster: cluster.map(|cluster| cluster as Arc<dyn seams::Cluster>),
         objects,
         host: Arc::new(host),
         volumes: Arc::new(volumes),
         clock,
     };
-    Ok(Made { edges, cgroups, swap_is_controlled })
+    Ok(Made { edges, cgroups, log_files: runtime, swap_is_controlled })
 }
 
 /// The root directory is shared with containers that mount below it, so mounts must spread both ways.
