@@ -53,7 +53,8 @@ fn refused(node: &Node, arguments: &[&str]) -> Result<String> {
 }
 
 fn commands(node: &Node) -> Result<()> {
-    let output = node.kubectl(&["exec", "talker", "--", "sh", "-c", "echo one; echo two >&2; cat /count/runs"])?;
+    let output =
+        node.kubectl(&["exec", "talker", "--", "sh", "-c", "echo one; echo two >&2; cat /count/runs"])?;
     ensure!(output == "one\nx\nx\n", "standard output alone: {output}");
     let error = refused(node, &["exec", "talker", "--", "sh", "-c", "exit 7"])?;
     ensure!(error.contains("exit code 7"), "{error}");
