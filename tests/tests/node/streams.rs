@@ -60,7 +60,7 @@ fn commands(node: &Node) -> Result<()> {
     ensure!(error.contains("exit code 7"), "{error}");
     let error = refused(node, &["exec", "talker", "-c", "nobody", "--", "true"])?;
     ensure!(error.contains("nobody"), "{error}");
-    for turn in 0..20 {
+    for turn in 0..5 {
         let output = node.kubectl(&["exec", "talker", "--", "echo", &turn.to_string()])?;
         ensure!(output.trim() == turn.to_string(), "command {turn} says {output}");
     }
@@ -80,7 +80,8 @@ fn copies(node: &Node) -> Result<()> {
 }
 
 fn pages(node: &Node) -> Result<()> {
-    let page = |path: &str| node.kubectl(&["get", "--raw", &format!("/api/v1/nodes/node/proxy/{path}")]);
+    let name = node.kubectl(&["get", "nodes", "--output=jsonpath={.items[0].metadata.name}"])?;
+    let page = |path: &str| node.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{name}/proxy/{path}")]);
     ensure!(page("healthz")? == "ok", "healthz");
     let pods: Value = serde_json::from_str(&page("pods")?)?;
     ensure!(pods["kind"] == "PodList" && pods["items"][0]["metadata"]["name"] == "talker", "{pods}");
@@ -89,7 +90,7 @@ fn pages(node: &Node) -> Result<()> {
     ensure!(running["items"][0]["metadata"]["name"] == "talker", "{running}");
     let config: Value = serde_json::from_str(&page("configz")?)?;
     ensure!(config["kubeletconfig"]["kind"] == "KubeletConfiguration", "{config}");
-    let error = refused(node, &["get", "--raw", "/api/v1/nodes/node/proxy/nothing"])?;
+    let error = refused(node, &["get", "--raw", &format!("/api/v1/nodes/{name}/proxy/nothing")])?;
     ensure!(error.contains("could not find") || error.contains("NotFound"), "{error}");
     Ok(())
 }
@@ -97,7 +98,7 @@ fn pages(node: &Node) -> Result<()> {
 fn asked(runtime: Runtime, name: &str) -> Result<()> {
     let mut spec = Spec::new(name, Mode::Cluster)?;
     spec.runtime = runtime;
-    let mut node = Node::up(spec)?;
+    let node = Node::up(spec)?;
     node.apply(&objects().to_string())?;
     node.eventually("the second run", BOUND, |lab| {
         let pod = lab.get_json(&["pod", "talker"])?;

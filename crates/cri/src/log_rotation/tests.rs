@@ -58,7 +58,7 @@ impl Disk {
     /// Plans and carries out what has to happen; the runtime reopens at once.
     fn rotate(&self, policy: LogPolicy, second: i8) -> io::Result<usize> {
         let now = jiff::civil::date(2026, 1, 2).at(3, 4, second, 0);
-        let size = self.on(Place::size)?.unwrap_or(0);
+        let size = self.on(|place| place.size())?.unwrap_or(0);
         let steps = plan(policy, "0.log", size, &self.on(|place| list(&place.dir))?, now);
         for step in &steps {
             match step {
@@ -132,7 +132,7 @@ fn killed_between_any_two_instructions() {
     ];
     for state in states {
         let disk = Disk::new(&state);
-        if disk.on(Place::size).unwrap().is_none() {
+        if disk.on(|place| place.size()).unwrap().is_none() {
             fs::write(disk.log(), "").unwrap();
         }
         disk.rotate(POLICY, 1).unwrap();
@@ -154,13 +154,13 @@ fn a_rename_is_given_back_unless_there_is_a_new_log() {
     let taken = disk.on(|place| place.rename(place.log, "0.log.2")).unwrap_err();
     assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     disk.on(|place| place.rename(place.log, "0.log.3")).unwrap();
-    assert_eq!(disk.on(Place::size).unwrap(), None);
+    assert_eq!(disk.on(|place| place.size()).unwrap(), None);
     assert_eq!(disk.on(|place| place.give_back("0.log.3")).unwrap(), GivenBack::Undone);
-    assert_eq!(disk.on(Place::size).unwrap(), Some(2));
+    assert_eq!(disk.on(|place| place.size()).unwrap(), Some(2));
     disk.on(|place| place.rename(place.log, "0.log.3")).unwrap();
     fs::write(disk.log(), "new\n").unwrap();
     assert_eq!(disk.on(|place| place.give_back("0.log.3")).unwrap(), GivenBack::Reopened);
-    assert_eq!(disk.on(Place::size).unwrap(), Some(4));
+    assert_eq!(disk.on(|place| place.size()).unwrap(), Some(4));
     assert_eq!(fs::read(disk.dir.join("0.log.3")).unwrap(), b"a\n");
 }
 
