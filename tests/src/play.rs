@@ -2,7 +2,10 @@
 //!
 //! Each step waits for its moment in the pod's own past, so that two kubelets of different speed see the same play.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use lab::{Lab, images, wait};
@@ -74,43 +77,118 @@ impl Case {
 /// fraction of a second apart.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Plays all cases at once, and gives the past of each, in their order.
+/// How often the pasts are looked at: a fraction of what a person would call at once.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What became of a case.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// The pod's past, as far as it counts.
+    pub past: Past,
+    /// Whether it came to its end within the bound.
+    pub ended: bool,
+    /// Whether its end was a moment of something that goes on ([`End::At`]).
+    pub goes_on: bool,
+}
+
+/// How many pods are on the stage at once: more would make a kubelet so slow that it joins away what is to be seen.
+const AT_ONCE: usize = 16;
+
+/// One case on the stage.
+#[derive(Default)]
+struct Part {
+    /// Steps done.
+    done: usize,
+    /// How much news there was, and when it changed last.
+    news: Option<(usize, wait::Since)>,
+}
+
+/// Plays all cases, some at a time, and gives what became of each, in their order. A case is over when it has come to its
+/// end and nothing new comes, or when the bound of the whole play is over. Its pod is then deleted, which its past does
+/// not show any more.
 ///
 /// # Errors
-/// One is not over within the bound, or a step fails; the error says how far each one was.
-pub fn play(lab: &Lab, cases: &[Case], bound: Duration) -> Result<Vec<Past>> {
+/// A step fails, or the recorder misses something.
+pub fn play(lab: &Lab, cases: &[Case], bound: Duration) -> Result<Vec<Played>> {
+    warm_up(lab).context("the first pod does not run")?;
     let recorder = Recorder::of(lab)?;
-    let manifests: Vec<&str> =
-        cases.iter().map(|case| case.manifest.as_str()).filter(|text| !text.is_empty()).collect();
-    lab.apply(&manifests.join("\n---\n"))?;
-    let mut done = vec![0; cases.len()];
-    let mut last = (0, wait::Since::now());
-    wait::until("the end of all pods' parts", bound, || {
-        let pasts: Vec<Past> = recorder.look(|pods| {
-            cases.iter().map(|case| pods.get(case.name).cloned().unwrap_or_default()).collect()
+    let begun = wait::Since::now();
+    let mut waiting: VecDeque<usize> = (0..cases.len()).collect();
+    let mut stage: BTreeMap<usize, Part> = BTreeMap::new();
+    let mut played: BTreeMap<usize, Played> = BTreeMap::new();
+    while played.len() < cases.len() {
+        let entering: Vec<usize> =
+            waiting.drain(..AT_ONCE.saturating_sub(stage.len()).min(waiting.len())).collect();
+        let manifests: Vec<&str> =
+            entering.iter().filter_map(|case| cases.get(*case)).map(|case| &*case.manifest).collect();
+        let manifests =
+            manifests.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n---\n");
+        if !manifests.is_empty() {
+            lab.apply(&manifests)?;
+        }
+        stage.extend(entering.into_iter().map(|case| (case, Part::default())));
+
+        let pasts: BTreeMap<usize, Past> = recorder.look(|pods| {
+            let past = |case: &usize| pods.get(cases[*case].name).cloned().unwrap_or_default();
+            stage.keys().map(|case| (*case, past(case))).collect()
         })?;
-        let mut waiting = Vec::new();
-        for ((case, past), done) in cases.iter().zip(&pasts).zip(&mut done) {
-            while let Some((_, act)) = case.steps.get(*done).filter(|(moment, _)| moment(past)) {
-                act(lab).with_context(|| format!("step {done} of {}", case.name))?;
-                *done += 1;
+        let late = begun.elapsed() > bound;
+        let mut leaving = Vec::new();
+        for (index, past) in pasts {
+            let (Some(case), Some(part)) = (cases.get(index), stage.get_mut(&index)) else { continue };
+            let ended = part.advance(lab, case, &past)?;
+            if ended && part.is_quiet(case, &past) || late {
+                stage.remove(&index);
+                if !past.gone && !case.manifest.is_empty() {
+                    leaving.push(case.name);
+                }
+                let goes_on = matches!(case.end, End::At(_));
+                played.insert(index, Played { past: cut(case, past), ended, goes_on });
             }
-            if *done < case.steps.len() || !over(case, past) {
-                waiting.push(format!("{} at step {done}: {}", case.name, past.now()["status"]));
+        }
+        if !leaving.is_empty() {
+            let delete = ["delete", "pod", "--wait=false", "--ignore-not-found", "--grace-period=1"];
+            lab.kubectl(&[delete.as_slice(), &leaving].concat())?;
+        }
+        if late {
+            for case in waiting.drain(..) {
+                played.insert(case, Played { past: Past::default(), ended: false, goes_on: false });
             }
         }
-        let news = cases.iter().zip(&pasts).map(|(case, past)| news(case, past)).sum();
-        if news != last.0 {
-            last = (news, wait::Since::now());
+        wait::pause(LOOK);
+    }
+    Ok(played.into_values().collect())
+}
+
+impl Part {
+    /// Does what is due. Whether the case has come to its end.
+    fn advance(&mut self, lab: &Lab, case: &Case, past: &Past) -> Result<bool> {
+        while let Some((_, act)) = case.steps.get(self.done).filter(|(moment, _)| moment(past)) {
+            act(lab).with_context(|| format!("step {} of {}", self.done, case.name))?;
+            self.done += 1;
         }
-        if !waiting.is_empty() {
-            return Ok(wait::Look::NotYet(waiting.join("\n")));
+        Ok(self.done == case.steps.len() && over(case, past))
+    }
+
+    /// Whether nothing new came for a while.
+    fn is_quiet(&mut self, case: &Case, past: &Past) -> bool {
+        let now = news(case, past);
+        match &self.news {
+            Some((last, since)) if *last == now => since.elapsed() >= QUIET,
+            _ => {
+                self.news = Some((now, wait::Since::now()));
+                false
+            }
         }
-        if last.1.elapsed() < QUIET {
-            return Ok(wait::Look::NotYet("still something new".to_owned()));
-        }
-        Ok(wait::Look::Ready(cases.iter().zip(pasts).map(|(case, past)| cut(case, past)).collect()))
-    })
+    }
+}
+
+/// A kubelet that has just started may say of its first pods that it has not read this or that yet. It is not what is
+/// to be compared, so another pod comes first.
+fn warm_up(lab: &Lab) -> Result<()> {
+    let spec = "containers:\n- {name: main, image: $BUSYBOX, command: [sleep, '100000']}";
+    lab.apply(&Case::pod("first", spec, End::Rest(|_| true)).manifest)?;
+    lab.kubectl(&["wait", "--for=condition=Ready", "pod/first", "--timeout=120s"]).map(drop)
 }
 
 fn over(case: &Case, past: &Past) -> bool {

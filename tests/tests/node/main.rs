@@ -7,6 +7,7 @@ mod cluster;
 mod containers;
 mod explain;
 mod faults;
+mod histories;
 mod standalone;
 mod static_pods;
 mod statuses;

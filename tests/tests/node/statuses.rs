@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lab::Runtime;
 use node_tests::{
     beside::{Beside, NODE},
@@ -143,10 +143,11 @@ fn compare(runtime: Runtime, name: &str) -> Result<()> {
     let cases = cases();
     let seen = beside.each(|lab| {
         let normal = Normal::of(lab)?;
-        let pasts = play(lab, &cases, BOUND)?;
         let mut objects = Map::new();
-        for (case, past) in cases.iter().zip(&pasts) {
-            let mut status = json!({ "status": past.now()["status"] });
+        for (case, played) in cases.iter().zip(play(lab, &cases, BOUND)?) {
+            let status = &played.past.now()["status"];
+            ensure!(played.ended, "{} did not come to rest within {BOUND:?}: {status}", case.name);
+            let mut status = json!({ "status": status });
             normal.numbered(&mut status);
             objects.insert(format!("Pod {}", case.name), status);
         }
