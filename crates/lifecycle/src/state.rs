@@ -107,6 +107,13 @@ pub(crate) enum Volumes {
     Stale,
 }
 
+impl Volumes {
+    /// Whether all are mounted.
+    pub(crate) fn are_mounted(self) -> bool {
+        matches!(self, Self::Fresh | Self::Stale)
+    }
+}
+
 /// A pod that is to stop.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Terminating {

@@ -75,6 +75,11 @@ impl Input<'_> {
         }
     }
 
+    /// Whether this process has mounted the pod's volumes, and the pod is not to stop.
+    fn volumes_mounted(&self) -> bool {
+        matches!(&self.state.stage, Stage::Syncing(syncing) if syncing.volumes.are_mounted())
+    }
+
     fn starting(&self, record: &ContainerRecord) -> bool {
         self.state.in_flight.contains(&ActionKey::StartContainer(record.id.clone()))
     }

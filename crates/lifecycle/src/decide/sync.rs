@@ -101,5 +101,5 @@ pub(super) fn in_place(work: &Work<'_>, key: &ActionKey) -> bool {
 }
 
 pub(super) fn volumes_mounted(work: &Work<'_>) -> bool {
-    matches!(&work.state.stage, Stage::Syncing(syncing) if matches!(syncing.volumes, Volumes::Fresh | Volumes::Stale))
+    matches!(&work.state.stage, Stage::Syncing(syncing) if syncing.volumes.are_mounted())
 }

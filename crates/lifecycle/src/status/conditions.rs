@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodCondition, PodSt
 
 use super::{Input, find, is_terminal, seconds};
 use crate::{
-    decide::{reset, restart},
+    decide::{reset, restart, view::SandboxFault},
     reason::Cause,
     state::Reset,
 };
@@ -151,10 +151,22 @@ fn ready_to_start(input: &Input<'_>) -> Draft {
     if let Some(old) = old.filter(|_| input.ended() || is_terminal(input.old.phase.as_deref())) {
         return Draft::no(KIND, "PodSandboxNotReady", old.message.clone().unwrap_or_default());
     }
-    match input.view.sandbox() {
-        Ok(_) => Draft::yes(KIND),
-        Err(fault) => Draft::no(KIND, "PodSandboxNotReady", fault.message().to_owned()),
+    let fault = if waits_for_volumes(input) { Some(SandboxFault::None) } else { input.view.sandbox().err() };
+    match fault {
+        None => Draft::yes(KIND),
+        Some(fault) => Draft::no(KIND, "PodSandboxNotReady", fault.message().to_owned()),
     }
+}
+
+/// The sandbox is made while volumes are mounted; upstream makes it after that, and what waits for this condition takes
+/// it as a word about the volumes too. So a pod is not ready to start containers before they are there. A pod that once
+/// was stays so: its volumes are mounted anew after a restart of the kubelet.
+fn waits_for_volumes(input: &Input<'_>) -> bool {
+    let was_ready = || {
+        let mut old = input.old.conditions.iter().flatten();
+        old.any(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
+    };
+    !input.volumes_mounted() && input.view.containers().is_empty() && !was_ready()
 }
 
 fn initialised(input: &Input<'_>, status: &PodStatus, phase: &str) -> Draft {
