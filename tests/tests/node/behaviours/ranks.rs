@@ -29,9 +29,6 @@ const fn rank(number: u8, what: &'static str, shown: &'static [Shown]) -> Rank {
     Rank { number, what, shown }
 }
 
-/// What stands in the way of some.
-const NO_API: &str = "needs the kubelet's HTTPS API: containerLogs and exec";
-
 /// Every rank of the list, once.
 const RANKS: &[Rank] = &[
     rank(
@@ -49,7 +46,11 @@ const RANKS: &[Rank] = &[
         "changes of a pod are followed, a foreign status stays, deletion of a set",
         &[Here, By("static_pods.rs", "updated")],
     ),
-    rank(8, "output is logged; a failing command has a reason and can be deleted", &[Here, NotYet(NO_API)]),
+    rank(
+        8,
+        "output is logged; a failing command has a reason and can be deleted",
+        &[Here, By("streams.rs", "logs")],
+    ),
     rank(9, "termination messages from files and logs", &[Here]),
     rank(10, "which containers get a managed hosts file", &[Here]),
     rank(11, "ConfigMaps and Secrets as environment", &[Here]),
@@ -57,7 +58,11 @@ const RANKS: &[Rank] = &[
     rank(13, "postStart and preStop hooks by exec, HTTP and HTTPS", &[Here]),
     rank(14, "fields and resources of the pod as environment", &[Here]),
     rank(15, "a lowered active deadline", &[Here]),
-    rank(16, "exec and logs over WebSocket", &[NotYet(NO_API)]),
+    rank(
+        16,
+        "exec over WebSocket, and logs, through the API server",
+        &[By("streams.rs", "commands"), By("streams.rs", "logs")],
+    ),
     rank(18, "an exec probe that takes too long has failed", &[Here]),
     rank(19, "startup probes hold liveness off and let readiness go at once", &[Here]),
     rank(20, "command and arguments instead of the image's", &[Here]),

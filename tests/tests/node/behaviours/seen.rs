@@ -247,15 +247,10 @@ mod tests {
 
     #[test]
     fn parts_of_a_line_are_joined() {
-        let file = tempfile();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("0.log");
         fs::write(&file, "T stdout P one \nT stdout F line\nT stderr F \nT stdout F two words\n").unwrap();
-        let text = texts(&file);
-        fs::remove_file(&file).unwrap();
-        assert_eq!(text, "one line\n\ntwo words\n");
-    }
-
-    fn tempfile() -> PathBuf {
-        std::env::temp_dir().join(format!("behaviours-{}.log", std::process::id()))
+        assert_eq!(texts(&file), "one line\n\ntwo words\n");
     }
 
     #[test]
