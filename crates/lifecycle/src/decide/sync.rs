@@ -84,9 +84,13 @@ fn note_stale_volumes(work: &mut Work<'_>) {
             other => other,
         };
     }
+    if changed {
+        // What a container is made of may come from there: a creation that failed for it need not wait.
+        work.state.setbacks.retain(|key, _| !matches!(key, ActionKey::CreateContainer(_)));
+    }
 }
 
-/// Labels and annotations are what volumes show of the pod itself.
+/// Labels and annotations are what volumes, and variables of containers, show of the pod itself.
 fn shown(work: &Work<'_>) -> u64 {
     let maps = [work.pod.metadata.labels.as_ref(), work.pod.metadata.annotations.as_ref()];
     let pairs = maps.into_iter().flatten().flatten();

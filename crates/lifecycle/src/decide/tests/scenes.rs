@@ -311,7 +311,15 @@ fn create_and_start_failures() {
         assert!(wait.actions.is_empty() && wait.wake_at.is_some());
         assert_eq!(waiting(&wait, "c"), (reason, "bad"), "in sight until a creation goes well");
         scene.pass(secs(15));
-        assert_eq!(brief(&scene.look().actions), ["create c 0"]);
+        let again = scene.look();
+        assert_eq!(brief(&again.actions), ["create c 0"]);
+        // An annotation may be what was missing.
+        scene.fail(&again.actions[0], step, "bad");
+        let image = scene.look();
+        scene.succeed(&image.actions[0]);
+        assert!(scene.look().actions.is_empty());
+        scene.pod.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        assert!(brief(&scene.look().actions).contains(&"create c 0".to_owned()));
     }
 }
 
