@@ -21,7 +21,10 @@ use parking_lot::Mutex;
 use seams::{RuntimeError, runtime::ImageInfo, volumes::MountedVolume};
 use tokio::sync::watch;
 
-use crate::{config::AgentConfig, edges::Edges, events::EventSink, images::Images, observer::RuntimeHealth};
+use crate::{
+    config::AgentConfig, edges::Edges, events::EventSink, images::Images, log_rotation::Notices,
+    observer::RuntimeHealth,
+};
 
 mod container;
 mod directories;
@@ -52,6 +55,8 @@ pub struct Executor {
     pub allocatable: watch::Receiver<BTreeMap<String, String>>,
     /// The runtime's newest status: what its handlers can do.
     pub runtime: watch::Receiver<RuntimeHealth>,
+    /// Is told whose logs grow.
+    pub logs: Notices,
 }
 
 /// What the executor has learnt about one pod while its worker lives. A cache: all of it can be had again.

@@ -11,6 +11,7 @@
 //! | `status` | unsent statuses | workers, API source | API server |
 //! | `mirror` | which mirrors exist | dispatcher, API source | API server |
 //! | `node_status` | the Node object as last reported | timer, runtime health | API server |
+//! | `log_rotation` | sizes of running containers' logs, and when to look | executor, observer, timer | runtime |
 //! | `name_runtime` | the runtime's name | nothing, it asks once | workers |
 //! | `lease` | the node's lease | timer | API server |
 //! | `events` | unsent events | everyone | API server |
@@ -26,6 +27,7 @@ pub mod executor;
 pub mod health;
 pub mod images;
 pub mod lease;
+pub mod log_rotation;
 pub mod mirror;
 pub mod node_status;
 pub mod observer;

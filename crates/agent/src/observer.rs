@@ -3,9 +3,15 @@
 //! Hints make a change known at once; a slow full relist is the safety net; the runtime's own health is asked for
 //! every few seconds. The observer knows no pod: it compares what is listed with what was listed before, and rings.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use lifecycle::PodUid;
+use lifecycle::{ContainerId, PodUid, observation::RuntimeState};
 use node::conditions::NotReady;
 use parking_lot::Mutex;
 use seams::{
@@ -88,12 +94,13 @@ pub struct Reports {
     pub runtime: watch::Sender<RuntimeHealth>,
 }
 
-/// Follows hints and relists. Runs for ever.
+/// Follows hints and relists, and tells which containers run. Runs for ever.
 pub async fn watch_pods(
     runtime: Arc<dyn Runtime>,
     bells: Arc<Bells>,
     strangers: mpsc::Sender<PodUid>,
     health: Arc<Health>,
+    running: watch::Sender<BTreeSet<ContainerId>>,
 ) {
     let mut hints = runtime.hints();
     let mut known: BTreeMap<PodUid, ListedPod> = BTreeMap::new();
@@ -125,6 +132,7 @@ pub async fn watch_pods(
                 match pods {
                     Ok(pods) => {
                         health.relisted();
+                        running.send_replace(running_in(&pods));
                         known = compare(&bells, &strangers, &known, pods);
                     }
                     Err(error) => tracing::warn!(%error, "Could not list the runtime's pods"),
@@ -147,6 +155,12 @@ async fn done(listing: &mut Option<Listing>) -> Result<Vec<ListedPod>, RuntimeEr
         Some(listing) => listing.await,
         None => std::future::pending().await,
     }
+}
+
+/// Containers that run.
+fn running_in(pods: &[ListedPod]) -> BTreeSet<ContainerId> {
+    let containers = pods.iter().flat_map(|pod| &pod.containers);
+    containers.filter(|(_, state)| *state == RuntimeState::Running).map(|(id, _)| id.clone()).collect()
 }
 
 /// Rings for what differs from the last list, and gives what is to be compared with the next.

@@ -18,6 +18,7 @@ use crate::{
     health::Health,
     images::Images,
     lease,
+    log_rotation::{self, LogRotation},
     mirror::Mirrors,
     node_status::{self, NodeSettings},
     observer::{self, Bells, Reports, RuntimeHealth},
@@ -48,6 +49,8 @@ pub struct Outside {
     pub events: EventSink,
     /// Sends them.
     pub event_task: EventTask,
+    /// How logs are rotated.
+    pub log_rotation: LogRotation,
     /// How to fetch `staticPodURL`; `None` when it is unset.
     pub fetch: Option<Fetch>,
 }
@@ -117,7 +120,7 @@ async fn name_runtime(edges: Edges, facts: watch::Sender<NodeFacts>) {
 
 /// Starts every task of the agent.
 pub fn start(edges: &Edges, outside: Outside) -> Agent {
-    let Outside { config, node: settings, events, event_task, fetch } = outside;
+    let Outside { config, node: settings, events, event_task, log_rotation: rotation, fetch } = outside;
     let mut tasks = Tasks(JoinSet::new());
     let records = Arc::new(Records::new(Arc::clone(&edges.clock)));
     let statuses = StatusQueue::new(edges.cluster.clone()).with_records(Arc::clone(&records));
@@ -147,10 +150,26 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let (object, object_seen) = watch::channel(None);
 
     let runtime = Arc::clone(&edges.runtime);
+    let (running, running_seen) = watch::channel(BTreeSet::new());
     tasks.add(
         "observer::watch_pods",
-        observer::watch_pods(Arc::clone(&runtime), Arc::clone(&bells), strangers, Arc::clone(&health)),
+        observer::watch_pods(
+            Arc::clone(&runtime),
+            Arc::clone(&bells),
+            strangers,
+            Arc::clone(&health),
+            running,
+        ),
     );
+    let (logs, log_notices) = log_rotation::notices();
+    let rotating = log_rotation::run(
+        rotation,
+        Arc::clone(&runtime),
+        Arc::clone(&edges.clock),
+        log_notices,
+        running_seen,
+    );
+    tasks.add("log_rotation", rotating);
     let reports = Reports { network, runtime: runtime_health };
     tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 
@@ -167,6 +186,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         events: events.clone(),
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
+        logs,
     });
     let taking_up = Arc::clone(&executor);
     tasks.add_once("images", async move { taking_up.images.recover().await });

@@ -10,6 +10,7 @@
 //!               ├─ observe      lists and statuses → records, termination messages
 //!               ├─ hints        event stream, or a comparison of lists
 //!               ├─ log_files    directories, links, removal
+//!               ├─ log_rotation what rotation does to them: rename, compress, remove
 //!               └─ container_logs   what is in them, followed over rotations
 //! ```
 //!
@@ -26,6 +27,7 @@ mod error;
 mod hints;
 mod links;
 pub mod log_files;
+mod log_rotation;
 mod log_tail;
 mod observe;
 pub mod render;

@@ -6,7 +6,11 @@ mod node;
 mod sandboxes;
 mod streams;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
@@ -181,6 +185,15 @@ impl Runtime for CriRuntime {
 
     async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError> {
         self.remove(id, log).await
+    }
+
+    async fn log_path(&self, id: &ContainerId) -> Result<Option<PathBuf>, RuntimeError> {
+        let status = observe::container_status(&self.client, id).await?;
+        Ok(Some(PathBuf::from(status.log_path)).filter(|path| !path.as_os_str().is_empty()))
+    }
+
+    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.reopen_container_log(id).await
     }
 
     async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError> {

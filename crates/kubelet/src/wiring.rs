@@ -175,6 +175,8 @@ async fn start(settings: &Settings) -> Result<Started, WiringError> {
         EventSink::new(made.edges.cluster.clone(), settings.node.name.clone(), rate, clock);
     events.record_node(false, "Starting", "Starting kubelet.");
     let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
-    let outside = Outside { config, node: agent::node(settings, &made), events, event_task, fetch };
+    let node = agent::node(settings, &made);
+    let log_rotation = agent::log_rotation(settings, &made);
+    let outside = Outside { config, node, events, event_task, log_rotation, fetch };
     Ok((::agent::start(&made.edges, outside), made.reviews, made.logs))
 }

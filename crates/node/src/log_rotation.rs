@@ -16,6 +16,8 @@
 
 use jiff::{Span, civil::DateTime};
 
+pub mod looks;
+
 /// Ending of compressed logs.
 const COMPRESSED: &str = ".gz";
 /// Ending of what is being written by a compression.

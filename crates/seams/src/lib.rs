@@ -19,7 +19,7 @@ pub use clock::{Clock, SystemClock};
 pub use cluster::{ApiError, Cluster, ObjectError, Objects};
 pub use explain::Explainer;
 pub use host::{Host, HostError};
-pub use logs::ContainerLogs;
+pub use logs::{ContainerLogs, LogFiles};
 pub use node_api::NodeApi;
 pub use node_logs::NodeLogs;
 pub use reviews::Reviews;

@@ -1,6 +1,6 @@
-//! Reading the logs of containers.
+//! The logs of containers: reading them, and the files that rotation moves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -82,4 +82,60 @@ pub trait ContainerLogs: Send + Sync + 'static {
         source: LogSource,
         options: LogOptions,
     ) -> Result<mpsc::Receiver<Result<Bytes, LogError>>, LogError>;
+}
+
+/// A failed operation on the files of a log.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {operation} {}", path.display())]
+pub struct LogFileError {
+    /// What was tried, as a verb: `compress`, `rename`.
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// System's answer.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// What became of a name that was to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBack {
+    /// The log has its name again.
+    Undone,
+    /// There is a new log of that name: the runtime has reopened it after all.
+    Reopened,
+}
+
+/// The files of logs, for rotation: those in the directory of a log whose names begin with the log's and a dot. Each
+/// operation blocks on the disk only, never on a worker of the async runtime, and ends even if its caller does not wait.
+#[async_trait]
+pub trait LogFiles: Send + Sync + 'static {
+    /// Bytes in each of some logs, in their order; `None` for one that is not there.
+    async fn sizes(&self, logs: Vec<PathBuf>) -> Vec<Result<Option<u64>, LogFileError>>;
+    /// Names of everything in the directory of a log.
+    ///
+    /// # Errors
+    /// [`LogFileError`].
+    async fn names(&self, log: &Path) -> Result<Vec<String>, LogFileError>;
+    /// Removes a rotated file; fine if it is gone.
+    ///
+    /// # Errors
+    /// [`LogFileError`].
+    async fn delete(&self, log: &Path, name: &str) -> Result<(), LogFileError>;
+    /// Renames a log; what has the new name already is not touched.
+    ///
+    /// # Errors
+    /// [`LogFileError`]; the name being taken is one.
+    async fn rename(&self, log: &Path, to: &str) -> Result<(), LogFileError>;
+    /// Takes a rename back, unless there is a new log by now.
+    ///
+    /// # Errors
+    /// [`LogFileError`].
+    async fn give_back(&self, log: &Path, from: &str) -> Result<GivenBack, LogFileError>;
+    /// Puts a compressed file, of the same mode, in the place of a rotated one. The name with `.gz` appears at once and
+    /// whole, and before the other goes.
+    ///
+    /// # Errors
+    /// [`LogFileError`]; nothing is lost.
+    async fn compress(&self, log: &Path, name: &str) -> Result<(), LogFileError>;
 }

@@ -1,6 +1,10 @@
 //! The container runtime, in the agent's terms.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
@@ -276,6 +280,10 @@ pub trait Runtime: Send + Sync + 'static {
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
     /// Removes it; with [`LogFate::Remove`] its log and its link too.
     async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError>;
+    /// Where the runtime writes a container's log; `None` when it writes none.
+    async fn log_path(&self, id: &ContainerId) -> Result<Option<PathBuf>, RuntimeError>;
+    /// CRI `ReopenContainerLog`: the container goes on in a new file of the same name.
+    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError>;
     /// Removes the links under `/var/log/containers` that lead below a pod's log directory: logs that outlived their
     /// containers have theirs still.
     async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError>;

@@ -65,7 +65,10 @@ impl Executor {
             log_path: format!("{name}/{attempt}.log"),
         };
         match self.edges.runtime.create_container(&request).await {
-            Ok(id) => Ok(Done::Container(id)),
+            Ok(id) => {
+                self.logs.created(id.clone(), log_dir.join(format!("{attempt}.log")));
+                Ok(Done::Container(id))
+            }
             Err(RuntimeError::Invalid { message, .. }) => {
                 Err(config(message).because_of(Some(Obstacle::Spec)))
             }
@@ -103,6 +106,7 @@ impl Executor {
             let failure = runtime_failed(FailureStep::ContainerStart, &error, error.desc());
             return Err(Failure { not_found, ..failure });
         }
+        self.logs.started(id.clone());
         match self.post_start(scene, name, id).await {
             Ok(()) => Ok(Done::Plain),
             Err(error) => Err(failed(FailureStep::PostStartHook, error)),

@@ -26,7 +26,8 @@ async fn a_list_that_hangs_holds_up_no_hint_and_shows_as_unhealthy() {
     let (strangers, _strangers_seen) = mpsc::channel(8);
     let bell = Arc::new(Bell::default());
     bells.add(PodUid::from("u".to_owned()), Arc::clone(&bell));
-    tokio::spawn(watch_pods(Arc::new(runtime), Arc::clone(&bells), strangers, Arc::clone(&health)));
+    let (running, _running_seen) = watch::channel(BTreeSet::new());
+    tokio::spawn(watch_pods(Arc::new(runtime), Arc::clone(&bells), strangers, Arc::clone(&health), running));
     core.until("a first list", Duration::from_secs(1), |core| core.count("ListPodSandbox") == 1)
         .await
         .unwrap();

@@ -3,7 +3,12 @@
 //! The step that makes them is known to the task ([`in_step`]), so that nobody on the way has to hand it on, and none
 //! can be forgotten. Calls outside of any step (the observer's lists, the prober's commands) are recorded nowhere.
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
@@ -130,6 +135,14 @@ impl Runtime for TracedRuntime {
     async fn remove_container(&self, id: &ContainerId, log: LogFate) -> Result<(), RuntimeError> {
         let _call = self.call("RemoveContainer");
         self.runtime.remove_container(id, log).await
+    }
+
+    async fn log_path(&self, id: &ContainerId) -> Result<Option<PathBuf>, RuntimeError> {
+        self.runtime.log_path(id).await
+    }
+
+    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.runtime.reopen_log(id).await
     }
 
     async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError> {

@@ -8,7 +8,7 @@ use std::{
 use lifecycle::{ContainerId, LogFate, PodUid, observation::RuntimeState};
 use proto::cri::{
     ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest, RemoveContainerRequest,
-    StartContainerRequest, StopContainerRequest,
+    ReopenContainerLogRequest, StartContainerRequest, StopContainerRequest,
 };
 use seams::{
     RuntimeError,
@@ -132,6 +132,16 @@ impl CriRuntime {
         self.client
             .runtime("StopContainer", Deadline::After(grace), request, async |mut c, r| {
                 c.stop_container(r).await
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn reopen_container_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let request = ReopenContainerLogRequest { container_id: id.as_str().to_owned() };
+        self.client
+            .runtime("ReopenContainerLog", Deadline::Default, request, async |mut c, r| {
+                c.reopen_container_log(r).await
             })
             .await?;
         Ok(())

@@ -251,6 +251,23 @@ impl Core {
         guard.leave(()).await
     }
 
+    pub(crate) async fn reopen_container_log(&self, id: &str) -> Result<(), Status> {
+        let guard = self.enter("ReopenContainerLog", id).await?;
+        let path = {
+            let state = self.state.lock();
+            let Some(container) = state.containers.get(id) else {
+                return Err(not_found("container", id));
+            };
+            if container.state != ContainerState::ContainerRunning {
+                return Err(Status::unknown("container is not running"));
+            }
+            container.log_path.clone()
+        };
+        // A log whose directory the test has not made is none.
+        let _ = fs::OpenOptions::new().append(true).create(true).open(path);
+        guard.leave(()).await
+    }
+
     pub(crate) async fn remove_container(&self, id: &str) -> Result<(), Status> {
         let guard = self.enter("RemoveContainer", id).await?;
         self.finish(id, KILLED, "");

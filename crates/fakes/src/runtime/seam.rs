@@ -1,6 +1,10 @@
 //! The core as [`seams::Runtime`], without a socket.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,7 +32,7 @@ use seams::{
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::{Code, Status};
 
-use super::core::{Container, Core, Sandbox, is_host_network};
+use super::core::{Container, Core, Sandbox, is_host_network, not_found};
 
 const UID: &str = "io.kubernetes.pod.uid";
 const POD: &str = "io.kubernetes.pod.name";
@@ -384,6 +388,19 @@ impl Runtime for FakeRuntime {
 
     async fn remove_container(&self, id: &ContainerId, _: LogFate) -> Result<(), RuntimeError> {
         self.core.remove_container(id.as_str()).await.map_err(error("RemoveContainer"))
+    }
+
+    async fn log_path(&self, id: &ContainerId) -> Result<Option<PathBuf>, RuntimeError> {
+        const CALL: &str = "ContainerStatus";
+        let guard = self.core.enter(CALL, id.as_str()).await.map_err(error(CALL))?;
+        let found = self.core.containers().into_iter().find(|c| c.id == id.as_str());
+        let found = found.ok_or_else(|| error(CALL)(not_found("container", id.as_str())))?;
+        let path = Some(PathBuf::from(found.log_path)).filter(|path| !path.as_os_str().is_empty());
+        guard.leave(path).await.map_err(error(CALL))
+    }
+
+    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.core.reopen_container_log(id.as_str()).await.map_err(error("ReopenContainerLog"))
     }
 
     async fn unlink_logs(&self, _: &Path) -> Result<(), RuntimeError> {

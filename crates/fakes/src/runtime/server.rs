@@ -301,6 +301,14 @@ impl RuntimeService for Service {
         ok(StopContainerResponse {})
     }
 
+    async fn reopen_container_log(
+        &self,
+        request: Request<ReopenContainerLogRequest>,
+    ) -> Reply<ReopenContainerLogResponse> {
+        self.0.reopen_container_log(&request.into_inner().container_id).await?;
+        ok(ReopenContainerLogResponse {})
+    }
+
     async fn remove_container(
         &self,
         request: Request<RemoveContainerRequest>,
@@ -379,7 +387,6 @@ impl RuntimeService for Service {
         update_pod_sandbox_resources: UpdatePodSandboxResourcesRequest => UpdatePodSandboxResourcesResponse,
         stream_containers: StreamContainersRequest => Self::StreamContainersStream,
         update_container_resources: UpdateContainerResourcesRequest => UpdateContainerResourcesResponse,
-        reopen_container_log: ReopenContainerLogRequest => ReopenContainerLogResponse,
         container_stats: ContainerStatsRequest => ContainerStatsResponse,
         list_container_stats: ListContainerStatsRequest => ListContainerStatsResponse,
         stream_container_stats: StreamContainerStatsRequest => Self::StreamContainerStatsStream,

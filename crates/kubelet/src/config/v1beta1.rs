@@ -31,7 +31,6 @@ const CPUS: Support = not_yet("the CPU manager is not built yet");
 const MEMORY: Support = not_yet("the memory manager is not built yet");
 const TOPOLOGY: Support = not_yet("the topology manager is not built yet");
 const IMAGE_GC: Support = not_yet("image garbage collection is not built yet");
-const LOG_ROTATION: Support = not_yet("container log rotation is not built yet");
 const SHUTDOWN: Support = not_yet("graceful node shutdown is not built yet");
 const MEMORY_QOS: Support = not_yet("memory QoS is not built yet");
 const RESERVED_CGROUPS: Support = not_yet("limits on the cgroups of system daemons are not built yet");
@@ -216,13 +215,13 @@ wire! {
         /// Swap for pods.
         memory_swap: MemorySwap, "memorySwap", Object(MemorySwap::FIELDS), value Nothing, not_yet("swap limits are not built yet");
         /// Size at which a container's log is rotated.
-        container_log_max_size: String, "containerLogMaxSize", Text, value T("10Mi"), LOG_ROTATION;
+        container_log_max_size: String, "containerLogMaxSize", Text, value T("10Mi"), Effective;
         /// Log files kept per container.
-        container_log_max_files: i32, "containerLogMaxFiles", Int32, pointer I(5), LOG_ROTATION;
+        container_log_max_files: i32, "containerLogMaxFiles", Int32, pointer I(5), Effective;
         /// Rotations at once.
-        container_log_max_workers: i32, "containerLogMaxWorkers", Int32, pointer I(1), LOG_ROTATION;
+        container_log_max_workers: i32, "containerLogMaxWorkers", Int32, pointer I(1), Effective;
         /// How often log sizes are looked at.
-        container_log_monitor_interval: GoDuration, "containerLogMonitorInterval", Duration, pointer T("10s"), LOG_ROTATION;
+        container_log_monitor_interval: GoDuration, "containerLogMonitorInterval", Duration, pointer T("10s"), Effective;
         /// How config maps and secrets are followed: `Watch`, `Cache` or `Get`.
         config_map_and_secret_change_detection_strategy: String, "configMapAndSecretChangeDetectionStrategy", Text, value T("Watch"), Support::Differs { how: "`Cache` and `Get` behave as `Watch`" };
         /// Resources kept for system daemons.

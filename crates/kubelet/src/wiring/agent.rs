@@ -6,6 +6,7 @@ use ::agent::{
     AgentConfig,
     config::ManifestUrl,
     images::{PullSettings, Verification, credentials::NodeFiles},
+    log_rotation::LogRotation,
     node_status::NodeSettings,
 };
 use ::node::{
@@ -13,9 +14,11 @@ use ::node::{
     admission::sysctls::{PatternError, SysctlAllowlist},
     capacity::{EvictionReserve, Reservations, Threshold},
     cgroup::{CgroupRules, CgroupVersion, Swap},
+    log_rotation::LogPolicy,
     quantity::{Format, Quantity, ResourceList},
     registration::Registration,
 };
+use jiff::tz::TimeZone;
 use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
 
 use crate::{
@@ -75,6 +78,22 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         restart_rules: restart_rules(settings),
         sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
     })
+}
+
+/// Rotation of container logs.
+#[must_use]
+pub(super) fn log_rotation(settings: &Settings, made: &Made) -> LogRotation {
+    let logs = &settings.container_logs;
+    LogRotation {
+        policy: LogPolicy {
+            max_size: logs.max_size,
+            max_files: usize::try_from(logs.max_files).unwrap_or(usize::MAX),
+        },
+        workers: usize::try_from(logs.workers).unwrap_or(1),
+        interval: logs.interval,
+        zone: TimeZone::system(),
+        files: Arc::clone(&made.log_files),
+    }
 }
 
 fn pulls(settings: &Settings) -> PullSettings {

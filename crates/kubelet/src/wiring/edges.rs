@@ -16,7 +16,8 @@ use cri::{CriConfig, CriRuntime, EndpointError};
 use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
 use node::cgroup::CgroupVersion;
 use seams::{
-    Clock, ContainerLogs, HostError, Reviews, Runtime, RuntimeError, SystemClock, runtime::CgroupDriver,
+    Clock, ContainerLogs, HostError, LogFiles, Reviews, Runtime, RuntimeError, SystemClock,
+    runtime::CgroupDriver,
 };
 use tracing::{info, warn};
 
@@ -99,6 +100,8 @@ pub(super) struct Made {
     pub logs: Arc<dyn ContainerLogs>,
     /// Version of the cgroup hierarchy.
     pub cgroups: CgroupVersion,
+    /// The files of container logs.
+    pub log_files: Arc<dyn LogFiles>,
     /// Whether swap can be limited per container.
     pub swap_is_controlled: bool,
 }
@@ -119,16 +122,23 @@ pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
     let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
-    let logs = Arc::new(runtime.clone());
+    let runtime = Arc::new(runtime);
     let edges = Edges {
-        runtime: Arc::new(runtime),
+        runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
         cluster: cluster.map(|cluster| cluster as Arc<dyn seams::Cluster>),
         objects,
         host: Arc::new(host),
         volumes: Arc::new(volumes),
         clock,
     };
-    Ok(Made { edges, reviews, logs, cgroups, swap_is_controlled })
+    Ok(Made {
+        edges,
+        reviews,
+        logs: Arc::clone(&runtime) as Arc<dyn ContainerLogs>,
+        cgroups,
+        log_files: runtime,
+        swap_is_controlled,
+    })
 }
 
 /// The root directory is shared with containers that mount below it, so mounts must spread both ways.
