@@ -6,7 +6,7 @@ use lifecycle::{
     PodKey,
     spec::{dns::ClusterDns, restart_rules::RestartRules},
 };
-use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
+use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules, user_namespaces::IdPool};
 
 use crate::images::PullSettings;
 
@@ -45,6 +45,8 @@ pub struct AgentConfig {
     pub restart_rules: RestartRules,
     /// Safe sysctls and `allowedUnsafeSysctls`.
     pub sysctls: SysctlAllowlist,
+    /// What user namespaces are made from.
+    pub user_ids: IdPool,
 }
 
 impl AgentConfig {

@@ -53,6 +53,7 @@ fn sandbox(dir: &Path, cgroup: &str, image: &str) -> SandboxRequest {
         resources: None,
         seccomp_default: true,
         seccomp_root: "/nonexistent".into(),
+        user_namespace: None,
     }
 }
 

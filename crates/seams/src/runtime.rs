@@ -86,6 +86,17 @@ pub struct SandboxRequest {
     pub seccomp_default: bool,
     /// `<root-dir>/seccomp`: base of `Localhost` profiles.
     pub seccomp_root: String,
+    /// The ids that its user namespace has, with `hostUsers: false`.
+    pub user_namespace: Option<UserNamespace>,
+}
+
+/// Which ids of the node those of a pod are, users and groups alike: its 0 is `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserNamespace {
+    /// First id on the node.
+    pub first: u32,
+    /// How many.
+    pub length: u32,
 }
 
 /// One mount of a container.
