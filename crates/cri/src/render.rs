@@ -96,6 +96,8 @@ pub enum RenderError {
     #[error("unsupported supplementalGroupsPolicy: {0}")]
     GroupsPolicy(String),
     /// `hostUsers: false` and no ids for it: running it without would give it the node's root.
-    #[error("internal error, please report it: the pod asks for a user namespace and was given no ids for it")]
+    #[error(
+        "internal error, please report it: the pod asks for a user namespace and was given no ids for it"
+    )]
     UserNamespace,
 }

@@ -14,11 +14,12 @@ use lifecycle::{
     observation::{RuntimePod, RuntimeState},
     spec::hash::container_hash,
 };
+use proto::cri::IdMapping;
 use seams::{
     Runtime, RuntimeError,
     runtime::{
         ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RegistryAuth, RuntimeHint,
-        SandboxRequest,
+        SandboxRequest, UserNamespace,
     },
 };
 use tempfile::TempDir;

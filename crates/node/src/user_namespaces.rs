@@ -95,7 +95,7 @@ impl IdPool {
             return Err(PoolError::Differ { uids: users, gids: groups });
         }
         let IdRange { first, count } = users;
-        if first < per_pod || first % per_pod != 0 {
+        if first < per_pod || !first.is_multiple_of(per_pod) {
             return Err(PoolError::First { first, per_pod });
         }
         if u64::from(count) < u64::from(max_pods) * u64::from(per_pod) {
@@ -114,7 +114,7 @@ impl IdPool {
     #[must_use]
     pub fn has(&self, first: u32) -> bool {
         first >= self.first
-            && first % self.per_pod == 0
+            && first.is_multiple_of(self.per_pod)
             && u64::from(first) + u64::from(self.per_pod) <= self.end
     }
 
@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn the_last_block_ends_with_the_last_id() {
-        let pool = IdPool::subordinate(&[range(0xfffe_0000, 0x2_0000)], &[range(0xfffe_0000, 0x2_0000)], 65536, 2);
+        let pool =
+            IdPool::subordinate(&[range(0xfffe_0000, 0x2_0000)], &[range(0xfffe_0000, 0x2_0000)], 65536, 2);
         let pool = pool.unwrap();
         assert_eq!(pool.free(&BTreeSet::from([0xfffe_0000])), Some(0xffff_0000));
         assert_eq!(pool.free(&BTreeSet::from([0xfffe_0000, 0xffff_0000])), None);
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn ranges_that_cannot_serve_are_refused() {
-        let of = |uids: &[IdRange], gids: &[IdRange]| IdPool::subordinate(uids, gids, 65536, 110).unwrap_err();
+        let of =
+            |uids: &[IdRange], gids: &[IdRange]| IdPool::subordinate(uids, gids, 65536, 110).unwrap_err();
         let good = range(65536, 110 * 65536);
         assert_eq!(of(&[], &[good]), PoolError::Ranges { uids: 0, gids: 1 });
         assert!(matches!(of(&[good], &[range(65536, 65536)]), PoolError::Differ { .. }));

@@ -104,9 +104,9 @@ impl Executor {
             );
             return Err(failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node)));
         }
-        self.users.of(&scene.session.key.uid).map_err(|error| {
-            failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Node))
-        })
+        self.users
+            .of(&scene.session.key.uid)
+            .map_err(|error| failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Node)))
     }
 
     async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {

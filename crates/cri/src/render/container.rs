@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::spec::ephemeral;
 use proto::cri::{
-    ContainerConfig, ContainerMetadata, IdMapping, ImageSpec, KeyValue, LinuxContainerConfig, Mount, MountPropagation,
+    ContainerConfig, ContainerMetadata, IdMapping, ImageSpec, KeyValue, LinuxContainerConfig, Mount,
+    MountPropagation,
 };
 use seams::runtime::{ContainerMount, ContainerRequest, Propagation};
 

@@ -39,7 +39,7 @@ const SANDBOXES_PER_CPU: usize = 2;
 
 /// Why a setting cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(super) enum ConfigError {
     /// `allowedUnsafeSysctls`.
     #[error("allowedUnsafeSysctls: {0}")]
     Sysctls(PatternError),

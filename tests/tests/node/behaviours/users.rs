@@ -72,7 +72,7 @@ fn in_user_namespace(seen: &Seen<'_>) -> Result<()> {
     let text = fs::read_to_string(&record).with_context(|| format!("cannot read {}", record.display()))?;
     let record: serde_json::Value = serde_json::from_str(&text).with_context(|| text.clone())?;
     let first = record["uidMappings"][0]["hostId"].as_u64().unwrap_or_default();
-    ensure!(first >= 65536 && first % 65536 == 0, "the record is {text}");
+    ensure!(first >= 65536 && first.is_multiple_of(65536), "the record is {text}");
     let ids = format!("0 {first} 65536");
     seen.printed("main", &[&format!("uids {ids}"), &format!("gids {ids}")])?;
     seen.printed("main", &["owners 0:4000 0:4000 0:4000 7:8", "192.0.2.8 own.local", "of the first"])?;
