@@ -47,7 +47,7 @@ pub struct Executor {
     pub edges: Edges,
     /// Image pulls.
     pub images: Images,
-    /// Who may have a sandbox made.
+    /// Who may have something made or started.
     pub(crate) turns: Turns,
     /// Takes events.
     pub events: EventSink,

@@ -183,7 +183,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         config: config.clone(),
         edges: pod_edges.clone(),
         images,
-        turns: Turns::new(config.sandboxes_at_once),
+        turns: Turns::new(config.starts_at_once),
         events: events.clone(),
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),

@@ -161,6 +161,7 @@ async fn live(
         };
         let id = runtime.create_container(&container).await.unwrap();
         runtime.start_container(&id).await.unwrap();
+        runtime.link_log(&id).await;
         id
     };
 

@@ -135,6 +135,7 @@ impl World {
         let sandbox = self.runtime.run_sandbox(&self.sandbox(uid, 0)).await.unwrap();
         let id = self.runtime.create_container(&self.container(&sandbox, uid, "c", 0)).await.unwrap();
         self.runtime.start_container(&id).await.unwrap();
+        self.runtime.link_log(&id).await;
         (sandbox, id)
     }
 }

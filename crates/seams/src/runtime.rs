@@ -285,8 +285,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Renders and creates a container. [`RuntimeError::Invalid`] means its configuration cannot be
     /// (`CreateContainerConfigError`).
     async fn create_container(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
-    /// Starts it and links its log under `/var/log/containers`.
+    /// Starts it.
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Links the log of a container that was started under `/var/log/containers`. A container without its link is still a
+    /// good container: what fails is told in the log.
+    async fn link_log(&self, id: &ContainerId);
     /// Stops it; grace is what CRI gets. Deadline: grace + the request timeout.
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
     /// Removes it; with [`LogFate::Remove`] its log and its link too.

@@ -18,13 +18,13 @@ use seams::{
     runtime::{SandboxRequest, UserNamespace},
 };
 
-use super::{Executor, Scene, failed, runtime_failed};
+use super::{Executor, Scene, failed, runtime_failed, turns::Step};
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
         let (request, dns) = self.request_and_dns(scene, attempt).await?;
         self.report_dns(scene, dns);
-        match self.turns.take(self.edges.runtime.run_sandbox(&request)).await {
+        match self.turns.take(Step::Sandbox, self.edges.runtime.run_sandbox(&request)).await {
             Ok(id) => Ok(Done::Sandbox(id)),
             Err(error) => Err(runtime_failed(FailureStep::Sandbox, &error, error.rpc())),
         }

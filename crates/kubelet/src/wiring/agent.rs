@@ -34,8 +34,8 @@ use crate::{
     wiring::edges::Made,
 };
 
-/// Sandboxes in the making per processor.
-const SANDBOXES_PER_CPU: usize = 2;
+/// Sandboxes and containers that the runtime makes or starts at once, per processor.
+const STARTS_PER_CPU: usize = 2;
 
 /// Why a setting cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Co
         },
         resolv_conf: settings.paths.resolv_conf.clone(),
         pulls: pulls(settings),
-        sandboxes_at_once: usize::try_from(facts.cpus).unwrap_or(1) * SANDBOXES_PER_CPU,
+        starts_at_once: usize::try_from(facts.cpus).unwrap_or(1) * STARTS_PER_CPU,
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
