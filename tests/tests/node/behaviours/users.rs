@@ -57,7 +57,7 @@ containers:
     echo uids $(cat /proc/self/uid_map)
     echo gids $(cat /proc/self/gid_map)
     echo owners $(stat -c %u:%g /data /memory /files/hosts /data/file)
-    touch /memory/new && cat /files/hosts /data/file
+    touch /memory/new; echo $(cat /files/hosts); cat /data/file
     while :; do sleep 1; done
   volumeMounts:
   - {name: data, mountPath: /data}
