@@ -97,11 +97,11 @@ where
             message = from_client.next(), if has_room => match message {
                 Some(Ok(Message::Binary(bytes))) => {
                     moved();
-                    channels.from_client(bytes);
+                    channels.take_message(bytes);
                 }
                 Some(Ok(Message::Text(text))) => {
                     moved();
-                    channels.from_client(text.into());
+                    channels.take_message(text.into());
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break Ending::Left,
                 // Pings are answered by the next read.
@@ -113,7 +113,7 @@ where
                     Ok(_) => moved(),
                     Err(error) => break Ending::Failed(format!("reading from the container runtime: {error}")),
                 }
-                if let Err(error) = channels.from_runtime(&mut received, |message| outbox.put(message)) {
+                if let Err(error) = channels.take_frames(&mut received, |message| outbox.put(message)) {
                     break Ending::Failed(format!("the container runtime sent {error}"));
                 }
                 if channels.is_over() {

@@ -6,9 +6,10 @@
 //!            other side: open ─ FIN, RST or GOAWAY ─▶ ended
 //! ```
 //!
-//! Windows: what arrives is acknowledged as it is handed on. What is sent keeps within the windows of a server that ever
-//! says anything of windows; one that never does counts none (the library behind containerd's and CRI-O's streaming
-//! servers is such a one), and waiting for its word would stop every stream after 64 KiB. There the socket is the limit.
+//! Windows count with a server that ever says anything of windows: then what is sent keeps within them, and what arrives
+//! is acknowledged as it is handed on. The library behind containerd's and CRI-O's streaming servers never does. Waiting
+//! for its word would stop every stream after 64 KiB; and an acknowledgement that it has not read when it closes makes the
+//! kernel throw away what it said last, the status. There the socket is the limit.
 
 use std::collections::VecDeque;
 
@@ -283,13 +284,15 @@ impl Session {
     fn acknowledge(&mut self, id: u32, length: usize) {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let may_answer = self.outgoing.len() < WAITING_ANSWERS;
-        let due = |received: &mut u32| {
+        let due = |received: &mut u32, counts: bool| {
             *received = received.saturating_add(length);
-            let is_due = may_answer && *received >= ACKNOWLEDGE;
+            let is_due = counts && may_answer && *received >= ACKNOWLEDGE;
             if is_due { Some(std::mem::take(received)) } else { None }
         };
-        let of_stream = self.stream(id).filter(|stream| !stream.ended).and_then(|s| due(&mut s.received));
-        let of_all = due(&mut self.received);
+        let counts = self.counts_streams;
+        let of_stream =
+            self.stream(id).filter(|stream| !stream.ended).and_then(|s| due(&mut s.received, counts));
+        let of_all = due(&mut self.received, self.counts_connection);
         for (id, more) in [(id, of_stream), (0, of_all)] {
             if let Some(more) = more {
                 put_window(&mut self.outgoing, id, more.min(LARGEST_WINDOW as u32));

@@ -108,7 +108,7 @@ pub(super) fn forwards(node: &Node, protocol: Protocol) -> Result<()> {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).with_context(|| format!("connection {number}"))?;
         ensure!(
-            answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"),
+            answer.starts_with("HTTP/1.1 200") && answer.trim_end().ends_with("ok"),
             "connection {number}: {answer}"
         );
     }

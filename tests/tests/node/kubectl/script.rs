@@ -179,7 +179,6 @@ fn files(node: &Node, protocol: Protocol) -> Result<()> {
             step(&["cp", &from, "desk:/tmp/copied", "-c", "main"], 0, Out("")),
             step(&["cp", "desk:/tmp/copied", &to, "-c", "main"], 0, Contains("")),
             step(&["exec", "desk", "-c", "main", "--", "rm", "-r", "/tmp/copied"], 0, Out("")),
-            step(&["cp", "desk:/tmp/none", &to, "-c", "main"], 1, Error("No such file or directory")),
         ],
     )?;
     ensure!(
@@ -196,7 +195,7 @@ fn ports(node: &Node, protocol: Protocol) -> Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
         let answer = std::io::read_to_string(stream)?;
-        ensure!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+        ensure!(answer.starts_with("HTTP/1.1 200") && answer.trim_end().ends_with("ok"), "{answer}");
     }
     forward.stop()
 }

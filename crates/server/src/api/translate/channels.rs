@@ -68,7 +68,7 @@ impl Channels {
     }
 
     /// Takes a message of the client. What is for nobody is dropped, as upstream does.
-    pub(super) fn from_client(&mut self, message: Bytes) {
+    pub(super) fn take_message(&mut self, message: Bytes) {
         let Some((channel, rest)) = message.split_first() else { return };
         match (*channel, rest) {
             (CLOSE, &[closed]) => {
@@ -93,7 +93,7 @@ impl Channels {
     }
 
     /// Takes what the runtime sent, and gives messages for the client.
-    pub(super) fn from_runtime(
+    pub(super) fn take_frames(
         &mut self,
         received: &mut BytesMut,
         mut put: impl FnMut(Bytes),
@@ -197,7 +197,7 @@ mod tests {
 
     fn from_runtime(channels: &mut Channels, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
-        channels.from_runtime(&mut BytesMut::from(bytes), |message| messages.push(message.to_vec())).unwrap();
+        channels.take_frames(&mut BytesMut::from(bytes), |message| messages.push(message.to_vec())).unwrap();
         messages
     }
 
@@ -277,7 +277,7 @@ mod tests {
             b"\xff\x00",
             b"\x00behind the end",
         ] {
-            channels.from_client(Bytes::copy_from_slice(message));
+            channels.take_message(Bytes::copy_from_slice(message));
         }
         let bytes = channels.outgoing().split();
         let expected = [
@@ -300,7 +300,7 @@ mod tests {
             from_runtime(&mut channels, &[1, 3, 5, 7].map(peer::reply).concat());
             let (mut expected, mut is_open) = ([Vec::new(), Vec::new()], [true; 2]);
             for (channel, rest) in &messages {
-                channels.from_client([&[*channel][..], rest].concat().into());
+                channels.take_message([&[*channel][..], rest].concat().into());
                 match (*channel, rest.as_slice()) {
                     (0, rest) if is_open[0] => expected[0].extend_from_slice(rest),
                     (4, rest) if is_open[1] => expected[1].extend_from_slice(rest),

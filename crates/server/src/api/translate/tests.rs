@@ -95,8 +95,6 @@ async fn much_goes_both_ways_at_once() {
                         break;
                     }
                 }
-                // Acknowledgements.
-                Some(Sent::Other(9, _)) => {}
                 other => panic!("{other:?}"),
             }
         }
