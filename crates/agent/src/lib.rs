@@ -36,6 +36,7 @@ pub mod prober;
 pub mod records;
 pub mod sources;
 pub mod status;
+pub mod user_namespaces;
 pub mod worker;
 
 mod address;
