@@ -5,7 +5,7 @@
 //!
 //! The refusals are upstream's, text by text (contract §17, §25): people and controllers read them.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -15,14 +15,15 @@ use lifecycle::{
     observation::{ContainerRecord, RuntimePod, RuntimeState},
 };
 use seams::{
-    NodeApi, Runtime, RuntimeError,
+    Clock, NodeApi, Runtime, RuntimeError,
     logs::LogSource,
-    node_api::{LogRefusal, PodPath, StreamRefusal},
+    node_api::{CheckpointRefusal, LogRefusal, PodPath, StreamRefusal},
     runtime::{ExecResult, ListedPod, Streams},
 };
 
 use crate::{AgentConfig, pods::wanted::Wanted, status::StatusQueue};
 
+mod checkpoint;
 mod log_status;
 
 /// Pods that the runtime is asked about at once for one list.
@@ -34,6 +35,7 @@ pub struct Api {
     runtime: Arc<dyn Runtime>,
     wanted: Wanted,
     statuses: Arc<StatusQueue>,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Api {
@@ -48,8 +50,9 @@ impl Api {
         runtime: Arc<dyn Runtime>,
         wanted: Wanted,
         statuses: Arc<StatusQueue>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { config, runtime, wanted, statuses }
+        Self { config, runtime, wanted, statuses, clock }
     }
 
     fn with_status(&self, uid: &PodUid, pod: Arc<Pod>) -> Arc<Pod> {
@@ -140,13 +143,13 @@ impl NodeApi for Api {
         pod: &PodPath,
         container: &str,
         streams: Streams,
-    ) -> Result<String, StreamRefusal> {
+    ) -> Result<(String, Streams), StreamRefusal> {
         let id = self.running(pod, container).await?;
         let tty = is_terminal(&*self.meant(pod)?, container);
         // What a container was made with decides, as upstream does; it has one way out with a terminal.
         let streams = Streams { tty, stderr: streams.stderr && !tty, ..streams };
         let answer = self.runtime.attach_url(&id, streams).await;
-        answer.map_err(|source| StreamRefusal::Runtime { source })
+        answer.map(|url| (url, streams)).map_err(|source| StreamRefusal::Runtime { source })
     }
 
     async fn port_forward_url(&self, path: &PodPath, ports: &[u16]) -> Result<String, StreamRefusal> {
@@ -162,6 +165,15 @@ impl NodeApi for Api {
         })?;
         let answer = self.runtime.port_forward_url(sandbox, ports).await;
         answer.map_err(|source| StreamRefusal::Runtime { source })
+    }
+
+    async fn checkpoint(
+        &self,
+        pod: &PodPath,
+        container: &str,
+        limit: Duration,
+    ) -> Result<PathBuf, CheckpointRefusal> {
+        self.write_checkpoint(pod, container, limit).await
     }
 
     async fn run(

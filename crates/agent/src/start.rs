@@ -242,7 +242,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         health: Arc::clone(&health),
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
-    let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses));
+    let clock = Arc::clone(&edges.clock);
+    let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses), clock);
     Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), explainer, tasks: tasks.0 }
 }
 

@@ -238,6 +238,15 @@ impl Runtime for CriRuntime {
         self.port_forward_address(id, ports).await
     }
 
+    async fn checkpoint(
+        &self,
+        id: &ContainerId,
+        archive: &Path,
+        limit: Duration,
+    ) -> Result<(), RuntimeError> {
+        self.write_checkpoint(id, archive, limit).await
+    }
+
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError> {
         self.read_image(image, handler).await
     }

@@ -231,8 +231,11 @@ fn fields() -> String {
 }
 
 /// Gates whose behaviour is switched by them here as upstream.
-const OBEYED: [Gate; 4] = [
+const OBEYED: [Gate; 7] = [
+    Gate::ContainerCheckpoint,
     Gate::ContainerRestartRules,
+    Gate::ExtendWebSocketsToKubelet,
+    Gate::KubeletAllocatedPodsEndpoint,
     Gate::KubeletEnsureSecretPulledImages,
     Gate::PodLogsQuerySplitStreams,
     Gate::RestartAllContainersOnContainerExits,

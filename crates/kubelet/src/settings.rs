@@ -375,6 +375,8 @@ pub struct ServerSettings {
     pub debugging_handlers: bool,
     /// `enableSystemLogHandler`.
     pub system_log_handler: bool,
+    /// `enableSystemLogQuery`.
+    pub system_log_query: bool,
     /// `enableProfilingHandler`.
     pub profiling_handler: bool,
     /// `enableDebugFlagsHandler`.

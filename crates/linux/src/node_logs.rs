@@ -8,10 +8,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rustix::fs::{Dir, FileType};
-use seams::{NodeLogs, node_logs::NodeLog};
+use seams::{
+    NodeLogs,
+    node_logs::{NodeLog, ServiceQuery},
+};
+use tokio::sync::mpsc;
 
 use crate::safe_path::{SafePathError, SafeRoot};
+
+mod services;
 
 /// Entries of one directory that are shown.
 const MOST_ENTRIES: usize = 10_000;
@@ -35,6 +42,10 @@ impl NodeLogs for LogDirectory {
     async fn open(&self, path: &Path) -> io::Result<NodeLog> {
         let (root, path) = (self.path.clone(), path.to_owned());
         tokio::task::spawn_blocking(move || open(&root, &path)).await.map_err(io::Error::other)?
+    }
+
+    fn services(&self, query: ServiceQuery) -> mpsc::Receiver<Bytes> {
+        services::read(self.clone(), "journalctl", query)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the node's own HTTPS API asks of the agent.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
@@ -68,6 +68,34 @@ pub enum StreamRefusal {
     },
 }
 
+/// Why there is no checkpoint of a container. Displays as upstream tells it (contract §23).
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointRefusal {
+    /// The node has no such pod.
+    #[error("pod does not exist")]
+    NoPod,
+    /// The pod's spec has no such container.
+    #[error("container {0} does not exist")]
+    NoContainer(String),
+    /// None of that name runs.
+    #[error("container {0} not found")]
+    NotRunning(String),
+    /// The directory for archives.
+    #[error("cannot make {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// System's answer.
+        source: std::io::Error,
+    },
+    /// The runtime refused.
+    #[error("{}", source.rpc())]
+    Runtime {
+        /// Runtime's answer.
+        source: RuntimeError,
+    },
+}
+
 /// The agent, as the API sees it. Reading never waits for a pod's worker.
 #[async_trait]
 pub trait NodeApi: Send + Sync + 'static {
@@ -90,15 +118,23 @@ pub trait NodeApi: Send + Sync + 'static {
         command: &[String],
         streams: Streams,
     ) -> Result<String, StreamRefusal>;
-    /// Address of the streams of its main process.
+    /// Address of the streams of its main process, and which of those that are wanted it has.
     async fn attach_url(
         &self,
         pod: &PodPath,
         container: &str,
         streams: Streams,
-    ) -> Result<String, StreamRefusal>;
+    ) -> Result<(String, Streams), StreamRefusal>;
     /// Address of a prepared way to ports of the pod; none named: the client says later.
     async fn port_forward_url(&self, pod: &PodPath, ports: &[u16]) -> Result<String, StreamRefusal>;
+    /// Has the runtime write a checkpoint of a running container, and tells where. `limit` is zero for the runtime's
+    /// own deadline.
+    async fn checkpoint(
+        &self,
+        pod: &PodPath,
+        container: &str,
+        limit: Duration,
+    ) -> Result<PathBuf, CheckpointRefusal>;
     /// Runs a command to its end.
     async fn run(
         &self,

@@ -320,6 +320,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// CRI `PortForward`, likewise.
     async fn port_forward_url(&self, id: &SandboxId, ports: &[u16]) -> Result<String, RuntimeError>;
 
+    /// CRI `CheckpointContainer`: the runtime writes the archive. Deadline: what is asked for, or the default where
+    /// that is longer.
+    async fn checkpoint(&self, id: &ContainerId, archive: &Path, limit: Duration)
+    -> Result<(), RuntimeError>;
+
     /// CRI `ImageStatus`; `None` when absent.
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError>;
     /// CRI `PullImage`: no deadline, dropping the future cancels it. Returns the image reference.

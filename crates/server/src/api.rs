@@ -41,18 +41,24 @@ mod answer;
 mod authentication;
 mod authorization;
 mod cache;
+mod checkpoint;
 mod connection;
+mod dial;
 mod listener;
 mod logs;
 mod node_logs;
 mod pages;
 mod paths;
 mod pods;
+mod profiles;
 mod query;
 mod reviewing;
+mod spdy_tunnel;
 mod stream;
 pub mod tls;
+mod translate;
 mod tunnel;
+mod websocket;
 
 pub use pages::{Pages, SetVerbosity};
 
@@ -76,12 +82,20 @@ pub struct Switches {
     pub debugging: bool,
     /// `enableSystemLogHandler`.
     pub system_logs: bool,
+    /// `enableSystemLogQuery`.
+    pub log_queries: bool,
     /// `enableProfilingHandler`.
     pub profiling: bool,
     /// `enableDebugFlagsHandler`.
     pub debug_flags: bool,
     /// Gate `PodLogsQuerySplitStreams`.
     pub split_streams: bool,
+    /// Gate `ExtendWebSocketsToKubelet`.
+    pub websockets: bool,
+    /// Gate `ContainerCheckpoint`.
+    pub checkpoints: bool,
+    /// Gate `KubeletAllocatedPodsEndpoint`.
+    pub allocated_pods: bool,
 }
 
 /// What the API is made from.
@@ -196,7 +210,13 @@ impl Api {
         let switches = &self.parts.switches;
         match switch {
             Switch::Always => None,
-            Switch::DebuggingHides | Switch::DebugFlags if !switches.debugging => Some(not_found()),
+            Switch::Checkpoints if !switches.checkpoints => Some(not_found()),
+            Switch::AllocatedPods if !switches.allocated_pods => Some(not_found()),
+            Switch::DebuggingHides | Switch::DebugFlags | Switch::Checkpoints | Switch::AllocatedPods
+                if !switches.debugging =>
+            {
+                Some(not_found())
+            }
             _ if !switches.debugging => Some(not_allowed("", DISABLED)),
             Switch::SystemLogs if !switches.system_logs => {
                 Some(not_allowed("", "logs endpoint is disabled.\n"))
@@ -227,18 +247,22 @@ impl Api {
                 answer.map(http_body_util::BodyExt::boxed_unsync)
             }
             Endpoint::Pods => pods::all(&*parts.node),
+            Endpoint::AllocatedPods => pods::allocated(&*parts.node, &parameters),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),
             Endpoint::ContainerLogs => logs::serve(parts, &parameters, query).await,
             Endpoint::NodeLogs => {
-                node_logs::serve(&*parts.node_logs, request.uri().path(), &parameters).await
+                let (head, _) = request.into_parts();
+                node_logs::serve(&*parts.node_logs, &head, &parameters, parts.switches.log_queries).await
             }
             Endpoint::DebugFlags => parts.pages.set_verbosity(request).await,
             Endpoint::Exec | Endpoint::Attach | Endpoint::PortForward => {
                 stream::serve(parts, endpoint, &parameters, request, connection).await
             }
+            Endpoint::Checkpoint => checkpoint::serve(&*parts.node, &parameters, query).await,
+            Endpoint::Profiles => profiles::serve(&parameters.rest),
             Endpoint::Run => stream::run(&*parts.node, &parameters, query).await,
         }
     }

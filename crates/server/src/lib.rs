@@ -5,3 +5,4 @@ pub mod api;
 pub mod catalog;
 pub mod health;
 pub mod local;
+mod spdy;

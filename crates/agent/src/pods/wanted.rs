@@ -14,7 +14,7 @@ pub(crate) type Held = (PodSource, Arc<Pod>);
 pub struct Wanted(Arc<RwLock<BTreeMap<PodUid, Held>>>);
 
 impl Wanted {
-    pub(super) fn insert(&self, uid: PodUid, source: PodSource, pod: Arc<Pod>) {
+    pub(crate) fn insert(&self, uid: PodUid, source: PodSource, pod: Arc<Pod>) {
         self.0.write().insert(uid, (source, pod));
     }
 

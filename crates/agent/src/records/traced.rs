@@ -180,6 +180,15 @@ impl Runtime for TracedRuntime {
         self.runtime.port_forward_url(id, ports).await
     }
 
+    async fn checkpoint(
+        &self,
+        id: &ContainerId,
+        archive: &Path,
+        limit: Duration,
+    ) -> Result<(), RuntimeError> {
+        self.runtime.checkpoint(id, archive, limit).await
+    }
+
     async fn image_status(&self, image: &str, handler: &str) -> Result<Option<ImageInfo>, RuntimeError> {
         let _call = self.call("ImageStatus");
         self.runtime.image_status(image, handler).await

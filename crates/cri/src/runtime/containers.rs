@@ -7,8 +7,9 @@ use std::{
 
 use lifecycle::{ContainerId, LogFate, PodUid, observation::RuntimeState};
 use proto::cri::{
-    ContainerFilter, CreateContainerRequest, ExecSyncRequest, ListContainersRequest, RemoveContainerRequest,
-    ReopenContainerLogRequest, StartContainerRequest, StopContainerRequest,
+    CheckpointContainerRequest, ContainerFilter, CreateContainerRequest, ExecSyncRequest,
+    ListContainersRequest, RemoveContainerRequest, ReopenContainerLogRequest, StartContainerRequest,
+    StopContainerRequest,
 };
 use seams::{
     RuntimeError,
@@ -131,6 +132,28 @@ impl CriRuntime {
         self.client
             .runtime("StopContainer", Deadline::After(grace), request, async |mut c, r| {
                 c.stop_container(r).await
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The runtime is told how long it may take; a limit below the default is the default, as upstream's.
+    pub(super) async fn write_checkpoint(
+        &self,
+        id: &ContainerId,
+        archive: &Path,
+        limit: Duration,
+    ) -> Result<(), RuntimeError> {
+        let limit = limit.max(self.client.timeout);
+        let request = CheckpointContainerRequest {
+            container_id: id.as_str().to_owned(),
+            location: archive.to_string_lossy().into_owned(),
+            timeout: seconds(limit),
+        };
+        let deadline = Deadline::After(limit.saturating_sub(self.client.timeout));
+        self.client
+            .runtime("CheckpointContainer", deadline, request, async |mut c, r| {
+                c.checkpoint_container(r).await
             })
             .await?;
         Ok(())

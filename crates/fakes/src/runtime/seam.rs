@@ -444,6 +444,10 @@ impl Runtime for FakeRuntime {
         self.core.port_forward_url(id.as_str()).await.map_err(error("PortForward"))
     }
 
+    async fn checkpoint(&self, id: &ContainerId, archive: &Path, _: Duration) -> Result<(), RuntimeError> {
+        self.core.checkpoint(id.as_str(), archive).await.map_err(error("CheckpointContainer"))
+    }
+
     async fn image_status(&self, image: &str, _: &str) -> Result<Option<ImageInfo>, RuntimeError> {
         const CALL: &str = "ImageStatus";
         let guard = self.core.enter(CALL, image).await.map_err(error(CALL))?;

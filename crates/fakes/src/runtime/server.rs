@@ -354,6 +354,15 @@ impl RuntimeService for Service {
         ok(ExecResponse { url: self.0.exec_url(&request.container_id, &request.cmd).await? })
     }
 
+    async fn checkpoint_container(
+        &self,
+        request: Request<CheckpointContainerRequest>,
+    ) -> Reply<CheckpointContainerResponse> {
+        let request = request.into_inner();
+        self.0.checkpoint(&request.container_id, request.location.as_ref()).await?;
+        ok(CheckpointContainerResponse {})
+    }
+
     async fn attach(&self, request: Request<AttachRequest>) -> Reply<AttachResponse> {
         ok(AttachResponse { url: self.0.attach_url(&request.into_inner().container_id).await? })
     }
@@ -396,7 +405,6 @@ impl RuntimeService for Service {
         list_metric_descriptors: ListMetricDescriptorsRequest => ListMetricDescriptorsResponse,
         list_pod_sandbox_metrics: ListPodSandboxMetricsRequest => ListPodSandboxMetricsResponse,
         stream_pod_sandbox_metrics: StreamPodSandboxMetricsRequest => Self::StreamPodSandboxMetricsStream,
-        checkpoint_container: CheckpointContainerRequest => CheckpointContainerResponse,
         checkpoint_pod: CheckpointPodRequest => CheckpointPodResponse,
         restore_pod: RestorePodRequest => RestorePodResponse,
     }

@@ -253,7 +253,7 @@ wire! {
         /// Serve `/logs/`.
         enable_system_log_handler: bool, "enableSystemLogHandler", Bool, pointer B(true), Effective;
         /// Serve `/logs/?query=`.
-        enable_system_log_query: bool, "enableSystemLogQuery", Bool, pointer B(false), not_yet("the node log query is not built yet");
+        enable_system_log_query: bool, "enableSystemLogQuery", Bool, pointer B(false), Effective;
         /// Time for all pods on node shutdown. 0: off.
         shutdown_grace_period: GoDuration, "shutdownGracePeriod", Duration, value Nothing, SHUTDOWN;
         /// The part of it that is for critical pods.

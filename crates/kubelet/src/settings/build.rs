@@ -266,6 +266,7 @@ fn server(config: &KubeletConfiguration) -> ServerSettings {
         }),
         debugging_handlers: config.enable_debugging_handlers,
         system_log_handler: config.enable_system_log_handler,
+        system_log_query: config.enable_system_log_query,
         profiling_handler: config.enable_profiling_handler,
         debug_flags_handler: config.enable_debug_flags_handler,
         only_tls13: config.tls_min_version == "VersionTLS13",

@@ -189,7 +189,7 @@ fn restart_rules(settings: &Settings) -> RestartRules {
 
 /// Features that the scheduler must know of, by the name of their gate, sorted.
 fn declared_features(settings: &Settings) -> Vec<&'static str> {
-    let declared = [Gate::RestartAllContainersOnContainerExits];
+    let declared = [Gate::ExtendWebSocketsToKubelet, Gate::RestartAllContainersOnContainerExits];
     declared.into_iter().filter(|gate| settings.gates.enabled(*gate)).map(Gate::name).collect()
 }
 

@@ -89,9 +89,13 @@ fn parts(settings: &Settings, agent: &Agent, around: &Around) -> ApiParts {
         switches: Switches {
             debugging: server.debugging_handlers,
             system_logs: server.system_log_handler,
+            log_queries: server.system_log_query,
             profiling: server.profiling_handler,
             debug_flags: server.debug_flags_handler,
             split_streams: settings.gates.enabled(Gate::PodLogsQuerySplitStreams),
+            websockets: settings.gates.enabled(Gate::ExtendWebSocketsToKubelet),
+            checkpoints: settings.gates.enabled(Gate::ContainerCheckpoint),
+            allocated_pods: settings.gates.enabled(Gate::KubeletAllocatedPodsEndpoint),
         },
         stream_idle: server.stream_idle,
         reviews: around.reviews.clone(),

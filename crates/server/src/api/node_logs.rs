@@ -1,4 +1,4 @@
-//! `/logs/`: files below `/var/log`, as Go's file server shows them.
+//! `/logs/`: files below `/var/log`, as Go's file server shows them, and lines of services.
 
 use std::{
     convert::Infallible,
@@ -11,23 +11,54 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::{
-    Response, StatusCode,
+    Method, Response, StatusCode,
     body::{Body as HttpBody, Frame, SizeHint},
     header::{HeaderValue, LOCATION},
+    http::request::Parts,
 };
 use seams::{NodeLogs, node_logs::NodeLog};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
+use self::query::Asked;
 use super::{
-    answer::{Body, HTML, TEXT, full, not_found, of_type, text},
+    answer::{Body, HTML, TEXT, full, not_allowed, not_found, of_type, text},
     paths::Parameters,
+    query::Query,
 };
 
 /// Bytes of a file that are in memory at once.
 const PIECE: usize = 32 << 10;
 
-pub(super) async fn serve(logs: &dyn NodeLogs, path: &str, parameters: &Parameters) -> Response<Body> {
-    match logs.open(Path::new(&parameters.rest)).await {
+mod query;
+mod services;
+
+/// What is asked for, where queries are on; the file of the path otherwise.
+pub(super) async fn serve(
+    logs: &dyn NodeLogs,
+    head: &Parts,
+    parameters: &Parameters,
+    queries: bool,
+) -> Response<Body> {
+    let asked = if queries {
+        query::asked(&Query::parse(head.uri.query().unwrap_or_default()), &parameters.rest)
+    } else {
+        Ok(Asked::Nothing)
+    };
+    match asked {
+        Ok(Asked::Nothing) if head.method != Method::GET => not_allowed("GET", "Method Not Allowed"),
+        Ok(Asked::Nothing) => tree(logs, head.uri.path(), &parameters.rest).await,
+        Ok(Asked::File(file)) => match logs.open(Path::new(&file)).await {
+            Err(error) => text(StatusCode::NOT_ACCEPTABLE, format!("query: {file:?}: {error}\n")),
+            // With a slash behind, a directory is shown in its place.
+            Ok(_) => tree(logs, "/", &file).await,
+        },
+        Ok(Asked::Services(query)) => services::serve(logs.services(query), &head.headers),
+        Err((status, message)) => text(status, message + "\n"),
+    }
+}
+
+async fn tree(logs: &dyn NodeLogs, path: &str, below: &str) -> Response<Body> {
+    match logs.open(Path::new(below)).await {
         Ok(NodeLog::Directory(names)) => {
             if path.ends_with('/') {
                 of_type(StatusCode::OK, HTML, full(index(&names)))

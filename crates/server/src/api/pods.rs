@@ -1,4 +1,4 @@
-//! `/pods` and `/runningpods/`: lists in the API's own form.
+//! `/pods`, `/runningpods/` and `/allocatedPods`: pods in the API's own form.
 
 use std::borrow::Borrow;
 
@@ -10,7 +10,10 @@ use k8s_openapi::{
 use seams::NodeApi;
 use serde::Serialize;
 
-use super::answer::{Body, json, text};
+use super::{
+    answer::{Body, json, text},
+    paths::Parameters,
+};
 
 /// `PodList`, whose items do not repeat their kind.
 #[derive(Serialize)]
@@ -46,6 +49,24 @@ pub(super) fn all(node: &dyn NodeApi) -> Response<Body> {
     let pods = node.pods();
     let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
     list(&pods)
+}
+
+/// What was allocated to all pods or to one, without statuses. A pod is admitted as its spec is, and not resized.
+pub(super) fn allocated(node: &dyn NodeApi, path: &Parameters) -> Response<Body> {
+    let pods = node.pods().into_iter().map(|pod| Pod { status: None, ..Pod::clone(&pod) });
+    if path.pod.is_empty() {
+        return list(&pods.collect::<Vec<_>>());
+    }
+    let is_meant = |pod: &Pod| {
+        let meta = &pod.metadata;
+        meta.namespace.as_deref() == Some(path.namespace.as_str())
+            && meta.name.as_deref() == Some(path.pod.as_str())
+            && (path.uid.is_none() || meta.uid == path.uid)
+    };
+    match pods.into_iter().find(is_meant) {
+        Some(pod) => json(&pod),
+        None => text(StatusCode::NOT_FOUND, "pod not found"),
+    }
 }
 
 pub(super) async fn running(node: &dyn NodeApi) -> Response<Body> {

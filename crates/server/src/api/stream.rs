@@ -17,9 +17,10 @@ use super::{
     ApiParts,
     answer::{Body, JSON, full, of_type, text},
     connection::Connection,
+    dial::DialError,
     paths::Parameters,
     query::Query,
-    tunnel,
+    spdy_tunnel, translate, tunnel, websocket,
 };
 use crate::catalog::routes::Endpoint;
 
@@ -32,9 +33,12 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let pod = pod(path);
-    let url = if endpoint == Endpoint::PortForward {
+    let prepared = if endpoint == Endpoint::PortForward {
         match ports(&query, request.headers()) {
-            Ok(ports) => parts.node.port_forward_url(&pod, &ports).await,
+            Ok(ports) => {
+                let url = parts.node.port_forward_url(&pod, &ports).await;
+                url.map(|url| (url, Streams::default()))
+            }
             Err(cause) => return text(StatusCode::BAD_REQUEST, cause),
         }
     } else {
@@ -46,20 +50,52 @@ pub(super) async fn serve(
             parts.node.attach_url(&pod, &path.container, streams).await
         } else {
             let command: Vec<String> = query.all("command").map(str::to_owned).collect();
-            parts.node.exec_url(&pod, &path.container, &command, streams).await
+            let url = parts.node.exec_url(&pod, &path.container, &command, streams).await;
+            url.map(|url| (url, streams))
         }
     };
-    match url {
-        Ok(url) => tunnel::open(&url, request, parts.stream_idle, Arc::clone(connection))
-            .await
-            .unwrap_or_else(|error| {
-                tracing::error!(
-                    err = &error as &(dyn std::error::Error + 'static),
-                    "Error while proxying request"
-                );
-                text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
-            }),
-        Err(refusal) => refused(&refusal),
+    let (url, streams) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => return refused(&refusal),
+    };
+    let (idle, connection) = (parts.stream_idle, Arc::clone(connection));
+    let way = if parts.switches.websockets { way(endpoint, request.headers()) } else { Way::Through };
+    tracing::info!(v = 2, action = ?endpoint, way = ?way, "A stream into a container begins");
+    let opened = match way {
+        Way::Through => tunnel::open(&url, request, idle, connection).await,
+        Way::Translated => translate::open(&url, request, streams, idle, connection).await,
+        Way::Tunnelled => spdy_tunnel::open(&url, request, idle, connection).await,
+    };
+    opened.unwrap_or_else(|error| {
+        if let DialError::Handshake(_) = error {
+            return text(StatusCode::BAD_REQUEST, format!("{error}\n"));
+        }
+        tracing::error!(err = &error as &(dyn std::error::Error + 'static), "Error while proxying request");
+        text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
+    })
+}
+
+/// How a stream gets to the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As it is.
+    Through,
+    /// Channels of a WebSocket become streams of SPDY.
+    Translated,
+    /// SPDY is taken out of a WebSocket.
+    Tunnelled,
+}
+
+/// Only what a runtime cannot do itself ends here; it speaks the older protocols of WebSockets.
+fn way(endpoint: Endpoint, headers: &HeaderMap) -> Way {
+    if !websocket::is_websocket(headers) {
+        return Way::Through;
+    }
+    match endpoint {
+        Endpoint::PortForward if is_spdy_tunnel(headers) => Way::Tunnelled,
+        Endpoint::PortForward => Way::Through,
+        _ if websocket::protocols(headers).any(|name| name == websocket::CHANNELS) => Way::Translated,
+        _ => Way::Through,
     }
 }
 
@@ -142,8 +178,7 @@ fn ports(query: &Query, headers: &HeaderMap) -> Result<Vec<u16>, String> {
 
 /// A WebSocket that only carries SPDY.
 fn is_spdy_tunnel(headers: &HeaderMap) -> bool {
-    let protocols = headers.get_all("sec-websocket-protocol").iter().filter_map(|value| value.to_str().ok());
-    protocols.flat_map(|value| value.split(',')).any(|protocol| protocol.trim().starts_with("SPDY/3.1+"))
+    websocket::protocols(headers).any(|protocol| protocol.starts_with(websocket::SPDY))
 }
 
 #[cfg(test)]
@@ -177,5 +212,32 @@ mod tests {
         let tunnel = HeaderValue::from_static("SPDY/3.1+portforward.k8s.io");
         headers.insert("sec-websocket-protocol", tunnel);
         assert_eq!(ports(&Query::default(), &headers), Ok(vec![]));
+    }
+
+    #[test]
+    fn only_two_kinds_of_web_sockets_end_here() {
+        let of = |endpoint, upgrade: &'static str, protocols: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("connection", HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static(upgrade));
+            headers.insert("sec-websocket-protocol", HeaderValue::from_static(protocols));
+            way(endpoint, &headers)
+        };
+        let tunnel = "SPDY/3.1+portforward.k8s.io";
+        assert_eq!(of(Endpoint::Exec, "websocket", "v5.channel.k8s.io"), Way::Translated);
+        assert_eq!(
+            of(Endpoint::Attach, "websocket", "v4.channel.k8s.io, v5.channel.k8s.io"),
+            Way::Translated
+        );
+        assert_eq!(of(Endpoint::PortForward, "websocket", tunnel), Way::Tunnelled);
+        for (endpoint, upgrade, protocols) in [
+            (Endpoint::Exec, "SPDY/3.1", "v5.channel.k8s.io"),
+            (Endpoint::Exec, "websocket", "v4.channel.k8s.io"),
+            (Endpoint::Exec, "websocket", tunnel),
+            (Endpoint::PortForward, "websocket", "v5.channel.k8s.io"),
+            (Endpoint::PortForward, "websocket", "v4.channel.k8s.io"),
+        ] {
+            assert_eq!(of(endpoint, upgrade, protocols), Way::Through, "{endpoint:?} {protocols}");
+        }
     }
 }

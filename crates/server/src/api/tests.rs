@@ -3,5 +3,7 @@
 mod access;
 mod limits;
 mod pages;
+mod random;
 mod rig;
 mod streams;
+mod websockets;

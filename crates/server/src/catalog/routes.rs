@@ -69,6 +69,10 @@ pub enum Switch {
     SystemLogs,
     /// The same, and `enableProfilingHandler`.
     Profiling,
+    /// Hidden as by [`Switch::DebuggingHides`], and by the gate `ContainerCheckpoint`.
+    Checkpoints,
+    /// The same, and the gate `KubeletAllocatedPodsEndpoint`.
+    AllocatedPods,
     /// Hidden as by [`Switch::DebuggingHides`], and 405 by `enableDebugFlagsHandler`.
     DebugFlags,
 }
@@ -93,6 +97,8 @@ pub enum Endpoint {
     Health,
     /// Pods of all sources.
     Pods,
+    /// Pods with what was allocated to them.
+    AllocatedPods,
     /// Pods of the runtime.
     RunningPods,
     /// Effective configuration.
@@ -115,13 +121,17 @@ pub enum Endpoint {
     PortForward,
     /// Command in a container, to its end.
     Run,
+    /// A running container into an archive.
+    Checkpoint,
+    /// Profiles of the process.
+    Profiles,
 }
 
 impl Endpoint {
     /// Whether each use is told in the log.
     #[must_use]
     pub fn is_audited(self) -> bool {
-        matches!(self, Self::Exec | Self::Attach | Self::PortForward | Self::Run)
+        matches!(self, Self::Exec | Self::Attach | Self::PortForward | Self::Run | Self::Checkpoint)
     }
 }
 
@@ -150,9 +160,14 @@ impl Route {
     pub fn support(&self) -> Support {
         match (self.endpoint, self.access) {
             (Endpoint::Absent, _) => Support::NotYet,
-            (Endpoint::NodeLogs, _) => Support::Differs("links are not followed; no node log query"),
+            (Endpoint::NodeLogs, _) => Support::Differs(
+                "links are not followed; a query's pattern is checked by the journal: a bad one is told in the body",
+            ),
+            (Endpoint::Profiles, _) => Support::Differs(
+                "`cmdline`; profiles of Go's runtime answer 501 with what to use in their place",
+            ),
             (_, Access::Node(Verb::Create, _)) if self.methods.contains(&Method::Get) => {
-                Support::Differs("needs `create` also by GET; WebSockets pass through")
+                Support::Differs("needs `create` also by GET")
             }
             _ => Support::Same,
         }
@@ -211,8 +226,8 @@ pub const ROUTES: &[Route] = {
         main("/metrics/resource", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Absent),
-        main("/logs/{*path}", GET, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
-        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::DebuggingHides, R::Unknown, E::Absent),
+        main("/logs/{*path}", BOTH, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
+        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::Checkpoints, R::Unknown, E::Checkpoint),
         main("/containerLogs/{namespace}/{pod}/{container}", GET, PROXY, S::Debugging, R::Disabled, E::ContainerLogs),
         main("/exec/{namespace}/{pod}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),
         main("/exec/{namespace}/{pod}/{uid}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),
@@ -222,10 +237,12 @@ pub const ROUTES: &[Route] = {
         main("/portForward/{namespace}/{pod}/{uid}", BOTH, ACTION, S::Debugging, R::Disabled, E::PortForward),
         main("/run/{namespace}/{pod}/{container}", POST, ACTION, S::Debugging, R::Disabled, E::Run),
         main("/run/{namespace}/{pod}/{uid}/{container}", POST, ACTION, S::Debugging, R::Disabled, E::Run),
-        main("/debug/pprof/{*profile}", GET, PROXY, S::Profiling, R::Disabled, E::Absent),
+        main("/debug/pprof/{*profile}", GET, PROXY, S::Profiling, R::Disabled, E::Profiles),
         main("/debug/flags/v", &[Method::Put], PROXY, S::DebugFlags, R::Unknown, E::DebugFlags),
         main("/statusz", GET, STATUSZ, S::DebuggingHides, R::Unknown, E::Statusz),
         main("/flagz", GET, FLAGZ, S::DebuggingHides, R::Unknown, E::Flagz),
-        main("/allocatedPods", GET, PODS, S::DebuggingHides, R::Unknown, E::Absent),
+        main("/allocatedPods", GET, PODS, S::AllocatedPods, R::Unknown, E::AllocatedPods),
+        main("/allocatedPods/{namespace}/{pod}", GET, PODS, S::AllocatedPods, R::Unknown, E::AllocatedPods),
+        main("/allocatedPods/{namespace}/{pod}/{uid}", GET, PODS, S::AllocatedPods, R::Unknown, E::AllocatedPods),
     ]
 };

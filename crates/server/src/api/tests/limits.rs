@@ -25,6 +25,28 @@ async fn silent_clients_do_not_hurt_others() {
 }
 
 #[tokio::test]
+async fn fifty_silent_clients_do_not_keep_others_from_health() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    let (mut silent, mut shaken) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        silent.push(TcpStream::connect(rig.address).await.unwrap());
+        shaken.push(rig.connect(None, &["h2", "http/1.1"]).await);
+    }
+    for _ in 0..20 {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(rig.ask(get("/healthz")).await, (200, "ok".to_owned()));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+    // They are still there: nobody was helped by their end.
+    for stream in &mut silent {
+        let mut byte = [0];
+        let nothing = timeout(std::time::Duration::from_millis(1), stream.read(&mut byte)).await;
+        assert!(nothing.is_err(), "a silent connection was closed");
+    }
+    drop(shaken);
+}
+
+#[tokio::test]
 async fn one_host_cannot_take_all_places() {
     let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
     let mut silent = Vec::new();

@@ -7,6 +7,7 @@ use tokio::{
 };
 
 use super::rig::{Ask, Rig, SOON, Setup, get};
+use crate::api::Switches;
 
 async fn open() -> Rig {
     Rig::start(Setup { access_ttls: None, ..Setup::default() }).await
@@ -47,6 +48,54 @@ async fn logs_of_the_node_are_a_tree() {
     assert_eq!((status, headers["location"].as_str()), (301, "pods/"));
     assert_eq!(rig.ask(get("/logs/none")).await.0, 404);
     assert_eq!(rig.ask(get("/logs/../etc/passwd")).await.0, 404);
+}
+
+#[tokio::test]
+async fn lines_of_services_are_asked_for_by_a_query() {
+    let rig = open().await;
+    assert_eq!(
+        rig.ask(get("/logs/?query=kubelet&query=containerd")).await,
+        (200, "kubelet+containerd".to_owned())
+    );
+    let post = |path| Ask { method: Method::POST, ..get(path) };
+    assert_eq!(rig.ask(post("/logs/?query=kubelet")).await, (200, "kubelet".to_owned()));
+    assert_eq!(rig.ask(post("/logs/")).await, (405, "Method Not Allowed".to_owned()));
+    assert_eq!(rig.ask(get("/logs/?query=%20")).await.0, 400);
+    assert_eq!(rig.ask(get("/logs/pods?query=kubelet")).await.0, 406);
+    assert_eq!(rig.ask(get("/logs/?query=/none.log")).await.0, 406);
+    assert_eq!(rig.ask(get("/logs/?query=/pods")).await.0, 200);
+    let switches = Switches { log_queries: false, ..Setup::default().switches };
+    let rig = Rig::start(Setup { access_ttls: None, switches, ..Setup::default() }).await;
+    assert!(rig.ask(get("/logs/?query=kubelet")).await.1.contains("pods/"), "the query is not looked at");
+}
+
+#[tokio::test]
+async fn checkpoints_profiles_and_allocated_pods() {
+    let rig = open().await;
+    let post = |path| Ask { method: Method::POST, ..get(path) };
+    let (status, body) = rig.ask(post("/checkpoint/ns/pod/c?timeout=7")).await;
+    assert_eq!((status, body.as_str()), (200, "{\"items\":[\"/checkpoints/7.tar\"]}"));
+    assert_eq!(rig.ask(post("/checkpoint/ns/none/c")).await, (404, "pod does not exist".to_owned()));
+    assert_eq!(rig.ask(post("/checkpoint/ns/pod/x")).await, (404, "container x does not exist".to_owned()));
+    assert_eq!(rig.ask(post("/checkpoint/ns/pod/c?timeout=soon")).await.0, 404);
+    let failed = "checkpointing of ns/pod/stuck failed (container stuck not found)".to_owned();
+    assert_eq!(rig.ask(post("/checkpoint/ns/pod/stuck")).await, (500, failed));
+    assert_eq!(rig.ask(get("/checkpoint/ns/pod/c")).await.0, 405);
+
+    let (status, page) = rig.ask(get("/debug/pprof/heap")).await;
+    assert!(status == 501 && page.contains("hint: "), "{status} {page}");
+    assert_eq!(rig.ask(get("/debug/pprof/")).await.0, 501);
+    assert!(rig.ask(get("/debug/pprof/cmdline")).await.1.starts_with('/'));
+    assert_eq!(rig.ask(get("/debug/pprof/none")).await.0, 404);
+
+    let (status, body) = rig.ask(get("/allocatedPods")).await;
+    assert!(status == 200 && body.contains("\"name\":\"pod\"") && body.contains("PodList"), "{body}");
+    assert_eq!(rig.ask(get("/allocatedPods/ns/none")).await, (404, "pod not found".to_owned()));
+    let switches = Switches { checkpoints: false, allocated_pods: false, ..Setup::default().switches };
+    let rig = Rig::start(Setup { access_ttls: None, switches, ..Setup::default() }).await;
+    for ask in [post("/checkpoint/ns/pod/c"), get("/allocatedPods")] {
+        assert_eq!(rig.ask(ask).await.0, 404);
+    }
 }
 
 #[tokio::test]

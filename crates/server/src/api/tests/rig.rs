@@ -26,8 +26,8 @@ use rustls::{
 use seams::{
     ApiError, ContainerLogs, NodeApi, NodeLogs, Reviews, RuntimeError, SystemClock,
     logs::{LogError, LogOptions, LogSource},
-    node_api::{LogRefusal, PodPath, StreamRefusal},
-    node_logs::NodeLog,
+    node_api::{CheckpointRefusal, LogRefusal, PodPath, StreamRefusal},
+    node_logs::{NodeLog, ServiceQuery},
     reviews::{NodeAccess, User},
     runtime::{ExecResult, Streams},
 };
@@ -131,12 +131,31 @@ impl NodeApi for Node {
         Ok(self.url.lock().clone())
     }
 
-    async fn attach_url(&self, pod: &PodPath, _: &str, streams: Streams) -> Result<String, StreamRefusal> {
-        self.exec_url(pod, "", &[], streams).await
+    async fn attach_url(
+        &self,
+        pod: &PodPath,
+        _: &str,
+        streams: Streams,
+    ) -> Result<(String, Streams), StreamRefusal> {
+        self.exec_url(pod, "", &[], streams).await.map(|url| (url, streams))
     }
 
     async fn port_forward_url(&self, pod: &PodPath, _: &[u16]) -> Result<String, StreamRefusal> {
         self.exec_url(pod, "", &[], Streams::default()).await
+    }
+
+    async fn checkpoint(
+        &self,
+        pod: &PodPath,
+        container: &str,
+        limit: Duration,
+    ) -> Result<PathBuf, CheckpointRefusal> {
+        known(pod).map_err(|_| CheckpointRefusal::NoPod)?;
+        match container {
+            "c" => Ok(format!("/checkpoints/{}.tar", limit.as_secs()).into()),
+            "stuck" => Err(CheckpointRefusal::NotRunning(container.to_owned())),
+            other => Err(CheckpointRefusal::NoContainer(other.to_owned())),
+        }
     }
 
     async fn run(&self, pod: &PodPath, _: &str, command: &[String]) -> Result<ExecResult, StreamRefusal> {
@@ -178,6 +197,12 @@ impl NodeLogs for Files {
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
+
+    fn services(&self, query: ServiceQuery) -> mpsc::Receiver<Bytes> {
+        let (sender, receiver) = mpsc::channel(1);
+        let _ = sender.try_send(query.services.join("+").into());
+        receiver
+    }
 }
 
 /// A certificate authority.
@@ -218,6 +243,8 @@ pub(super) struct Setup {
     pub(super) switches: Switches,
     pub(super) access_ttls: Option<(Duration, Duration)>,
     pub(super) read_only: bool,
+    /// Without TLS, and with all routes.
+    pub(super) plain: bool,
     pub(super) stream_idle: Duration,
 }
 
@@ -226,15 +253,20 @@ impl Default for Setup {
         let switches = Switches {
             debugging: true,
             system_logs: true,
+            log_queries: true,
             profiling: true,
             debug_flags: true,
             split_streams: false,
+            websockets: true,
+            checkpoints: true,
+            allocated_pods: true,
         };
         Self {
             anonymous: false,
             switches,
             access_ttls: Some((Duration::from_secs(300), Duration::from_secs(30))),
             read_only: false,
+            plain: false,
             stream_idle: Duration::from_secs(3600),
         }
     }
@@ -300,7 +332,10 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        if setup.read_only {
+        if setup.plain {
+            let api = Arc::new(Api::new(parts, None));
+            tokio::spawn(serve(listener, Transport::Plain, api, stop.clone()));
+        } else if setup.read_only {
             let api = Arc::new(Api::read_only(parts));
             tokio::spawn(serve(listener, Transport::Plain, api, stop.clone()));
         } else {

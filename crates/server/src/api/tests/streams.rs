@@ -13,7 +13,7 @@ use tokio::{
 use super::rig::{Ask, Rig, SOON, Setup, get};
 
 /// Reads a head of HTTP/1.
-async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub(super) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());

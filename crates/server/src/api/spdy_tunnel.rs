@@ -1,0 +1,98 @@
+//! Port forwards by WebSocket: its binary messages carry SPDY, which goes on to the runtime as it is (contract §25).
+//!
+//! ```text
+//!   client ══ SPDY/3.1+portforward.k8s.io: bytes in messages ══▶ here ══ SPDY/3.1 ══▶ runtime (this machine only)
+//! ```
+//!
+//! Where one message ends says nothing. Either side's end is the end of both: SPDY has ends of its own inside.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use hyper::{Request, Response, body::Incoming};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    time::Instant,
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+
+use super::{
+    answer::Body,
+    connection::Connection,
+    dial::DialError,
+    tunnel::idled,
+    websocket::{self, Outbox, SPDY},
+};
+
+/// Protocols of which a client's are tried, at most.
+const PROTOCOLS: usize = 4;
+/// Read at once, bytes.
+const READ: usize = 32 << 10;
+
+/// Answers a WebSocket request for a prepared port forward; with a 101, the tunnel goes on by itself.
+pub(super) async fn open(
+    url: &str,
+    request: Request<Incoming>,
+    idle: Duration,
+    connection: Arc<Connection>,
+) -> Result<Response<Body>, DialError> {
+    let offered = websocket::protocols(request.headers()).filter_map(|name| name.strip_prefix(SPDY));
+    let inner: Vec<String> = offered.take(PROTOCOLS).map(str::to_owned).collect();
+    let inner: Vec<&str> = inner.iter().map(String::as_str).collect();
+    let named = |chosen: &str| format!("{SPDY}{chosen}");
+    websocket::open(url, request, &inner, named, connection, move |(client, runtime)| {
+        carry(client, runtime, idle)
+    })
+    .await
+}
+
+async fn carry<C, R>(client: WebSocketStream<C>, runtime: R, idle: Duration)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    R: AsyncRead + AsyncWrite,
+{
+    let (mut to_client, mut from_client) = client.split();
+    let (mut from_runtime, mut to_runtime) = tokio::io::split(runtime);
+    let (mut outbox, mut received, mut outgoing) = (Outbox::default(), BytesMut::new(), Bytes::new());
+    let last = Mutex::new(Instant::now());
+    let moved = || *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    let mut listens = true;
+    loop {
+        let (is_clear, is_written) = (outbox.is_clear(), outgoing.is_empty());
+        received.reserve(READ);
+        // Cancel-safe, all of them: what was read is in a buffer of this loop, what was written is out of it.
+        tokio::select! {
+            message = from_client.next(), if is_written => match message {
+                Some(Ok(Message::Binary(bytes))) => {
+                    moved();
+                    outgoing = bytes;
+                }
+                // Pings are answered by the next read.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                // Text is no SPDY.
+                Some(_) | None => break,
+            },
+            read = from_runtime.read_buf(&mut received), if is_clear => match read {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {
+                    moved();
+                    outbox.put(received.split().freeze());
+                }
+            },
+            written = to_runtime.write_buf(&mut outgoing), if !is_written && listens => {
+                // A runtime that is done closes, whatever the client still sends; its last words are read all the same.
+                listens = written.is_ok_and(|written| written > 0);
+            }
+            sent = outbox.send(&mut to_client), if !is_clear => if sent.is_err() { break },
+            () = idled(&last, idle) => break,
+        }
+    }
+    // The runtime has its end at once; the client may take a while to close.
+    let _ = to_runtime.shutdown().await;
+    drop((to_runtime, from_runtime));
+    websocket::close(outbox, &mut to_client, &mut from_client).await;
+}
