@@ -137,6 +137,12 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// Appends what stands on another page.
+    pub fn append(&mut self, other: Self) {
+        self.text.push_str(&other.text);
+        self.open = other.open;
+    }
+
     /// The text.
     #[must_use]
     pub fn finish(self) -> String {
