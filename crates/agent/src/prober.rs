@@ -31,6 +31,7 @@ use lifecycle::{
     observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod},
     reason::{self, PodEvent},
 };
+use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{Clock, Runtime};
 use tokio::{
@@ -40,10 +41,12 @@ use tokio::{
 
 use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
 
+mod counts;
 pub mod handler;
 mod instance;
 pub mod tally;
 
+use counts::Counts;
 use handler::{Answer, Target};
 use instance::{running, was_started};
 use tally::{Change, Tally};
@@ -80,12 +83,15 @@ pub struct Prober {
     table: Mutex<Table>,
     changed: Notify,
     places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
 struct Table {
     entries: HashMap<Key, Entry>,
     due: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// Of probes that have run, until their pod is gone: containers come and go meanwhile.
+    counts: HashMap<Key, Counts>,
 }
 
 struct Entry {
@@ -136,10 +142,15 @@ impl Prober {
     /// No probes yet.
     #[must_use]
     pub fn new(edges: Edges, events: EventSink) -> Self {
-        Self::of(edges.runtime, edges.clock, events)
+        Self::of(edges.runtime, edges.clock, events, edges.metrics)
     }
 
-    fn of(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, events: EventSink) -> Self {
+    fn of(
+        runtime: Arc<dyn Runtime>,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             runtime,
             clock,
@@ -147,6 +158,7 @@ impl Prober {
             table: Mutex::default(),
             changed: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+            metrics,
         }
     }
 
@@ -251,7 +263,9 @@ impl Prober {
 
     /// Forgets a pod.
     pub fn forget(&self, uid: &PodUid) {
-        self.table.lock().entries.retain(|key, _| key.uid != *uid);
+        let mut table = self.table.lock();
+        table.entries.retain(|key, _| key.uid != *uid);
+        counts::forget(&mut table, &self.metrics, uid);
     }
 
     /// Runs probes when they are due, for ever.
@@ -309,6 +323,7 @@ impl Prober {
                 timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
             }
         };
+        let began = Instant::now();
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
             answer = handler::run(&*self.runtime, &target).await;
@@ -316,6 +331,7 @@ impl Prober {
                 break;
             }
         }
+        self.count(&key, &answer, began.elapsed());
         self.settle(&key, &target.id, &answer);
     }
 

@@ -10,6 +10,7 @@
 //!     └──▶ usage    filesystem, memory, processes
 //! mounts, safe_path                for volumes
 //! tunables, oom, interfaces        for the start of the kubelet
+//! process                          for its own metrics
 //! ```
 
 pub mod cgroup;
@@ -19,6 +20,7 @@ pub mod interfaces;
 pub mod mounts;
 pub mod node_logs;
 pub mod oom;
+pub mod process;
 pub mod safe_path;
 pub mod tunables;
 pub mod usage;

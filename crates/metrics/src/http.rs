@@ -41,7 +41,7 @@ label_set! {
 }
 
 /// How the API server answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answered {
     /// With this HTTP status.
     Status(u16),

@@ -47,7 +47,7 @@ macro_rules! words {
     };
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $(#[doc = concat!("`", $word, "`.")] $variant),+
         }
@@ -77,7 +77,7 @@ macro_rules! words {
 macro_rules! label_set {
     ($(#[$doc:meta])* $name:ident { $($field:ident $label:literal: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name {
             $(#[doc = concat!("Label `", $label, "`.")] pub $field: $type),+
         }

@@ -159,7 +159,7 @@ const REJECTIONS: &[&str] = &[
 ];
 
 /// One of the reasons that are told apart. Names of extended resources are not: anybody may make some up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rejection(&'static str);
 
 impl Rejection {

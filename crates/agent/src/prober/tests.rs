@@ -19,7 +19,7 @@ impl Clock for Later {
 fn prober() -> Prober {
     let clock: Arc<dyn Clock> = Arc::new(Later);
     let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
-    Prober::of(Arc::new(FakeRuntime::new()), clock, events)
+    Prober::of(Arc::new(FakeRuntime::new()), clock, events, Metrics::new())
 }
 
 fn record(name: &str) -> ContainerRecord {

@@ -1,5 +1,6 @@
 //! Calls about images.
 
+use metrics::runtime::Operation;
 use proto::cri::{
     FilesystemUsage, ImageFsInfoRequest, ImageStatusRequest, ListImagesRequest, PullImageRequest,
     RemoveImageRequest,
@@ -30,7 +31,7 @@ impl CriRuntime {
         let gone = NotFoundMeans::Gone;
         let answer = self
             .client
-            .images(CALL, Deadline::Default, gone, request, async |mut c, r| c.image_status(r).await)
+            .images(Operation::ImageStatus, Deadline::Default, gone, request, async |mut c, r| c.image_status(r).await)
             .await;
         match answer.map(|a| a.image) {
             Ok(None) | Err(RuntimeError::NotFound { .. }) => Ok(None),
@@ -57,7 +58,7 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .images(CALL, Deadline::Never, NotFoundMeans::Failure, request, async |mut c, r| {
+            .images(Operation::PullImage, Deadline::Never, NotFoundMeans::Failure, request, async |mut c, r| {
                 c.pull_image(r).await
             })
             .await?;
@@ -74,7 +75,7 @@ impl CriRuntime {
         let request = ListImagesRequest::default();
         let answer = self
             .client
-            .images("ListImages", Deadline::Default, NotFoundMeans::Failure, request, async |mut c, r| {
+            .images(Operation::ListImages, Deadline::Default, NotFoundMeans::Failure, request, async |mut c, r| {
                 c.list_images(r).await
             })
             .await?;
@@ -85,7 +86,7 @@ impl CriRuntime {
         let request = RemoveImageRequest { image: Some(render::plain(image)) };
         let answer = self
             .client
-            .images("RemoveImage", Deadline::Default, NotFoundMeans::Gone, request, async |mut c, r| {
+            .images(Operation::RemoveImage, Deadline::Default, NotFoundMeans::Gone, request, async |mut c, r| {
                 c.remove_image(r).await
             })
             .await;
@@ -96,7 +97,7 @@ impl CriRuntime {
         let answer = self
             .client
             .images(
-                "ImageFsInfo",
+                Operation::ImageFsInfo,
                 Deadline::Default,
                 NotFoundMeans::Failure,
                 ImageFsInfoRequest {},

@@ -1,6 +1,7 @@
 //! Calls that prepare a stream: the runtime answers with an address of its own streaming server.
 
 use lifecycle::{ContainerId, SandboxId};
+use metrics::runtime::Operation;
 use proto::cri::{AttachRequest, ExecRequest, PortForwardRequest};
 use seams::{RuntimeError, runtime::Streams};
 
@@ -24,7 +25,7 @@ impl CriRuntime {
             stderr: streams.stderr,
         };
         let answer =
-            self.client.runtime(CALL, Deadline::Default, request, async |mut c, r| c.exec(r).await).await?;
+            self.client.runtime(Operation::Exec, Deadline::Default, request, async |mut c, r| c.exec(r).await).await?;
         address(CALL, answer.url)
     }
 
@@ -42,7 +43,7 @@ impl CriRuntime {
             stderr: streams.stderr,
         };
         let answer =
-            self.client.runtime(CALL, Deadline::Default, request, async |mut c, r| c.attach(r).await).await?;
+            self.client.runtime(Operation::Attach, Deadline::Default, request, async |mut c, r| c.attach(r).await).await?;
         address(CALL, answer.url)
     }
 
@@ -58,7 +59,7 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .runtime(CALL, Deadline::Default, request, async |mut c, r| c.port_forward(r).await)
+            .runtime(Operation::PortForward, Deadline::Default, request, async |mut c, r| c.port_forward(r).await)
             .await?;
         address(CALL, answer.url)
     }

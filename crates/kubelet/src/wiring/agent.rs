@@ -1,6 +1,6 @@
 //! Settings in the agent's terms.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ::agent::{
     AgentConfig,
@@ -18,7 +18,7 @@ use ::node::{
     quantity::{Format, Quantity, ResourceList},
     registration::Registration,
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
 
 use crate::{
@@ -149,6 +149,7 @@ fn declared_features(settings: &Settings) -> Vec<&'static str> {
 pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
     let node = &settings.node;
     let external = node.cloud == settings::CloudProvider::External;
+    let roots = linux::facts::Roots::default();
     NodeSettings {
         registration: Registration {
             node_name: node.name.clone(),
@@ -182,7 +183,12 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         update_frequency: settings.heartbeat.update,
         report_frequency: settings.heartbeat.report,
         lease_duration: settings.heartbeat.lease,
+        began: (instant(linux::process::booted_at(&roots)), instant(linux::process::started_at(&roots))),
     }
+}
+
+fn instant(since_epoch: Option<Duration>) -> Option<Timestamp> {
+    Timestamp::from_duration(since_epoch?.try_into().ok()?).ok()
 }
 
 fn reservations(settings: &Settings) -> Reservations {
