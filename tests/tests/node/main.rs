@@ -9,6 +9,7 @@ mod containers;
 mod explain;
 mod faults;
 mod histories;
+mod metrics;
 mod standalone;
 mod static_pods;
 mod statuses;
