@@ -44,11 +44,13 @@ use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
 mod counts;
 pub mod handler;
 mod instance;
+mod seen;
 pub mod tally;
 
 use counts::Counts;
 use handler::{Answer, Target};
 use instance::{running, was_started};
+pub use seen::Seen;
 use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
@@ -113,28 +115,6 @@ struct Entry {
 impl std::fmt::Debug for Prober {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prober").field("probes", &self.table.lock().entries.len()).finish_non_exhaustive()
-    }
-}
-
-/// What a worker knows about its pod.
-pub struct Seen<'a> {
-    /// The pod.
-    pub pod: &'a Arc<Pod>,
-    /// The runtime's account of it.
-    pub runtime: &'a RuntimePod,
-    /// First address of its sandbox, or of the node with host network.
-    pub pod_ip: Option<String>,
-    /// Rung when a result changes.
-    pub bell: &'a Arc<Bell>,
-    /// Liveness and startup probes end when the pod is being stopped.
-    pub stopping: bool,
-    /// Whether the start of a container, its postStart hook included, is still under way: then it is not probed yet.
-    pub starting: &'a dyn Fn(&ContainerId) -> bool,
-}
-
-impl std::fmt::Debug for Seen<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen").field("pod_ip", &self.pod_ip).finish_non_exhaustive()
     }
 }
 

@@ -73,3 +73,31 @@ fn verb(method: &Method) -> Verb {
 fn bytes(length: usize) -> f64 {
     u32::try_from(length).map_or(f64::INFINITY, f64::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics::table::Page;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_server_method_and_answer() {
+        let metrics = Metrics::new();
+        let counts = Counts::new(Arc::clone(&metrics), "192.0.2.1:6443");
+        counts.answered(&Method::PATCH, Some(StatusCode::CONFLICT));
+        counts.answered(&Method::GET, None);
+        counts.retried(&Method::GET, StatusCode::TOO_MANY_REQUESTS);
+        counts.carried(&Method::POST, 300, 70);
+        let page = metrics.page(Page::Metrics);
+        let host = "host=\"192.0.2.1:6443\"";
+        for line in [
+            format!("rest_client_requests_total{{code=\"409\",{host},method=\"PATCH\"}} 1"),
+            format!("rest_client_requests_total{{code=\"<error>\",{host},method=\"GET\"}} 1"),
+            format!("rest_client_request_retries_total{{code=\"429\",{host},verb=\"GET\"}} 1"),
+            format!("rest_client_request_size_bytes_sum{{{host},verb=\"POST\"}} 300"),
+            format!("rest_client_response_size_bytes_bucket{{{host},verb=\"POST\",le=\"64\"}} 0"),
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+        }
+    }
+}
