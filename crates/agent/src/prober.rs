@@ -28,7 +28,7 @@ pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid, Tick,
     explain::ProbeNote,
-    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod},
+    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults},
     reason::{self, PodEvent},
 };
 use metrics::Metrics;

@@ -227,14 +227,18 @@ impl Api {
         match endpoint {
             Endpoint::Absent => not_found(),
             Endpoint::Health => {
-                let answer = health::respond(request.method(), request.uri().path(), query, &parts.checks, &parts.metrics.node);
+                let answer = health::respond(
+                    request.method(),
+                    request.uri().path(),
+                    query,
+                    &parts.checks,
+                    &parts.metrics.node,
+                );
                 answer.map(http_body_util::BodyExt::boxed_unsync)
             }
             Endpoint::Pods => pods::all(&*parts.node),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
-            Endpoint::Metrics(page) => {
-                of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page)))
-            }
+            Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),

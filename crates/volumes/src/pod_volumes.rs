@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::{
     counts::{Counts, plugin_name},
     empty_dir::Medium,
-    env_file, 
+    env_file,
     error::SetUpError,
     lanes::Lanes,
     layout::PodPaths,

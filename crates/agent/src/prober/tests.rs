@@ -1,7 +1,7 @@
 use fakes::runtime::FakeRuntime;
 use lifecycle::{
     SandboxId,
-    observation::{ContainerRecord, RuntimeState},
+    observation::{ContainerRecord, RuntimePod, RuntimeState},
 };
 use serde_json::{Value, json};
 

@@ -120,12 +120,7 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
     let cluster = cluster(settings, &clock, metrics)?;
     let objects = cluster.clone().map(|cluster| cluster as Arc<dyn seams::Objects>);
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
-    let volumes = volumes::PodVolumes::new(
-        config,
-        objects.clone(),
-        Arc::clone(&clock),
-        Arc::clone(metrics),
-    );
+    let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock), Arc::clone(metrics));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
     let runtime = Arc::new(runtime);
@@ -220,11 +215,7 @@ async fn telling_silence<T>(answer: impl Future<Output = T>, socket: &Path) -> T
     }
 }
 
-fn host(
-    settings: &Settings,
-    driver: CgroupDriver,
-    metrics: &Arc<Metrics>,
-) -> Result<LinuxHost, EdgeError> {
+fn host(settings: &Settings, driver: CgroupDriver, metrics: &Arc<Metrics>) -> Result<LinuxHost, EdgeError> {
     let roots = Roots::default();
     let config = LinuxConfig {
         cgroup_driver: driver,
