@@ -37,6 +37,7 @@ pub mod records;
 pub mod sources;
 pub mod starts;
 pub mod status;
+pub mod user_namespaces;
 pub mod worker;
 
 mod address;

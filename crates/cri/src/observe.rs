@@ -230,7 +230,7 @@ async fn container_record(
             }
             record.message.push_str(&message);
         }
-        exited.put(uid, &record);
+        exited.put(uid, &mut record);
     }
     Ok(Some(record))
 }

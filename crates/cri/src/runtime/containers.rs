@@ -106,12 +106,11 @@ impl CriRuntime {
                 c.start_container(r).await
             })
             .await?;
-        self.link_log(id).await;
         Ok(())
     }
 
     /// A container without its link is still a good container: failures are told, not returned.
-    async fn link_log(&self, id: &ContainerId) {
+    pub(super) async fn link(&self, id: &ContainerId) {
         if self.logs.links.is_none() {
             return;
         }

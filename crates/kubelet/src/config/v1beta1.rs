@@ -289,6 +289,6 @@ wire! {
         /// Refuse hosts with cgroup v1.
         fail_cgroup_v1: bool, "failCgroupV1", Bool, pointer B(true), Effective;
         /// User namespaces.
-        user_namespaces: Option<UserNamespaces>, "userNamespaces", Object(UserNamespaces::FIELDS), pointer Nothing, not_yet("user namespaces are not built yet");
+        user_namespaces: Option<UserNamespaces>, "userNamespaces", Object(UserNamespaces::FIELDS), pointer Nothing, Effective;
     }
 }
