@@ -2,6 +2,7 @@
 
 pub mod beside;
 pub mod difference;
+pub mod exposition;
 pub mod history;
 pub mod known;
 pub mod normal;

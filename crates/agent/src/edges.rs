@@ -1,7 +1,8 @@
-//! The agent's hold on the world: one handle per seam.
+//! The agent's hold on the world: one handle per seam, and where it counts.
 
 use std::sync::Arc;
 
+use metrics::Metrics;
 use seams::{Clock, Cluster, Host, Objects, Runtime, Volumes};
 
 /// Handles to the edges; cheap to clone. Without an API server `cluster` and `objects` are `None` (standalone mode).
@@ -19,6 +20,8 @@ pub struct Edges {
     pub volumes: Arc<dyn Volumes>,
     /// Clocks.
     pub clock: Arc<dyn Clock>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Edges {

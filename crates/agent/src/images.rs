@@ -9,6 +9,10 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Done, Failure, FailureStep, Obstacle, action::Pulled, reason::PodEvent, spec::image_reference,
 };
+use metrics::{
+    Metrics,
+    images::{Answer, Ensured, Policy, Size},
+};
 use seams::{
     Clock, Objects, Runtime, RuntimeError,
     runtime::{ImageInfo, SandboxRequest},
@@ -37,6 +41,7 @@ pub struct Images {
     rate: Option<TokenBucket>,
     node_files: NodeFiles,
     records: Arc<Records>,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Images {
@@ -88,7 +93,8 @@ impl Images {
             places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
             rate: (per_second > 0).then(|| TokenBucket::new(clock, per_second, burst)),
             node_files: settings.node_files,
-            records: Arc::new(Records::new(root_dir, settings.verification)),
+            records: Arc::new(Records::new(root_dir, settings.verification, Arc::clone(&edges.metrics))),
+            metrics: Arc::clone(&edges.metrics),
         }
     }
 
@@ -118,19 +124,58 @@ impl Images {
             let text = format!("Failed to apply default image tag \"{written}\": {error}");
             Failure::new(FailureStep::ImageName, text).because_of(Some(Obstacle::Spec))
         })?;
-        let policy = wanted.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
-        if policy != "Always"
-            && let Some(info) = self.present(&image).await.map_err(|error| inspect_failure(&error))?
-            && !self.must_pull(&info, &image, written, wanted).await
-        {
+        let policy = match wanted.container.image_pull_policy.as_deref() {
+            Some("Always") => Policy::Always,
+            Some("Never") => Policy::Never,
+            _ => Policy::IfNotPresent,
+        };
+        let mut ensured = Ensured {
+            present_locally: Answer::Unknown,
+            pull_policy: policy,
+            pull_required: if policy == Policy::Always { Answer::Yes } else { Answer::Unknown },
+        };
+        let found = match self.found(policy, &image, written, wanted, &mut ensured).await {
+            Ok(found) => found,
+            Err(failure) => {
+                self.metrics.images.ensured.inc(&ensured);
+                return Err(failure);
+            }
+        };
+        self.metrics.images.ensured.inc(&ensured);
+        if let Some(info) = found {
             let done = Done::Image { image_ref: info.id.clone(), pulled: None };
             return Ok((Some(info), done));
         }
-        if policy == "Never" {
+        if policy == Policy::Never {
             let text = format!("Container image \"{written}\" is not present with pull policy of Never");
             return Err(Failure::new(FailureStep::ImageNeverPull, text));
         }
         self.pull(&image, written, wanted).await
+    }
+
+    /// The image that is there and may be used as it is. Fills in what was found out on the way.
+    async fn found(
+        &self,
+        policy: Policy,
+        image: &str,
+        written: &str,
+        wanted: &Wanted<'_>,
+        ensured: &mut Ensured,
+    ) -> Result<Option<ImageInfo>, Failure> {
+        if policy == Policy::Always {
+            return Ok(None);
+        }
+        let found = self.present(image).await.map_err(|error| inspect_failure(&error))?;
+        ensured.present_locally = if found.is_some() { Answer::Yes } else { Answer::No };
+        let usable = match found {
+            Some(info) if !self.must_pull(&info, image, written, wanted).await => Some(info),
+            _ => None,
+        };
+        ensured.pull_required = match (&usable, policy) {
+            (None, Policy::IfNotPresent) => Answer::Yes,
+            _ => Answer::No,
+        };
+        Ok(usable)
     }
 
     /// Whether the pod has to show, by a pull, that it may use an image that is there.
@@ -204,6 +249,7 @@ impl Images {
             including_wait: whole_millis(ended.mono.saturating_sub(asked.mono)),
             size: info.as_ref().map_or(0, |info| info.size),
         };
+        self.metrics.images.pull_seconds.took(&Size::of(pulled.size), pulled.took);
         Ok((info, Done::Image { image_ref, pulled: Some(pulled) }))
     }
 

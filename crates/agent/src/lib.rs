@@ -35,11 +35,14 @@ pub mod pods;
 pub mod prober;
 pub mod records;
 pub mod sources;
+pub mod starts;
 pub mod status;
 pub mod user_namespaces;
 pub mod worker;
 
 mod address;
+mod containers;
+mod gauges;
 mod http_get;
 mod resolv_conf;
 mod resource_version;

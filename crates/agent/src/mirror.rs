@@ -197,6 +197,12 @@ impl Mirrors {
         recalled(pod, self.state.lock().mirrors.get(&name_of(pod))?)
     }
 
+    /// How many the API server has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.state.lock().mirrors.len()
+    }
+
     /// The API source's full list of mirrors.
     pub fn listed(&self, mirrors: Vec<Arc<Pod>>) {
         let names: BTreeSet<_> = mirrors.iter().map(|pod| name_of(pod)).collect();

@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeAddress};
 use lifecycle::observation::NodeFacts;
 use node::{
@@ -25,8 +26,10 @@ use tokio::{sync::watch, time::Instant};
 use crate::{edges::Edges, events::EventSink, health::Health, observer::RuntimeHealth, resource_version};
 
 mod known;
+mod startup;
 
 use known::Known;
+use startup::Startup;
 
 /// First and longest delay between tries to register.
 const REGISTER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(7));
@@ -80,6 +83,8 @@ pub struct NodeSettings {
     pub report_frequency: Duration,
     /// `nodeLeaseDurationSeconds`.
     pub lease_duration: Duration,
+    /// When the machine was booted, and this process started; `None`: not known.
+    pub began: (Option<Timestamp>, Option<Timestamp>),
 }
 
 impl std::fmt::Debug for NodeSettings {
@@ -167,7 +172,10 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         swap_bytes: machine.swap_bytes,
         in_user_namespace: Some(false),
     };
+    let (booted, started) = settings.began;
+    let startup = Startup::new(Arc::clone(&edges.metrics), booted, started);
     let mut keeper = Keeper {
+        startup,
         edges,
         settings,
         events,
@@ -187,6 +195,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
 }
 
 struct Keeper {
+    startup: Startup,
     edges: Edges,
     settings: NodeSettings,
     events: EventSink,
@@ -256,8 +265,12 @@ impl Keeper {
     async fn try_register(&mut self, cluster: &dyn Cluster) -> Result<Node, ApiError> {
         let (fresh, _) = self.computed(&self.settings.registration.node()).await;
         self.publish_facts(&fresh);
+        self.startup.attempt(self.edges.clock.now().wall);
         match cluster.create_node(&fresh).await {
-            Ok(node) => return Ok(node),
+            Ok(node) => {
+                self.startup.registered(self.edges.clock.now().wall);
+                return Ok(node);
+            }
             Err(ApiError::Conflict { .. } | ApiError::Forbidden(_)) => {}
             Err(error) => return Err(error),
         }
@@ -292,6 +305,9 @@ impl Keeper {
             };
             match self.send(&*cluster, &base, &next).await {
                 Ok(node) => {
+                    if is_ready(&node) {
+                        self.startup.ready(self.edges.clock.now().wall);
+                    }
                     self.record(events);
                     self.node = Some(node);
                     return;
@@ -476,6 +492,11 @@ impl Keeper {
         self.images.refresh(IMAGES_AGE, ask).await;
         self.images.newest().cloned()
     }
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// The newer of what we hold and what the watch shows.

@@ -12,13 +12,17 @@ use std::{
 };
 
 use lifecycle::{ContainerId, PodUid, observation::RuntimeState};
+use metrics::Metrics;
 use node::conditions::NotReady;
 use parking_lot::Mutex;
 use seams::{
     Clock, Runtime, RuntimeError,
     runtime::{ListedPod, RuntimeHint, RuntimeStatus},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use crate::{health::Health, worker::bell::Bell};
 
@@ -101,6 +105,7 @@ pub async fn watch_pods(
     strangers: mpsc::Sender<PodUid>,
     health: Arc<Health>,
     running: watch::Sender<BTreeSet<ContainerId>>,
+    mut counts: Relists,
 ) {
     let mut hints = runtime.hints();
     let mut known: BTreeMap<PodUid, ListedPod> = BTreeMap::new();
@@ -116,7 +121,7 @@ pub async fn watch_pods(
             hint = hints.recv(), if hinting => match hint {
                 Some(RuntimeHint::Pod(uid)) => match bells.of(&uid) {
                     Some(bell) => bell.runtime_changed(),
-                    None => drop(strangers.try_send(uid)),
+                    None => counts.notice(&strangers, uid),
                 },
                 Some(RuntimeHint::Everything) => {
                     // Events may have been lost, so what was listed before proves nothing.
@@ -132,8 +137,9 @@ pub async fn watch_pods(
                 match pods {
                     Ok(pods) => {
                         health.relisted();
+                        counts.relisted();
                         running.send_replace(running_in(&pods));
-                        known = compare(&bells, &strangers, &known, pods);
+                        known = compare(&bells, &strangers, &known, pods, &counts);
                     }
                     Err(error) => tracing::warn!(%error, "Could not list the runtime's pods"),
                 }
@@ -142,7 +148,52 @@ pub async fn watch_pods(
         if again && listing.is_none() {
             again = false;
             let runtime = Arc::clone(&runtime);
+            counts.begins();
             listing = Some(Box::pin(async move { runtime.list_pods().await }));
+        }
+    }
+}
+
+/// What is counted of the lists.
+pub struct Relists {
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    /// When the newest list was asked for.
+    began: Option<Instant>,
+}
+
+impl std::fmt::Debug for Relists {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relists").field("began", &self.began).finish_non_exhaustive()
+    }
+}
+
+impl Relists {
+    /// None yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        Self { metrics, clock, began: None }
+    }
+
+    fn begins(&mut self) {
+        let now = Instant::now();
+        if let Some(before) = self.began.replace(now) {
+            self.metrics.pods.relist_interval.took(now - before);
+        }
+    }
+
+    fn relisted(&self) {
+        if let Some(began) = self.began {
+            self.metrics.pods.relist_seconds.took(began.elapsed());
+        }
+        let now = self.clock.now().wall.as_duration();
+        self.metrics.pods.relisted_at.set(now.as_secs_f64());
+    }
+
+    /// Names a pod without a worker to the dispatcher. When that is behind, the next list names it again.
+    fn notice(&self, strangers: &mpsc::Sender<PodUid>, uid: PodUid) {
+        if strangers.try_send(uid).is_err() {
+            self.metrics.pods.discarded_notices.inc();
         }
     }
 }
@@ -169,6 +220,7 @@ fn compare(
     strangers: &mpsc::Sender<PodUid>,
     known: &BTreeMap<PodUid, ListedPod>,
     pods: Vec<ListedPod>,
+    counts: &Relists,
 ) -> BTreeMap<PodUid, ListedPod> {
     let listed: BTreeMap<PodUid, ListedPod> = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
     for uid in known.keys().filter(|uid| !listed.contains_key(*uid)) {
@@ -180,7 +232,7 @@ fn compare(
         match bells.of(uid) {
             Some(bell) if known.get(uid) != Some(pod) => bell.runtime_changed(),
             Some(_) => {}
-            None => drop(strangers.try_send(uid.clone())),
+            None => counts.notice(strangers, uid.clone()),
         }
     }
     listed

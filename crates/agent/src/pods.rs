@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
 use node::qos::QosClass;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     admission::Admitter,
@@ -29,6 +29,7 @@ const BEAT: Duration = Duration::from_secs(60);
 /// API default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: i64 = 30;
 
+mod counting;
 mod strangers;
 pub(crate) mod wanted;
 mod workers;
@@ -184,6 +185,7 @@ impl Pods {
         let uid = key.uid;
         self.wanted.insert(uid.clone(), source, Arc::clone(&pod));
         if source == PodSource::Api {
+            self.context.starts.shown(&pod, self.context.edges.clock.now().wall);
             self.context.statuses.observed(&pod);
         }
         match self.workers.mail(&uid) {
@@ -276,6 +278,7 @@ impl Pods {
         }
         self.mirror(source, &pod);
         let intent = intent_of(&pod);
+        counting::came(&self.context.edges.metrics, &pod);
         self.spawn(key, Mail { pod: self.counted(&pod), source, intent, admission });
     }
 
@@ -306,7 +309,9 @@ impl Pods {
             .filter(|(other, _)| **other != uid && !self.is_over(other))
             .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
             .collect();
+        let began = Instant::now();
         let answer = self.admitter.admit(pod, &others);
+        counting::admission(&self.context.edges.metrics, pod, &answer, began.elapsed());
         if let Admission::Rejected { reason, message } = &answer {
             tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
         }
@@ -359,6 +364,9 @@ impl Pods {
             return;
         }
         tracing::debug!(pod = %key, "Nothing is left of the pod");
+        if self.wanted.contains(&uid) {
+            counting::came_back(&self.context.edges.metrics, mail.source);
+        }
         if mail.source.is_static()
             && let Some(mirrors) = &self.mirrors
         {
@@ -368,6 +376,7 @@ impl Pods {
         self.context.statuses.forget(&uid);
         self.context.records.ended(&uid);
         self.context.prober.forget(&uid);
+        self.context.starts.forget(&uid);
         if let Some(objects) = &self.context.edges.objects {
             objects.unregister(uid.as_str());
         }

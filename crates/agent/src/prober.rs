@@ -29,9 +29,10 @@ pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid, Tick,
     explain::ProbeNote,
-    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod},
+    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults},
     reason::{self, PodEvent},
 };
+use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{Clock, Runtime};
 use tokio::{
@@ -41,14 +42,18 @@ use tokio::{
 
 use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
 
+mod counts;
 mod early;
 pub mod handler;
 mod instance;
+mod seen;
 pub mod tally;
 
+use counts::Counts;
 use early::Early;
 use handler::{Answer, Target};
 use instance::{running, was_started};
+pub use seen::Seen;
 use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
@@ -83,12 +88,15 @@ pub struct Prober {
     table: Mutex<Table>,
     changed: Notify,
     places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
 struct Table {
     entries: HashMap<Key, Entry>,
     due: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// Of probes that have run, until their pod is gone: containers come and go meanwhile.
+    counts: HashMap<Key, Counts>,
 }
 
 struct Entry {
@@ -114,36 +122,19 @@ impl std::fmt::Debug for Prober {
     }
 }
 
-/// What a worker knows about its pod.
-pub struct Seen<'a> {
-    /// The pod.
-    pub pod: &'a Arc<Pod>,
-    /// The runtime's account of it.
-    pub runtime: &'a RuntimePod,
-    /// First address of its sandbox, or of the node with host network.
-    pub pod_ip: Option<String>,
-    /// Rung when a result changes.
-    pub bell: &'a Arc<Bell>,
-    /// Liveness and startup probes end when the pod is being stopped.
-    pub stopping: bool,
-    /// Whether the start of a container, its postStart hook included, is still under way: then it is not probed yet.
-    pub starting: &'a dyn Fn(&ContainerId) -> bool,
-}
-
-impl std::fmt::Debug for Seen<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen").field("pod_ip", &self.pod_ip).finish_non_exhaustive()
-    }
-}
-
 impl Prober {
     /// No probes yet.
     #[must_use]
     pub fn new(edges: Edges, events: EventSink) -> Self {
-        Self::of(edges.runtime, edges.clock, events)
+        Self::of(edges.runtime, edges.clock, events, edges.metrics)
     }
 
-    fn of(runtime: Arc<dyn Runtime>, clock: Arc<dyn Clock>, events: EventSink) -> Self {
+    fn of(
+        runtime: Arc<dyn Runtime>,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             runtime,
             clock,
@@ -151,6 +142,7 @@ impl Prober {
             table: Mutex::default(),
             changed: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+            metrics,
         }
     }
 
@@ -256,7 +248,9 @@ impl Prober {
 
     /// Forgets a pod.
     pub fn forget(&self, uid: &PodUid) {
-        self.table.lock().entries.retain(|key, _| key.uid != *uid);
+        let mut table = self.table.lock();
+        table.entries.retain(|key, _| key.uid != *uid);
+        counts::forget(&mut table, &self.metrics, uid);
     }
 
     /// Runs probes when they are due, for ever.
@@ -314,6 +308,7 @@ impl Prober {
                 timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
             }
         };
+        let began = Instant::now();
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
             answer = handler::run(&*self.runtime, &target).await;
@@ -321,6 +316,7 @@ impl Prober {
                 break;
             }
         }
+        self.count(&key, &answer, began.elapsed());
         self.settle(&key, &target.id, &answer);
     }
 

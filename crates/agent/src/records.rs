@@ -14,6 +14,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Pod;
@@ -27,10 +28,12 @@ use lifecycle::{
 use parking_lot::Mutex;
 use seams::Clock;
 
+mod census;
 mod document;
 mod explainer;
 pub mod traced;
 
+pub use census::{Census, Holdings};
 pub use explainer::{Probes, RecordsExplainer};
 
 /// Pods that are gone and still told of: a rollout of a dense node, or a minute of a job that fails.
@@ -50,6 +53,8 @@ struct Inner {
     source: PodSource,
     newest: Newest,
     held_by: Option<PodKey>,
+    /// As last seen: kept while the runtime does not answer.
+    holdings: Holdings,
 }
 
 /// What is left of the newest decision.
@@ -81,7 +86,9 @@ struct Gone {
 impl PodRecord {
     fn new(key: PodKey, source: PodSource, seen: Tick) -> Self {
         let record = Record::new(seen);
-        Self { key, inner: Mutex::new(Inner { record, source, newest: Newest::None, held_by: None }) }
+        let inner =
+            Inner { record, source, newest: Newest::None, held_by: None, holdings: Holdings::default() };
+        Self { key, inner: Mutex::new(inner) }
     }
 
     /// A worker takes the pod up; what a former one had under way died with it.
@@ -89,6 +96,12 @@ impl PodRecord {
         let mut inner = self.inner.lock();
         inner.record.abandoned();
         inner.held_by = None;
+    }
+
+    /// Time since the kubelet saw the pod first.
+    #[must_use]
+    pub fn age(&self, now: Tick) -> Duration {
+        Stamp::from(now).since(self.inner.lock().record.seen())
     }
 
     /// The runtime is being asked.
@@ -123,6 +136,9 @@ impl PodRecord {
         };
         let mut inner = self.inner.lock();
         inner.source = seen.source;
+        if let Ok(runtime) = &seen.runtime {
+            inner.holdings = Holdings::of(runtime);
+        }
         inner.record.decided(seen, decision, now);
         inner.newest = Newest::Decided(newest);
         state

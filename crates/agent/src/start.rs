@@ -15,18 +15,20 @@ use crate::{
     api::Api,
     events::{EventSink, EventTask},
     executor::{Executor, Turns},
+    gauges,
     health::Health,
-    images::Images,
+    images::{self, Images},
     lease,
     log_rotation::{self, LogRotation},
     mirror::Mirrors,
     node_status::{self, NodeSettings},
-    observer::{self, Bells, Reports, RuntimeHealth},
+    observer::{self, Bells, Relists, Reports, RuntimeHealth},
     pods::{Inbox, Pods, wanted::Wanted},
     prober::Prober,
     records::{Records, RecordsExplainer, traced::TracedRuntime},
     resolv_conf,
     sources::{self, FileSource, Updates, url::Fetch},
+    starts::Starts,
     status::StatusQueue,
     user_namespaces::UserNamespaces,
     worker::WorkerContext,
@@ -124,7 +126,10 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let Outside { config, node: settings, events, event_task, log_rotation: rotation, fetch } = outside;
     let mut tasks = Tasks(JoinSet::new());
     let records = Arc::new(Records::new(Arc::clone(&edges.clock)));
-    let statuses = StatusQueue::new(edges.cluster.clone()).with_records(Arc::clone(&records));
+    let metrics = &edges.metrics;
+    let statuses = StatusQueue::new(edges.cluster.clone())
+        .with_records(Arc::clone(&records))
+        .with_metrics(Arc::clone(metrics));
     let statuses = Arc::new(statuses);
     let bells = Arc::new(Bells::default());
     let (network, network_seen) = watch::channel(Err("runtime status is not known yet".to_owned()));
@@ -160,6 +165,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
             strangers,
             Arc::clone(&health),
             running,
+            Relists::new(Arc::clone(metrics), Arc::clone(&edges.clock)),
         ),
     );
     let (logs, log_notices) = log_rotation::notices();
@@ -208,7 +214,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         prober,
         statuses: Arc::clone(&statuses),
         events: events.clone(),
-        records,
+        records: Arc::clone(&records),
+        starts: Arc::new(Starts::new(Arc::clone(metrics))),
         network: network_seen,
         node: facts_seen,
         sync_frequency: config.sync_frequency,
@@ -226,6 +233,9 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
     let admitter = Admitter::new(object_seen, config.sysctls.clone());
     let wanted = Wanted::default();
+    let pull_records = images::records::folders(&config.root_dir);
+    let counted = gauges::Sources { records, wanted: wanted.clone(), mirrors: mirrors.clone(), pull_records };
+    gauges::register(metrics, counted);
     let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health), wanted.clone());
     let changes = edges.objects.as_ref().map(|objects| objects.changes());
     tasks.add("pods", pods.run(Inbox { updates: updates_seen, strangers: strangers_seen, changes }));

@@ -18,9 +18,13 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{PodSource, PodUid};
+use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use crate::{mirror, records::Records, resource_version};
 
@@ -38,6 +42,8 @@ pub struct StatusQueue {
     changed: Notify,
     /// Told when a pod is first reported running.
     records: Option<Arc<Records>>,
+    /// Told how long reports take.
+    metrics: Option<Arc<Metrics>>,
 }
 
 #[derive(Default)]
@@ -65,6 +71,8 @@ struct Slot {
     retry: Duration,
     /// Failures in a row.
     failures: u32,
+    /// When the first change came that has not been reported.
+    since: Option<Instant>,
 }
 
 impl std::fmt::Debug for StatusQueue {
@@ -77,7 +85,13 @@ impl StatusQueue {
     /// Without a cluster, statuses are only kept.
     #[must_use]
     pub fn new(cluster: Option<Arc<dyn Cluster>>) -> Self {
-        Self { cluster, slots: Mutex::default(), changed: Notify::new(), records: None }
+        Self { cluster, slots: Mutex::default(), changed: Notify::new(), records: None, metrics: None }
+    }
+
+    /// The same, counting how long reports take.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// The same, telling the records of pods when these are reported running.
@@ -106,7 +120,9 @@ impl StatusQueue {
             sending: false,
             retry: RETRY.0,
             failures: 0,
+            since: None,
         });
+        slot.since.get_or_insert_with(Instant::now);
         slot.status = status.clone();
         slot.released = released;
         slot.recalled |= mirror::is_reported(pod);
@@ -230,6 +246,7 @@ impl StatusQueue {
                 base,
                 status: slot.status.clone(),
                 released: slot.released,
+                since: slot.since.take(),
             });
         }
     }
@@ -242,6 +259,9 @@ impl StatusQueue {
             let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
             match answer {
                 Answer::Kept(api) => {
+                    if let (Some(metrics), Some(since)) = (&self.metrics, letter.since) {
+                        metrics.pods.status_sync_seconds.took(since.elapsed());
+                    }
                     (slot.retry, slot.failures) = (RETRY.0, 0);
                     if letter.mirror {
                         mirrors.insert((letter.namespace.clone(), letter.name.clone()), api);
@@ -257,6 +277,7 @@ impl StatusQueue {
                 }
                 Answer::Failed(..) => {
                     dirty.insert(letter.uid.clone());
+                    slot.since = letter.since.or(slot.since);
                     slot.failures = slot.failures.saturating_add(1);
                     let delay = slot.retry;
                     slot.retry = (slot.retry * 2).min(RETRY.1);
@@ -305,6 +326,8 @@ struct Letter {
     base: Arc<Pod>,
     status: PodStatus,
     released: bool,
+    /// When the first of the changes in it came; `None`: there is none, only the API's object is another.
+    since: Option<Instant>,
 }
 
 enum Answer {

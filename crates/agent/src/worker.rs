@@ -33,11 +33,17 @@ use crate::{
     mirror,
     prober::{self, Prober},
     records::{PodRecord, Records, traced},
+    starts::Starts,
     status::StatusQueue,
-    worker::{bell::Bell, running::Running},
+    worker::{
+        bell::Bell,
+        counting::{Cause, Counting},
+        running::Running,
+    },
 };
 
 pub mod bell;
+mod counting;
 mod logged;
 pub mod running;
 
@@ -69,6 +75,8 @@ pub struct WorkerContext {
     pub events: EventSink,
     /// Takes what is decided and done.
     pub records: Arc<Records>,
+    /// Takes how pods start.
+    pub starts: Arc<Starts>,
     /// CRI `NetworkReady`, kept by the observer.
     pub network: watch::Receiver<Result<(), String>>,
     /// Facts about the node, kept by the node tasks.
@@ -99,11 +107,16 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         seen: None,
         reported: None,
         recalled: false,
+        counting: Counting::default(),
         context,
     };
+    worker.count_start(worker.context.edges.clock.now());
     loop {
+        let cause = if mail.has_changed().unwrap_or(false) { Cause::Mail } else { Cause::Other };
         let letter = mail.borrow_and_update().clone();
+        let began = Instant::now();
         let finished = worker.look(&letter, &bell).await;
+        worker.count_look(&letter, cause, finished.is_none(), began.elapsed());
         if finished.is_none() && matches!(letter.intent, Intent::Removed { .. }) {
             return worker.key;
         }
@@ -133,6 +146,7 @@ struct Worker {
     reported: Option<PodStatus>,
     /// Whether the pod object has carried a status that an earlier process reported.
     recalled: bool,
+    counting: Counting,
     context: WorkerContext,
 }
 
@@ -149,6 +163,7 @@ impl Worker {
         }
         let outcomes = std::mem::take(&mut self.outcomes);
         self.record.answered(&outcomes);
+        self.count_outcomes(&outcomes);
         let runtime = match self.seen.take() {
             Some(known) => Ok(known),
             None => self.inspect().await,
@@ -183,7 +198,9 @@ impl Worker {
         let clock = &self.context.edges.clock;
         let id = self.record.inspecting(clock.now());
         let question = self.context.edges.runtime.inspect_pod(&self.key.uid);
+        let began = Instant::now();
         let answer = traced::in_step(Arc::clone(&self.record), id, question).await;
+        self.count_inspection(began.elapsed());
         self.record.inspected(id, answer.as_ref().ok(), clock.now());
         answer
     }
@@ -232,6 +249,7 @@ impl Worker {
                 self.context.events.record_pod(&letter.pod, event);
             }
         }
+        self.count_decision(letter, seen.runtime.as_ref().ok(), &decision.status, now);
         // Before the status can leave: what was decided comes before what is sent.
         self.state = self.record.decided(&seen, &mut decision, now);
         if self.reported.as_ref() != Some(&decision.status) || decision.released {

@@ -24,6 +24,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
+        metrics: metrics::Metrics::new(),
     });
     let mut node = api.node();
     let services = api.services();

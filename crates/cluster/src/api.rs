@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
+    counts::Counts,
     limit::Limiter,
     transport::{Body, BodyError, Purpose, Transport, TransportError},
 };
@@ -30,6 +31,7 @@ pub(crate) struct Api {
     transport: Arc<Transport>,
     limiter: Option<Limiter>,
     deadline: Duration,
+    counts: Counts,
 }
 
 /// An answer's `metav1.Status`, as far as errors need it.
@@ -42,8 +44,13 @@ pub(crate) struct Status {
 }
 
 impl Api {
-    pub(crate) fn new(transport: Arc<Transport>, limiter: Option<Limiter>, deadline: Duration) -> Self {
-        Self { transport, limiter, deadline }
+    pub(crate) fn new(
+        transport: Arc<Transport>,
+        limiter: Option<Limiter>,
+        deadline: Duration,
+        counts: Counts,
+    ) -> Self {
+        Self { transport, limiter, deadline, counts }
     }
 
     pub(crate) fn transport(&self) -> &Transport {
@@ -93,7 +100,7 @@ impl Api {
         let request = self.request(Method::GET, path, None, Bytes::new())?;
         let until = Instant::now() + self.deadline;
         let opened = async {
-            self.turn().await;
+            self.turn(request.method()).await;
             let response = self.send(Purpose::Watch, &request).await?;
             self.accepted(response).await
         };
@@ -109,8 +116,11 @@ impl Api {
     }
 
     async fn answer(&self, request: Request<Bytes>) -> Result<Vec<u8>, ApiError> {
-        let until = Instant::now() + self.deadline;
-        match timeout_at(until, self.exchange(&request, until)).await {
+        let began = Instant::now();
+        let until = began + self.deadline;
+        let answer = timeout_at(until, self.exchange(&request, until)).await;
+        self.counts.took(request.method(), began.elapsed());
+        match answer {
             Ok(result) => result,
             Err(_) => Err(self.unreachable(&format!("no answer within {:?}", self.deadline))),
         }
@@ -118,33 +128,38 @@ impl Api {
 
     async fn exchange(&self, request: &Request<Bytes>, until: Instant) -> Result<Vec<u8>, ApiError> {
         loop {
-            self.turn().await;
+            self.turn(request.method()).await;
             let response = self.send(Purpose::Call, request).await?;
             if let Some(delay) = told_to_wait(&response)
                 && Instant::now() + delay < until
             {
+                self.counts.retried(request.method(), response.status());
                 sleep(delay).await;
                 continue;
             }
             let body = self.accepted(response).await?;
-            return body.collect(MOST_BYTES).await.map_err(|e| match e {
+            let received = body.collect(MOST_BYTES).await.map_err(|e| match e {
                 BodyError::Broken(e) => self.unreachable(&e.to_string()),
                 BodyError::TooLong { .. } => ApiError::Malformed(e.to_string()),
-            });
+            })?;
+            self.counts.carried(request.method(), request.body().len(), received.len());
+            return Ok(received);
         }
     }
 
-    async fn turn(&self) {
+    async fn turn(&self, method: &Method) {
         if let Some(limiter) = &self.limiter {
+            let began = Instant::now();
             limiter.turn().await;
+            self.counts.waited(method, began.elapsed());
         }
     }
 
     async fn send(&self, purpose: Purpose, request: &Request<Bytes>) -> Result<Response<Body>, ApiError> {
-        self.transport
-            .send(purpose, request)
-            .await
-            .map_err(|e: TransportError| self.unreachable(&e.to_string()))
+        let answer = self.transport.send(purpose, request).await;
+        let status = answer.as_ref().ok().map(Response::status);
+        self.counts.answered(request.method(), status);
+        answer.map_err(|e: TransportError| self.unreachable(&e.to_string()))
     }
 
     async fn accepted(&self, response: Response<Body>) -> Result<Body, ApiError> {

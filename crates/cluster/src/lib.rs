@@ -14,6 +14,7 @@
 
 mod api;
 mod calls;
+mod counts;
 mod feeds;
 mod kubeconfig;
 mod limit;
@@ -28,6 +29,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use http::HeaderValue;
 use k8s_openapi::api::{core::v1::Node, node::v1::RuntimeClass};
 use lifecycle::spec::service_env::ServiceMap;
+use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::Clock;
 use tokio::{
@@ -41,6 +43,7 @@ pub use limit::RateLimit;
 pub use objects::ChangeDetection;
 
 use api::Api;
+use counts::Counts;
 use limit::Limiter;
 use objects::Store;
 use transport::{Reach, Transport};
@@ -69,6 +72,8 @@ pub struct ApiOptions {
     pub kubelet_version: String,
     /// Wall clock, for the validity of certificates.
     pub clock: Arc<dyn Clock>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The API server, as a kubelet uses it.
@@ -98,9 +103,11 @@ impl ApiCluster {
             |agent: HeaderValue| Arc::new(Transport::new(Arc::clone(&access), agent, Arc::clone(&reach)));
         let shared = transport(agent.clone());
         let beating = transport(agent);
-        let main = Arc::new(Api::new(Arc::clone(&shared), Limiter::new(options.rate_limit), CALL_DEADLINE));
+        let counts = Counts::new(options.metrics, &access.server().authority);
+        let limiter = Limiter::new(options.rate_limit);
+        let main = Arc::new(Api::new(Arc::clone(&shared), limiter, CALL_DEADLINE, counts.clone()));
         let deadline = HEARTBEAT_DEADLINE.min(options.lease_duration);
-        let heartbeat = Arc::new(Api::new(Arc::clone(&beating), None, deadline));
+        let heartbeat = Arc::new(Api::new(Arc::clone(&beating), None, deadline, counts));
         let streaming = Arc::new(Streaming::default());
         let stop = CancellationToken::new();
         let (store, changes) =

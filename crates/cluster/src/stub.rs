@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use crate::{Access, api::Api, transport::Transport};
+use crate::{Access, api::Api, counts::Counts, transport::Transport};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -162,7 +162,8 @@ impl Stub {
     }
 
     pub(crate) fn api(&self) -> Arc<Api> {
-        Arc::new(Api::new(self.transport(), None, Duration::from_secs(10)))
+        let counts = Counts::new(metrics::Metrics::new(), "stub");
+        Arc::new(Api::new(self.transport(), None, Duration::from_secs(10), counts))
     }
 
     pub(crate) fn uris(&self) -> Vec<String> {

@@ -22,6 +22,7 @@ fn start(stub: &Stub) -> ApiCluster {
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
+        metrics: metrics::Metrics::new(),
     })
 }
 

@@ -34,6 +34,7 @@ fn start(change_detection: ChangeDetection) -> ApiCluster {
         change_detection,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
+        metrics: metrics::Metrics::new(),
     })
 }
 

@@ -1,13 +1,15 @@
 //! The calls, each with its deadline, its size limit and its typed error (contract §26).
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
+use metrics::{End, Metrics, runtime::Operation};
 use proto::cri::{image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient};
 use seams::RuntimeError;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
+    calls::method,
     channel,
     endpoint::Endpoint,
     error::{Call, NotFoundMeans, from_status},
@@ -23,6 +25,7 @@ pub(crate) struct Client {
     images: ImageServiceClient<Channel>,
     runtime_endpoint: String,
     image_endpoint: String,
+    metrics: Arc<Metrics>,
     /// `runtimeRequestTimeout`.
     pub(crate) timeout: Duration,
 }
@@ -40,8 +43,28 @@ pub(crate) enum Deadline {
     Never,
 }
 
+/// A call under way.
+pub(crate) struct Counted<'a> {
+    metrics: &'a metrics::runtime::Runtime,
+    operation: Operation,
+    began: Instant,
+    /// How it ends.
+    pub(crate) end: End,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.called(self.operation, self.began.elapsed(), self.end);
+    }
+}
+
 impl Client {
-    pub(crate) fn new(runtime: &Endpoint, images: Option<&Endpoint>, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        runtime: &Endpoint,
+        images: Option<&Endpoint>,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let runtime_channel = channel::lazy(runtime);
         let image_channel = match images {
             Some(endpoint) if endpoint != runtime => channel::lazy(endpoint),
@@ -56,6 +79,7 @@ impl Client {
                 .max_encoding_message_size(MAX_MESSAGE),
             runtime_endpoint: runtime.to_string(),
             image_endpoint: images.unwrap_or(runtime).to_string(),
+            metrics,
             timeout,
         }
     }
@@ -63,7 +87,7 @@ impl Client {
     /// A call to the runtime service whose object may be gone.
     pub(crate) async fn runtime<Q, A, F>(
         &self,
-        name: &'static str,
+        operation: Operation,
         deadline: Deadline,
         message: Q,
         call: impl FnOnce(RuntimeServiceClient<Channel>, Request<Q>) -> F,
@@ -71,15 +95,19 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let call_info = self.call(name, deadline, NotFoundMeans::Gone);
+        let call_info = self.call(method(operation), deadline, NotFoundMeans::Gone);
         let client = self.runtime.clone();
-        self.run(call_info, &self.runtime_endpoint, message, |request| call(client, request)).await
+        let mut counted = self.counted(operation);
+        let answer =
+            self.run(call_info, &self.runtime_endpoint, message, |request| call(client, request)).await;
+        counted.end = End::of(&answer);
+        answer
     }
 
     /// A call to the image service.
     pub(crate) async fn images<Q, A, F>(
         &self,
-        name: &'static str,
+        operation: Operation,
         deadline: Deadline,
         not_found: NotFoundMeans,
         message: Q,
@@ -88,9 +116,24 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let call_info = self.call(name, deadline, not_found);
+        let call_info = self.call(method(operation), deadline, not_found);
         let client = self.images.clone();
-        self.run(call_info, &self.image_endpoint, message, |request| call(client, request)).await
+        let mut counted = self.counted(operation);
+        let answer =
+            self.run(call_info, &self.image_endpoint, message, |request| call(client, request)).await;
+        counted.end = End::of(&answer);
+        answer
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &metrics::runtime::Runtime {
+        &self.metrics.runtime
+    }
+
+    /// Counts a call when what this returns is dropped: as failed, unless it is told otherwise. A call that nobody waits
+    /// for any more has failed.
+    pub(crate) fn counted(&self, operation: Operation) -> Counted<'_> {
+        Counted { metrics: self.metrics(), operation, began: Instant::now(), end: End::Failed }
     }
 
     fn call(&self, name: &'static str, deadline: Deadline, not_found: NotFoundMeans) -> Call {

@@ -1,6 +1,8 @@
 //! What the edge needs to know, read once at start.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+
+use metrics::Metrics;
 
 use crate::render::HostFacts;
 
@@ -19,6 +21,8 @@ pub struct CriConfig {
     pub container_links_dir: Option<PathBuf>,
     /// Facts about this machine: [`host_facts`] in production.
     pub host: HostFacts,
+    /// Where calls are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Upstream's default of `runtimeRequestTimeout`.
@@ -35,6 +39,7 @@ impl CriConfig {
             pod_logs_dir: PathBuf::from("/var/log/pods"),
             container_links_dir: Some(PathBuf::from("/var/log/containers")),
             host: HostFacts::default(),
+            metrics: Metrics::new(),
         }
     }
 }

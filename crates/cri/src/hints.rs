@@ -20,7 +20,9 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use lifecycle::PodUid;
+use metrics::{End, runtime::Operation};
 use proto::cri::{ContainerEventResponse, GetEventsRequest};
 use seams::{
     RuntimeError,
@@ -148,6 +150,7 @@ enum StreamEnd {
 
 async fn stream(client: &Client, out: &mut Out) -> StreamEnd {
     let mut service = client.runtime_service();
+    let mut counted = client.counted(Operation::GetContainerEvents);
     let opening = service.get_container_events(Request::new(GetEventsRequest {}));
     let mut opening = std::pin::pin!(opening);
     let opened = match tokio::time::timeout(TAKEN_AS_OPEN, opening.as_mut()).await {
@@ -160,8 +163,12 @@ async fn stream(client: &Client, out: &mut Out) -> StreamEnd {
     };
     let mut events = match opened {
         Ok(response) => response.into_inner(),
-        Err(status) => return end_of(client, &status),
+        Err(status) => {
+            client.metrics().event_stream_errors.inc();
+            return end_of(client, &status);
+        }
     };
+    client.metrics().event_streams.inc();
     out.everything();
     let mut seen = false;
     let end = loop {
@@ -180,17 +187,33 @@ async fn stream(client: &Client, out: &mut Out) -> StreamEnd {
         match next {
             Ok(Some(event)) => {
                 seen = true;
+                arrived(client, &event);
                 match uid_of(&event) {
                     Some(uid) => out.pod(uid),
                     None => out.everything(),
                 }
             }
-            Ok(None) => break StreamEnd::Fruitless,
-            Err(status) => break end_of(client, &status),
+            Ok(None) => {
+                counted.end = End::Well;
+                break StreamEnd::Fruitless;
+            }
+            Err(status) => {
+                client.metrics().event_stream_errors.inc();
+                break end_of(client, &status);
+            }
         }
     };
     out.everything();
     if seen { StreamEnd::AfterEvents } else { end }
+}
+
+/// Tells how long an event was on its way. Both ends read the same machine's clock; one that was set back in between gives
+/// no figure.
+fn arrived(client: &Client, event: &ContainerEventResponse) {
+    let Ok(made) = Timestamp::from_nanosecond(event.created_at.into()) else { return };
+    if let Ok(took) = Duration::try_from(Timestamp::now().duration_since(made)) {
+        client.metrics().event_latency.took(took);
+    }
 }
 
 fn end_of(client: &Client, status: &tonic::Status) -> StreamEnd {

@@ -18,6 +18,7 @@
 //! is dropped. State: exited
 //! containers already read, and links to be made at start; both bounded, both only to save calls.
 
+mod calls;
 mod channel;
 mod client;
 pub mod config;

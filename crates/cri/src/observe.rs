@@ -18,6 +18,7 @@ use lifecycle::{
     ContainerId, PodUid, SandboxId,
     observation::{ContainerRecord, RuntimePod, RuntimeState, SandboxRecord},
 };
+use metrics::runtime::Operation;
 use proto::cri::{
     Container, ContainerFilter, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest,
     PodSandbox, PodSandboxFilter, PodSandboxStatusRequest,
@@ -47,7 +48,9 @@ pub(crate) async fn list_containers(
     let filter = uid.map(|uid| ContainerFilter { label_selector: by_uid(uid), ..Default::default() });
     let request = ListContainersRequest { filter };
     let answer = client
-        .runtime("ListContainers", Deadline::Default, request, async |mut c, r| c.list_containers(r).await)
+        .runtime(Operation::ListContainers, Deadline::Default, request, async |mut c, r| {
+            c.list_containers(r).await
+        })
         .await?;
     Ok(answer.containers)
 }
@@ -60,7 +63,9 @@ pub(crate) async fn list_sandboxes(
     let filter = uid.map(|uid| PodSandboxFilter { label_selector: by_uid(uid), ..Default::default() });
     let request = ListPodSandboxRequest { filter };
     let answer = client
-        .runtime("ListPodSandbox", Deadline::Default, request, async |mut c, r| c.list_pod_sandbox(r).await)
+        .runtime(Operation::ListPodSandbox, Deadline::Default, request, async |mut c, r| {
+            c.list_pod_sandbox(r).await
+        })
         .await?;
     Ok(answer.items)
 }
@@ -167,7 +172,7 @@ async fn sandbox_status(
 ) -> (SandboxId, Result<Option<SandboxRecord>, RuntimeError>) {
     let request = PodSandboxStatusRequest { pod_sandbox_id: id.as_str().to_owned(), verbose: false };
     let answer = client
-        .runtime("PodSandboxStatus", Deadline::Default, request, async |mut c, r| {
+        .runtime(Operation::PodSandboxStatus, Deadline::Default, request, async |mut c, r| {
             c.pod_sandbox_status(r).await
         })
         .await;
@@ -237,7 +242,9 @@ pub(crate) async fn container_status(
 ) -> Result<proto::cri::ContainerStatus, RuntimeError> {
     let request = ContainerStatusRequest { container_id: id.as_str().to_owned(), verbose: false };
     let answer = client
-        .runtime("ContainerStatus", Deadline::Default, request, async |mut c, r| c.container_status(r).await)
+        .runtime(Operation::ContainerStatus, Deadline::Default, request, async |mut c, r| {
+            c.container_status(r).await
+        })
         .await?;
     answer.status.ok_or_else(|| RuntimeError::Invalid {
         call: "ContainerStatus",

@@ -63,7 +63,12 @@ impl CriRuntime {
             if config.request_timeout.is_zero() { DEFAULT_REQUEST_TIMEOUT } else { config.request_timeout };
         let warnings = runtime.warning.iter().chain(image.iter().filter_map(|i| i.warning.as_ref()));
         Ok(Self {
-            client: Client::new(&runtime.endpoint, image.as_ref().map(|i| &i.endpoint), timeout),
+            client: Client::new(
+                &runtime.endpoint,
+                image.as_ref().map(|i| &i.endpoint),
+                timeout,
+                Arc::clone(&config.metrics),
+            ),
             logs: LogFiles { root: config.pod_logs_dir.clone(), links: config.container_links_dir.clone() },
             host: Arc::new(config.host.clone()),
             messages: MessageReader::new(config.pod_logs_dir.clone()),

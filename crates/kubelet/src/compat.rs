@@ -112,14 +112,18 @@ fn routes() -> String {
 }
 
 fn metrics() -> String {
-    let mut text = "| page | name | type | here |\n|---|---|---|---|\n".to_owned();
-    for metric in server::catalog::metrics::METRICS {
+    let mut rows: Vec<_> = ::metrics::table::all().collect();
+    rows.sort_by_key(|metric| (metric.page, metric.name));
+    let mut text = "Types, labels, buckets and stability are upstream's; help texts are our own.\n\n\
+                    | page | name | type | here |\n|---|---|---|---|\n"
+        .to_owned();
+    for metric in rows {
         let page = metric.page.path();
         text.push_str(&format!(
             "| `{page}` | `{}` | {} | {} |\n",
             metric.name,
-            metric.kind,
-            metric.support.words()
+            metric.kind.word(),
+            cell(&metric.support.words())
         ));
     }
     text

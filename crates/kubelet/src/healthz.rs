@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::Metrics;
 use server::health::respond;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,13 +24,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 64;
 
 /// Serves until `stop`.
-pub async fn serve(address: SocketAddr, checks: Vec<Check>, stop: CancellationToken) {
+pub async fn serve(address: SocketAddr, checks: Vec<Check>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let checks: Arc<[Check]> = checks.into();
     loop {
         // Cancel-safe: binding leaves nothing behind, and `listen` is only dropped when everything ends.
         tokio::select! {
             () = stop.cancelled() => return,
-            result = listen(address, Arc::clone(&checks), stop.clone()) => match result {
+            result = listen(address, Arc::clone(&checks), Arc::clone(&metrics), stop.clone()) => match result {
                 Ok(()) => return,
                 Err(cause) => error!(err = %cause, address = %address, hint = "free the port, or set healthzPort", "Failed to start healthz server"),
             }
@@ -42,7 +43,12 @@ pub async fn serve(address: SocketAddr, checks: Vec<Check>, stop: CancellationTo
     }
 }
 
-async fn listen(address: SocketAddr, checks: Arc<[Check]>, stop: CancellationToken) -> std::io::Result<()> {
+async fn listen(
+    address: SocketAddr,
+    checks: Arc<[Check]>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     info!(v = 1, address = %address, "Serving healthz");
     let tracker = TaskTracker::new();
@@ -62,10 +68,10 @@ async fn listen(address: SocketAddr, checks: Arc<[Check]>, stop: CancellationTok
                 }
             }
         };
-        let checks = Arc::clone(&checks);
+        let (checks, metrics) = (Arc::clone(&checks), Arc::clone(&metrics));
         tracker.spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(&request, &checks);
+                let answer = answer(&request, &checks, &metrics);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -81,6 +87,7 @@ async fn listen(address: SocketAddr, checks: Arc<[Check]>, stop: CancellationTok
     Ok(())
 }
 
-fn answer(request: &Request<Incoming>, checks: &[Check]) -> Response<Full<Bytes>> {
-    respond(request.method(), request.uri().path(), request.uri().query().unwrap_or_default(), checks)
+fn answer(request: &Request<Incoming>, checks: &[Check], metrics: &Metrics) -> Response<Full<Bytes>> {
+    let query = request.uri().query().unwrap_or_default();
+    respond(request.method(), request.uri().path(), query, checks, &metrics.node)
 }

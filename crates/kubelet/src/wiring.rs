@@ -10,6 +10,7 @@ use ::agent::{
     events::{EventRate, EventSink},
     health::Health,
 };
+use metrics::Metrics;
 use seams::{ContainerLogs, Reviews, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -26,6 +27,7 @@ mod agent;
 mod api;
 mod edges;
 mod fetch;
+mod measured;
 
 /// Why the node ends other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -108,18 +110,21 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
     let watched = Arc::clone(&health);
     let sync_loop = Check::new("syncloop", move || watched.get().map_or(Ok(()), |health| health.sync_loop()));
     let checks = vec![Check::ping(), sync_loop];
+    let metrics = Metrics::new();
+    measured::process(&metrics, &settings);
     if let Some(address) = settings.process.healthz {
-        tasks.spawn(healthz::serve(address, checks.clone(), stop.clone()));
+        let metrics = Arc::clone(&metrics);
+        tasks.spawn(healthz::serve(address, checks.clone(), metrics, stop.clone()));
     }
     let watched = checks.clone();
     tasks.spawn(watchdog.run(stop.clone(), move || watched.iter().try_for_each(Check::named)));
     // Cancel-safe: nothing runs yet that a signal could interrupt half-way.
     let (mut agent, reviews, logs) = tokio::select! {
-        started = start(&settings) => started?,
+        started = start(&settings, &metrics) => started?,
         () = signals.recv() => return Ok(()),
     };
-    let around =
-        api::Around { reviews, logs, checks: api_checks(checks), clock: Arc::new(SystemClock::start()) };
+    let clock = Arc::new(SystemClock::start());
+    let around = api::Around { reviews, logs, checks: api_checks(checks), clock, metrics };
     api::start(&settings, &agent, around, &tasks, &stop).map_err(WiringError::Tls)?;
     let socket = settings.paths.root.join(server::local::FILE);
     match server::local::bind(&socket).await {
@@ -163,8 +168,9 @@ fn api_checks(mut checks: Vec<Check>) -> Vec<Check> {
 type Started = (Agent, Option<Arc<dyn Reviews>>, Arc<dyn ContainerLogs>);
 
 /// Makes the edges and starts the agent.
-async fn start(settings: &Settings) -> Result<Started, WiringError> {
-    let made = edges::make(settings).await.map_err(WiringError::Edges)?;
+async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Started, WiringError> {
+    let made = edges::make(settings, metrics).await.map_err(WiringError::Edges)?;
+    measured::node(metrics, made.cgroups);
     let config = agent::config(settings, &made).map_err(WiringError::Config)?;
     let rate = settings.api.as_ref().and_then(|api| match api.event_rate {
         Rate::Unlimited => None,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lifecycle, node ◀─ seams ◀─ cri, cluster, linux, volumes, server      (edges never see each other's insides)
+//!         metrics ◀───────── the edges and the agent
 //!       all of these ◀─ agent (but no edge) ◀─ kubelet
 //! ```
 //!
@@ -16,26 +17,42 @@ use serde::Deserialize;
 use crate::{run, spec::checkout};
 
 /// The rooms that a room may depend on.
-const RULES: [(&str, &[&str]); 16] = [
+const RULES: [(&str, &[&str]); 17] = [
     ("lifecycle", &[]),
     ("node", &[]),
+    ("metrics", &[]),
     ("proto", &[]),
     ("seams", &["lifecycle", "node"]),
-    ("cri", &["lifecycle", "node", "seams", "proto"]),
-    ("cluster", &["lifecycle", "node", "seams", "proto"]),
-    ("linux", &["lifecycle", "node", "seams", "proto"]),
-    ("server", &["lifecycle", "node", "seams", "proto"]),
-    ("volumes", &["lifecycle", "node", "seams", "proto", "linux"]),
-    ("agent", &["lifecycle", "node", "seams"]),
+    ("cri", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("cluster", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("linux", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("server", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("volumes", &["lifecycle", "node", "metrics", "seams", "proto", "linux"]),
+    ("agent", &["lifecycle", "node", "metrics", "seams"]),
     (
         "kubelet",
-        &["lifecycle", "node", "seams", "proto", "cri", "cluster", "linux", "server", "volumes", "agent"],
+        &[
+            "lifecycle",
+            "node",
+            "metrics",
+            "seams",
+            "proto",
+            "cri",
+            "cluster",
+            "linux",
+            "server",
+            "volumes",
+            "agent",
+        ],
     ),
     ("fakes", &["lifecycle", "node", "seams", "proto"]),
-    ("sim", &["lifecycle", "node", "seams", "agent", "fakes"]),
+    ("sim", &["lifecycle", "node", "metrics", "seams", "agent", "fakes"]),
     ("lab", &["proto"]),
     ("testbox", &["proto"]),
-    ("node-tests", &["lifecycle", "node", "seams", "proto", "cri", "fakes", "sim", "lab", "kubelet"]),
+    (
+        "node-tests",
+        &["lifecycle", "node", "metrics", "seams", "proto", "cri", "fakes", "sim", "lab", "kubelet"],
+    ),
 ];
 
 /// Rooms that tests of any room may use besides those of [`RULES`].
@@ -143,6 +160,8 @@ mod tests {
         for (package, dependency, kind) in [
             ("lifecycle", "node", None),
             ("lifecycle", "seams", Some("dev")),
+            ("metrics", "seams", None),
+            ("lifecycle", "metrics", None),
             ("cri", "cluster", None),
             ("linux", "volumes", None),
             ("agent", "cri", None),

@@ -50,6 +50,17 @@ pub struct PodState {
     pub(crate) reported: Option<Arc<PodStatus>>,
 }
 
+/// How far the pod is in its life, for whoever counts pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// It is to run.
+    Syncing,
+    /// It is to stop.
+    Terminating,
+    /// Nothing of it runs.
+    Terminated,
+}
+
 /// How far the pod is in its life.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stage {
@@ -271,13 +282,23 @@ impl PodState {
         self.reported = None;
     }
 
+    /// How far the pod is in its life.
+    #[must_use]
+    pub fn stage_kind(&self) -> StageKind {
+        match self.stage {
+            Stage::Syncing(_) => StageKind::Syncing,
+            Stage::Terminating(_) => StageKind::Terminating,
+            Stage::Terminated(_) => StageKind::Terminated,
+        }
+    }
+
     /// Name of the stage: `syncing`, `terminating`, `terminated`.
     #[must_use]
     pub fn stage(&self) -> &'static str {
-        match self.stage {
-            Stage::Syncing(_) => "syncing",
-            Stage::Terminating(_) => "terminating",
-            Stage::Terminated(_) => "terminated",
+        match self.stage_kind() {
+            StageKind::Syncing => "syncing",
+            StageKind::Terminating => "terminating",
+            StageKind::Terminated => "terminated",
         }
     }
 

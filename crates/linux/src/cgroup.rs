@@ -256,6 +256,13 @@ impl CgroupTree {
         self.apply(&self.group(qos), values)
     }
 
+    /// Whether a pod's group is there, in the first hierarchy.
+    #[must_use]
+    pub fn has_pod(&self, pod: &PodCgroup) -> bool {
+        let path = self.driver.path(&self.pod_name(pod));
+        self.mounts().next().is_some_and(|mount| join(mount, &path).is_dir())
+    }
+
     /// Makes a pod's group, or brings its values up to date.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! [`seams::Host`] on a real machine.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use lifecycle::PodUid;
+use metrics::{Metrics, pods::CgroupOperation};
 use node::{
     cgroup::{CgroupValues, CgroupVersion},
     qos::QosClass,
@@ -13,6 +14,7 @@ use seams::{
     host::{FsUsage, MachineFacts, PodCgroup},
     runtime::CgroupDriver,
 };
+use tokio::time::Instant;
 
 use crate::{
     cgroup::{CgroupTree, Layout, PodCgroups},
@@ -32,6 +34,8 @@ pub struct LinuxConfig {
     pub pod_cgroups: PodCgroups,
     /// Kernel's filesystems.
     pub roots: Roots,
+    /// Where operations on cgroups are timed.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for LinuxConfig {
@@ -41,6 +45,7 @@ impl Default for LinuxConfig {
             cgroup_root: String::new(),
             pod_cgroups: PodCgroups::PerQos,
             roots: Roots::default(),
+            metrics: Metrics::new(),
         }
     }
 }
@@ -51,6 +56,7 @@ pub struct LinuxHost {
     facts: MachineFacts,
     tree: CgroupTree,
     roots: Roots,
+    metrics: Arc<Metrics>,
 }
 
 impl LinuxHost {
@@ -77,7 +83,7 @@ impl LinuxHost {
             ));
         }
         let tree = CgroupTree::open(layout, config.cgroup_driver, &config.cgroup_root, config.pod_cgroups)?;
-        Ok(Self { facts: facts::read(&config.roots)?, tree, roots: config.roots })
+        Ok(Self { facts: facts::read(&config.roots)?, tree, roots: config.roots, metrics: config.metrics })
     }
 
     /// Version of the hierarchies that hold the controllers; v1 is refused by `failCgroupV1`.
@@ -98,6 +104,13 @@ impl LinuxHost {
         usage::swap_is_controlled(self.tree.layout(), &self.roots)
     }
 
+    fn timed<T>(&self, operation: CgroupOperation, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = work();
+        self.metrics.pods.cgroup_seconds.took(&operation, began.elapsed());
+        done
+    }
+
     /// Whether this process runs in a user namespace.
     #[must_use]
     pub fn in_user_namespace(&self) -> bool {
@@ -112,19 +125,26 @@ impl Host for LinuxHost {
     }
 
     fn ensure_node_cgroups(&self, kubepods: &CgroupValues) -> Result<(), HostError> {
-        self.tree.ensure_node(kubepods)
+        self.timed(CgroupOperation::Update, || self.tree.ensure_node(kubepods))
     }
 
     fn set_qos_cgroup(&self, qos: QosClass, values: &CgroupValues) -> Result<(), HostError> {
-        self.tree.set_qos(qos, values)
+        self.timed(CgroupOperation::Update, || self.tree.set_qos(qos, values))
     }
 
     fn ensure_pod_cgroup(&self, pod: &PodCgroup, values: &CgroupValues) -> Result<(), HostError> {
-        self.tree.ensure_pod(pod, values)
+        let operation = match self.tree.has_pod(pod) {
+            true => CgroupOperation::Update,
+            false => CgroupOperation::Create,
+        };
+        self.timed(operation, || self.tree.ensure_pod(pod, values))
     }
 
     async fn remove_pod_cgroup(&self, uid: &PodUid) -> Result<(), HostError> {
-        self.tree.remove_pod(uid).await
+        let began = Instant::now();
+        let removed = self.tree.remove_pod(uid).await;
+        self.metrics.pods.cgroup_seconds.took(&CgroupOperation::Destroy, began.elapsed());
+        removed
     }
 
     fn list_pod_cgroups(&self) -> Result<Vec<PodUid>, HostError> {

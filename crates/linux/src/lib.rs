@@ -11,6 +11,7 @@
 //! mounts, safe_path                for volumes
 //! tunables, oom, interfaces,
 //! scheduling, subordinate_ids      for the start of the kubelet
+//! process                          for its own metrics
 //! ```
 
 pub mod cgroup;
@@ -20,6 +21,7 @@ pub mod interfaces;
 pub mod mounts;
 pub mod node_logs;
 pub mod oom;
+pub mod process;
 pub mod safe_path;
 pub mod scheduling;
 pub mod subordinate_ids;

@@ -18,6 +18,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
+use metrics::Metrics;
 use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, Reviews};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use crate::{
 };
 
 use self::{
-    answer::{Body, not_allowed, not_found, text},
+    answer::{Body, METRICS, full, not_allowed, not_found, of_type, text},
     authentication::Authenticator,
     authorization::Authorizer,
     connection::Connection,
@@ -43,7 +44,11 @@ mod authorization;
 mod cache;
 mod checkpoint;
 mod connection;
+<<<<<<< HEAD
 mod dial;
+=======
+mod counting;
+>>>>>>> metrics
 mod listener;
 mod logs;
 mod node_logs;
@@ -120,6 +125,8 @@ pub struct ApiParts {
     pub pages: Pages,
     /// Clocks.
     pub clock: Arc<dyn Clock>,
+    /// What is measured, here and elsewhere.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The API.
@@ -152,7 +159,7 @@ impl Api {
     }
 
     /// Answers a request.
-    async fn answer(
+    async fn respond(
         &self,
         request: Request<Incoming>,
         peer: &Peer,
@@ -243,12 +250,19 @@ impl Api {
         match endpoint {
             Endpoint::Absent => not_found(),
             Endpoint::Health => {
-                let answer = health::respond(request.method(), request.uri().path(), query, &parts.checks);
+                let answer = health::respond(
+                    request.method(),
+                    request.uri().path(),
+                    query,
+                    &parts.checks,
+                    &parts.metrics.node,
+                );
                 answer.map(http_body_util::BodyExt::boxed_unsync)
             }
             Endpoint::Pods => pods::all(&*parts.node),
             Endpoint::AllocatedPods => pods::allocated(&*parts.node, &parameters),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
+            Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),

@@ -1,6 +1,5 @@
-//! What upstream's kubelet serves, and what of it is served here: the tables behind `docs/compat.md`.
+//! What upstream's kubelet serves, and what of it is served here: the table behind `docs/compat.md`.
 
-pub mod metrics;
 pub mod routes;
 
 /// How far something of upstream's is here.

@@ -10,6 +10,7 @@ use hyper::{
     Method, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
+use metrics::node::{Health, NodeMetrics};
 
 /// A named check.
 #[derive(Clone)]
@@ -54,9 +55,15 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Answers `/healthz` and what is below it.
+/// Answers `/healthz` and what is below it. Checks of all are counted, as upstream counts them.
 #[must_use]
-pub fn respond(method: &Method, path: &str, query: &str, checks: &[Check]) -> Response<Full<Bytes>> {
+pub fn respond(
+    method: &Method,
+    path: &str,
+    query: &str,
+    checks: &[Check],
+    metrics: &NodeMetrics,
+) -> Response<Full<Bytes>> {
     let text = |status: StatusCode, body: String| {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
@@ -96,10 +103,12 @@ pub fn respond(method: &Method, path: &str, query: &str, checks: &[Check]) -> Re
         }
         match check.run() {
             Ok(()) => {
+                metrics.health_checked(check.name, Health::Success);
                 let _ = writeln!(lines, "[+]{} ok", check.name);
             }
             Err(cause) => {
                 failed = true;
+                metrics.health_checked(check.name, Health::Error);
                 tracing::error!(check = check.name, err = cause, "Healthz check failed");
                 let _ = writeln!(lines, "[-]{} failed: reason withheld", check.name);
             }
@@ -117,14 +126,27 @@ pub fn respond(method: &Method, path: &str, query: &str, checks: &[Check]) -> Re
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
+    use metrics::{Metrics, table::Page};
 
     use super::*;
 
     async fn get(path: &str, query: &str, checks: &[Check]) -> (u16, String) {
-        let response = respond(&Method::GET, path, query, checks);
+        let response = respond(&Method::GET, path, query, checks, &Metrics::new().node);
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn checks_are_counted() {
+        let metrics = Metrics::new();
+        let checks = [Check::ping(), Check::new("syncloop", || Err("stuck".to_owned()))];
+        drop(respond(&Method::GET, "/healthz", "", &checks, &metrics.node));
+        let page = metrics.page(Page::Slis);
+        assert!(page.contains("\nkubernetes_healthcheck{name=\"ping\",type=\"healthz\"} 1\n"), "{page}");
+        assert!(page.contains("\nkubernetes_healthcheck{name=\"syncloop\",type=\"healthz\"} 0\n"), "{page}");
+        let counted = "{name=\"syncloop\",status=\"error\",type=\"healthz\"} 1\n";
+        assert!(page.contains(&format!("kubernetes_healthchecks_total{counted}")), "{page}");
     }
 
     #[tokio::test]
@@ -144,6 +166,6 @@ mod tests {
         assert_eq!(get("/healthz", "", &bad).await, (500, text.to_owned()));
         assert_eq!(get("/healthz", "exclude=syncloop", &bad).await, (200, "ok".to_owned()));
         assert_eq!(get("/healthz/syncloop", "", &bad).await.0, 500);
-        assert_eq!(respond(&Method::POST, "/healthz", "", &good).status(), 405);
+        assert_eq!(respond(&Method::POST, "/healthz", "", &good, &Metrics::new().node).status(), 405);
     }
 }

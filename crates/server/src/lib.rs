@@ -1,4 +1,4 @@
-//! The HTTP side: the HTTPS API on 10250 with its read-only port, the local socket, and the tables of what upstream
+//! The HTTP side: the HTTPS API on 10250 with its read-only port, the local socket, and the table of what upstream
 //! serves.
 
 pub mod api;

@@ -17,6 +17,7 @@
 
 mod atomic_writer;
 mod config_map;
+mod counts;
 mod downward_api;
 mod empty_dir;
 mod env_file;

@@ -18,13 +18,21 @@ use lifecycle::{
     },
 };
 use linux::safe_path::SafeRoot;
+use metrics::{End, Metrics};
 use seams::{
     Clock, Objects, VolumeError, Volumes,
     volumes::{MountedVolume, VolumeContext},
 };
+use tokio::time::Instant;
 
 use crate::{
-    empty_dir::Medium, env_file, error::SetUpError, lanes::Lanes, layout::PodPaths, sub_path, teardown,
+    counts::{Counts, plugin_name},
+    empty_dir::Medium,
+    env_file,
+    error::SetUpError,
+    lanes::Lanes,
+    layout::PodPaths,
+    sub_path, teardown,
     tokens::Tokens,
 };
 
@@ -47,14 +55,21 @@ pub struct PodVolumes {
     clock: Arc<dyn Clock>,
     tokens: Tokens,
     lanes: Lanes,
+    counts: Arc<Counts>,
 }
 
 impl PodVolumes {
     /// Volumes below `config.root_dir`. Without `objects` (standalone), volumes that need the API server fail with a
     /// clear text.
     #[must_use]
-    pub fn new(config: Config, objects: Option<Arc<dyn Objects>>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, objects, clock, tokens: Tokens::default(), lanes: Lanes::default() }
+    pub fn new(
+        config: Config,
+        objects: Option<Arc<dyn Objects>>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let counts = Counts::new(metrics);
+        Self { config, objects, clock, tokens: Tokens::default(), lanes: Lanes::default(), counts }
     }
 }
 
@@ -92,13 +107,11 @@ fn set_up_failed(volume: &str, message: String) -> VolumeError {
 
 type Mounted = Result<BTreeMap<String, MountedVolume>, Vec<VolumeError>>;
 
+/// A volume, its plugin, and what to do.
+type Planned = (String, &'static str, Result<Plan, Failed>);
+
 /// The blocking half of a mount: every plan, one after the other.
-fn carry_out(
-    root_dir: &Path,
-    pod: &Pod,
-    plans: Vec<(String, Result<Plan, Failed>)>,
-    now: Timestamp,
-) -> Mounted {
+fn carry_out(root_dir: &Path, pod: &Pod, plans: Vec<Planned>, now: Timestamp, counts: &Counts) -> Mounted {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let ready = open_root(root_dir).and_then(|root| {
         let paths = PodPaths::new(uid).map_err(|error| error.to_string())?;
@@ -107,13 +120,15 @@ fn carry_out(
     let (root, paths) = match ready {
         Ok(ready) => ready,
         Err(message) => {
-            return Err(plans.iter().map(|(volume, _)| set_up_failed(volume, message.clone())).collect());
+            return Err(plans.iter().map(|(volume, ..)| set_up_failed(volume, message.clone())).collect());
         }
     };
     let worker = set_up::Worker { root: &root, paths: &paths, pod, now };
     let mut mounted = BTreeMap::new();
     let mut errors = Vec::new();
-    for (volume, plan) in plans {
+    let mut plugins = Vec::new();
+    for (volume, plugin, plan) in plans {
+        let began = Instant::now();
         let result = match plan {
             Ok(plan) => worker.set_up(&volume, plan),
             Err(Failed::Kind(kind)) => {
@@ -123,8 +138,10 @@ fn carry_out(
             Err(Failed::Contents { plugin, error }) => worker.serve_old(&volume, plugin, error),
             Err(Failed::Other(error)) => Err(error),
         };
+        counts.set_up(plugin, began.elapsed(), End::of(&result));
         match result {
             Ok(found) => {
+                plugins.push(plugin);
                 mounted.insert(volume, found);
             }
             Err(error) => {
@@ -133,6 +150,7 @@ fn carry_out(
             }
         }
     }
+    counts.mounted(uid, plugins);
     if errors.is_empty() { Ok(mounted) } else { Err(errors) }
 }
 
@@ -157,10 +175,14 @@ impl Volumes for PodVolumes {
             .filter(|volume| used.contains(volume.name.as_str()))
             .collect();
         let names: Vec<String> = volumes.iter().map(|volume| volume.name.clone()).collect();
+        let plugins: Vec<&'static str> = volumes.iter().map(|volume| plugin_name(volume)).collect();
+        self.counts.wished(&uid, plugins.clone());
         let plans = futures::future::join_all(volumes.iter().map(|volume| planner.plan(volume))).await;
-        let plans: Vec<_> = names.iter().cloned().zip(plans).collect();
+        let plans = names.iter().cloned().zip(plugins).zip(plans);
+        let plans: Vec<Planned> = plans.map(|((name, plugin), plan)| (name, plugin, plan)).collect();
         let (root_dir, pod) = (self.config.root_dir.clone(), Arc::clone(pod));
-        match self.lanes.run(&uid, move || carry_out(&root_dir, &pod, plans, now)).await {
+        let counts = Arc::clone(&self.counts);
+        match self.lanes.run(&uid, move || carry_out(&root_dir, &pod, plans, now, &counts)).await {
             Ok(result) => result,
             Err(error) => Err(names.iter().map(|name| set_up_failed(name, error.to_string())).collect()),
         }
@@ -218,7 +240,11 @@ impl Volumes for PodVolumes {
             let paths = PodPaths::new(&name).map_err(|error| whole_pod(error.to_string()))?;
             teardown::tear_down(&root, &paths)
         };
-        self.lanes.run(uid.as_str(), work).await.unwrap_or_else(|error| Err(whole_pod(error.to_string())))
+        let began = Instant::now();
+        let done = self.lanes.run(uid.as_str(), work).await;
+        let done = done.unwrap_or_else(|error| Err(whole_pod(error.to_string())));
+        self.counts.taken_down(uid.as_str(), began.elapsed(), End::of(&done));
+        done
     }
 
     fn refresh_after(&self, uid: &PodUid) -> Option<Duration> {

@@ -10,6 +10,7 @@ mod explain;
 mod faults;
 mod histories;
 mod kubectl;
+mod metrics;
 mod standalone;
 mod static_pods;
 mod statuses;

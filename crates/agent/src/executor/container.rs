@@ -7,7 +7,7 @@ use seams::{
 };
 
 use super::{Executor, Scene, failed, no_such_container, runtime_failed, turns::Step};
-use crate::images::Wanted;
+use crate::{containers, images::Wanted};
 
 impl Executor {
     pub(super) async fn ensure_image(&self, scene: &Scene, name: &ContainerName) -> Result<Done, Failure> {
@@ -15,7 +15,14 @@ impl Executor {
             scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
         let sandbox = self.pull_request(scene);
         let wanted = Wanted { pod: &scene.pod, container: &container, field_path, sandbox: &sandbox };
-        let (info, done) = self.images.ensure(&wanted).await?;
+        let ensured = self.images.ensure(&wanted).await;
+        if let Err(failure) = &ensured {
+            // The start ends here; one whose image is there is counted with the container's creation.
+            let metrics = &self.edges.metrics;
+            containers::tried(metrics, &scene.pod, name.as_str());
+            containers::failed(metrics, &scene.pod, name.as_str(), failure);
+        }
+        let (info, done) = ensured?;
         let mut known = scene.session.images.lock();
         match info {
             Some(info) => known.insert(name.clone(), info),
@@ -27,6 +34,21 @@ impl Executor {
     }
 
     pub(super) async fn create_container(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        attempt: u32,
+        sandbox_id: SandboxId,
+        image_ref: String,
+    ) -> Result<Done, Failure> {
+        containers::tried(&self.edges.metrics, &scene.pod, name.as_str());
+        let created = self.try_to_create(scene, name, attempt, sandbox_id, image_ref).await;
+        created.inspect_err(|failure| {
+            containers::failed(&self.edges.metrics, &scene.pod, name.as_str(), failure);
+        })
+    }
+
+    async fn try_to_create(
         &self,
         scene: &Scene,
         name: &ContainerName,
@@ -96,6 +118,18 @@ impl Executor {
     }
 
     pub(super) async fn start_container(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        id: &ContainerId,
+    ) -> Result<Done, Failure> {
+        let started = self.try_to_start(scene, name, id).await;
+        started.inspect_err(|failure| {
+            containers::failed(&self.edges.metrics, &scene.pod, name.as_str(), failure);
+        })
+    }
+
+    async fn try_to_start(
         &self,
         scene: &Scene,
         name: &ContainerName,

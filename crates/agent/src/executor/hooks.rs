@@ -7,6 +7,7 @@ use std::{fmt::Display, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
+use metrics::Metrics;
 
 use super::{Executor, Scene};
 use crate::{
@@ -99,7 +100,9 @@ impl Executor {
                 .map_err(|cause| failed("HTTP", &path, &cause));
         }
         if let Some(sleep) = &hook.sleep {
+            let mut awake = Awake { cut_short: Some(&self.edges.metrics) };
             tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+            awake.cut_short = None;
             return Ok(());
         }
         Err(NO_HANDLER.to_owned())
@@ -148,7 +151,21 @@ impl Executor {
         let event =
             PodEvent { warning: true, reason: "LifecycleHTTPFallback".into(), message, field_path: None };
         self.events.record_pod(&scene.pod, event);
+        self.edges.metrics.pods.hook_http_fallbacks.inc();
         Ok(())
+    }
+}
+
+/// A sleep: dropped before its end, it was cut short.
+struct Awake<'a> {
+    cut_short: Option<&'a Metrics>,
+}
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.cut_short {
+            metrics.pods.sleeps_cut_short.inc();
+        }
     }
 }
 

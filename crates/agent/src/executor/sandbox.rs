@@ -22,6 +22,23 @@ use super::{Executor, Scene, failed, runtime_failed, turns::Step};
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
+        let counts = &self.edges.metrics.pods;
+        let own_users = scene.pod.spec.as_ref().is_some_and(|spec| spec.host_users == Some(false));
+        counts.starts.inc();
+        if own_users {
+            counts.user_namespace_starts.inc();
+        }
+        let made = self.try_to_create_sandbox(scene, attempt).await;
+        if made.is_err() {
+            counts.start_errors.inc();
+            if own_users {
+                counts.user_namespace_start_errors.inc();
+            }
+        }
+        made
+    }
+
+    async fn try_to_create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
         let (request, dns) = self.request_and_dns(scene, attempt).await?;
         self.report_dns(scene, dns);
         match self.turns.take(Step::Sandbox, self.edges.runtime.run_sandbox(&request)).await {

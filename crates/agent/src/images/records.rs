@@ -17,9 +17,11 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
+use metrics::{Metrics, images::Check};
 use parking_lot::Mutex;
 use seams::runtime::ImageInfo;
 use serde::{Deserialize, Serialize};
@@ -134,19 +136,15 @@ pub struct Records {
     verification: Verification,
     /// Pulls under way by image name.
     under_way: Mutex<HashMap<String, u32>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Records {
     /// Below the kubelet's root directory.
     #[must_use]
-    pub fn new(root_dir: &Path, verification: Verification) -> Self {
-        let folder = root_dir.join("image_manager");
-        Self {
-            pulling: folder.join("pulling"),
-            pulled: folder.join("pulled"),
-            verification,
-            under_way: Mutex::default(),
-        }
+    pub fn new(root_dir: &Path, verification: Verification, metrics: Arc<Metrics>) -> Self {
+        let (pulling, pulled) = folders(root_dir);
+        Self { pulling, pulled, verification, under_way: Mutex::default(), metrics }
     }
 
     /// Whether images are checked at all.
@@ -162,21 +160,29 @@ impl Records {
         if !self.on() {
             return false;
         }
+        let check = self.check(image, image_ref, secrets, now);
+        self.metrics.images.checks.inc(&check);
+        matches!(check, Check::MustAuthenticate | Check::Error)
+    }
+
+    fn check(&self, image: &str, image_ref: &str, secrets: &[PullSecret], now: Timestamp) -> Check {
         let under_way = self.under_way.lock();
         let (record, intended) = match (self.record(image_ref), self.intends(image, &under_way)) {
             (Ok(record), Ok(intended)) => (record, intended),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(image, %error, "Cannot read the records of image pulls; the image is pulled anew");
-                return true;
+                return Check::Error;
             }
         };
         if !self.verification.wanted(image, record.is_some() || intended) {
-            return false;
+            return Check::AllowedByPolicy;
         }
-        let Some(record) = record else { return true };
-        let Some(known) = record.credential_mapping.get(repository(image)) else { return true };
+        let Some(record) = record else { return Check::MustAuthenticate };
+        let Some(known) = record.credential_mapping.get(repository(image)) else {
+            return Check::MustAuthenticate;
+        };
         if known.node_pods_accessible {
-            return false;
+            return Check::RecordFound;
         }
         let hash = |secret: &PullSecret| !secret.credential_hash.is_empty();
         for secret in secrets {
@@ -194,9 +200,9 @@ impl Records {
                 // The same credential in another secret, or a secret whose content changed: known from now on.
                 self.add(image, image_ref, Some(&PulledWith::Secret(secret.clone())), now);
             }
-            return false;
+            return Check::RecordFound;
         }
-        true
+        Check::MustAuthenticate
     }
 
     /// A pull begins.
@@ -353,6 +359,12 @@ impl Credentials {
             }
         }
     }
+}
+
+/// Where records of begun pulls are below the kubelet's root directory, and those of ended ones.
+pub(crate) fn folders(root_dir: &Path) -> (PathBuf, PathBuf) {
+    let folder = root_dir.join("image_manager");
+    (folder.join("pulling"), folder.join("pulled"))
 }
 
 /// The name without tag and digest.

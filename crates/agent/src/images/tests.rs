@@ -87,7 +87,8 @@ fn world(settings: PullSettings) -> World {
         rate: (per_second > 0)
             .then(|| TokenBucket::new(Arc::clone(&clock) as Arc<dyn Clock>, per_second, burst)),
         node_files: settings.node_files,
-        records: Arc::new(Records::new(root.path(), settings.verification)),
+        records: Arc::new(Records::new(root.path(), settings.verification, Metrics::new())),
+        metrics: Metrics::new(),
     };
     World { core, images, clock, _root: root }
 }

@@ -27,12 +27,23 @@ async fn a_list_that_hangs_holds_up_no_hint_and_shows_as_unhealthy() {
     let bell = Arc::new(Bell::default());
     bells.add(PodUid::from("u".to_owned()), Arc::clone(&bell));
     let (running, _running_seen) = watch::channel(BTreeSet::new());
-    tokio::spawn(watch_pods(Arc::new(runtime), Arc::clone(&bells), strangers, Arc::clone(&health), running));
+    let metrics = Metrics::new();
+    let counts = Relists::new(Arc::clone(&metrics), clock());
+    tokio::spawn(watch_pods(
+        Arc::new(runtime),
+        Arc::clone(&bells),
+        strangers,
+        Arc::clone(&health),
+        running,
+        counts,
+    ));
     core.until("a first list", Duration::from_secs(1), |core| core.count("ListPodSandbox") == 1)
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(health.relist_problem(), None);
+    assert_eq!(metrics.pods.relist_seconds.count(), 1);
+    assert!(metrics.pods.relisted_at.get() > 1e9);
 
     core.plan("ListPodSandbox", Fault::Hang, When::Before, None);
     tokio::time::sleep(RELIST_PERIOD * 2).await;

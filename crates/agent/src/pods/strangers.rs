@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid};
 use seams::RuntimeError;
 
-use super::Pods;
+use super::{Pods, counting};
 use crate::{edges::Edges, worker::Mail};
 
 /// Grace for what is found in the runtime only (contract §9).
@@ -50,17 +50,23 @@ impl Pods {
 
     /// Hands over to workers what no source holds, unless one has come to hold it meanwhile.
     pub(super) fn remove_strangers(&mut self, strangers: Vec<Stranger>) {
+        let metrics = Arc::clone(&self.context.edges.metrics);
+        let (mut cleared, mut unknown) = (0, 0);
         for Stranger { uid, pod } in strangers {
             if self.is_known(&uid) {
                 continue;
             }
             let pod = match pod {
-                Ok(Some(pod)) => pod,
+                Ok(Some(pod)) => {
+                    metrics.pods.orphans.inc();
+                    pod
+                }
                 // A late hint about a pod that is gone already.
                 Ok(None) if !self.has_remains(&uid) => continue,
                 Err(error) => {
                     tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
                     self.unanswered.insert(uid);
+                    unknown += 1;
                     continue;
                 }
                 Ok(None) => {
@@ -79,7 +85,9 @@ impl Pods {
                 admission: Admission::Admitted,
             };
             self.spawn(key, mail);
+            cleared += 1;
         }
+        counting::swept(&metrics, cleared, unknown);
     }
 
     /// Whether the disk or the cgroup tree still holds something of a pod.

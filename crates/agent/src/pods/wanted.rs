@@ -22,7 +22,7 @@ impl Wanted {
         self.0.write().remove(uid)
     }
 
-    pub(super) fn contains(&self, uid: &PodUid) -> bool {
+    pub(crate) fn contains(&self, uid: &PodUid) -> bool {
         self.0.read().contains_key(uid)
     }
 

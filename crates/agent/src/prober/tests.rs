@@ -1,7 +1,7 @@
 use fakes::runtime::FakeRuntime;
 use lifecycle::{
     SandboxId,
-    observation::{ContainerRecord, RuntimeState},
+    observation::{ContainerRecord, RuntimePod, RuntimeState},
 };
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ impl Clock for Later {
 fn prober() -> Prober {
     let clock: Arc<dyn Clock> = Arc::new(Later);
     let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
-    Prober::of(Arc::new(FakeRuntime::new()), clock, events)
+    Prober::of(Arc::new(FakeRuntime::new()), clock, events, Metrics::new())
 }
 
 fn record(name: &str) -> ContainerRecord {
@@ -169,6 +169,35 @@ async fn a_start_does_not_cut_short_the_initial_delay() {
     let side = ContainerId::from("id-side".to_owned());
     prober.settle(&key("side", Kind::Startup), &side, &Answer::Success);
     assert!(prober.table.lock().entries[&key("side", Kind::Readiness)].due <= Instant::now());
+}
+
+#[tokio::test]
+async fn what_is_counted_of_a_pod_goes_with_it() {
+    use metrics::table::Page;
+
+    let prober = prober();
+    drop(observe(&prober, &pod(&json!({}))));
+    let key = key("main", Kind::Startup);
+    prober.count(&key, &Answer::Success, Duration::from_millis(20));
+    prober.count(&key, &Answer::Failure("refused".to_owned()), Duration::from_secs(1));
+    let page = prober.metrics.page(Page::Probes);
+    let ended = |result: &str| {
+        format!(
+            "\nprober_probe_total{{container=\"main\",namespace=\"default\",pod=\"p\",pod_uid=\"u\",\
+             probe_type=\"Startup\",result=\"{result}\"}} 1\n"
+        )
+    };
+    assert!(page.contains(&ended("successful")) && page.contains(&ended("failed")), "{page}");
+    let labels = "{container=\"main\",namespace=\"default\",pod=\"p\",probe_type=\"Startup\"}";
+    assert!(page.contains(&format!("_count{labels} 1\n")), "only what did not fail is timed: {page}");
+
+    let uid = PodUid::from("u".to_owned());
+    // Another instance of the container counts on.
+    drop(observe_records(&prober, &pod(&json!({})), Vec::new()));
+    assert!(prober.metrics.page(Page::Probes).contains(&ended("failed")));
+    prober.forget(&uid);
+    prober.count(&key, &Answer::Success, Duration::from_millis(20));
+    assert!(!prober.metrics.page(Page::Probes).contains("prober_"));
 }
 
 #[tokio::test(start_paused = true)]

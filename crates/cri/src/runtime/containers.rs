@@ -6,6 +6,7 @@ use std::{
 };
 
 use lifecycle::{ContainerId, LogFate, PodUid, observation::RuntimeState};
+use metrics::runtime::Operation;
 use proto::cri::{
     CheckpointContainerRequest, ContainerFilter, CreateContainerRequest, ExecSyncRequest,
     ListContainersRequest, RemoveContainerRequest, ReopenContainerLogRequest, StartContainerRequest,
@@ -50,7 +51,9 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .runtime(CALL, Deadline::Default, message, async |mut c, r| Box::pin(c.create_container(r)).await)
+            .runtime(Operation::CreateContainer, Deadline::Default, message, async |mut c, r| {
+                Box::pin(c.create_container(r)).await
+            })
             .await?;
         if answer.container_id.is_empty() {
             return Err(RuntimeError::Invalid {
@@ -82,7 +85,9 @@ impl CriRuntime {
         let list = ListContainersRequest { filter: Some(filter) };
         let answer = self
             .client
-            .runtime("ListContainers", Deadline::Default, list, async |mut c, r| c.list_containers(r).await)
+            .runtime(Operation::ListContainers, Deadline::Default, list, async |mut c, r| {
+                c.list_containers(r).await
+            })
             .await?;
         let running = answer
             .containers
@@ -98,7 +103,7 @@ impl CriRuntime {
     pub(super) async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let request = StartContainerRequest { container_id: id.as_str().to_owned() };
         self.client
-            .runtime("StartContainer", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::StartContainer, Deadline::Default, request, async |mut c, r| {
                 c.start_container(r).await
             })
             .await?;
@@ -130,7 +135,7 @@ impl CriRuntime {
     pub(super) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
         let request = StopContainerRequest { container_id: id.as_str().to_owned(), timeout: seconds(grace) };
         self.client
-            .runtime("StopContainer", Deadline::After(grace), request, async |mut c, r| {
+            .runtime(Operation::StopContainer, Deadline::After(grace), request, async |mut c, r| {
                 c.stop_container(r).await
             })
             .await?;
@@ -162,7 +167,7 @@ impl CriRuntime {
     pub(super) async fn reopen_container_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let request = ReopenContainerLogRequest { container_id: id.as_str().to_owned() };
         self.client
-            .runtime("ReopenContainerLog", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::ReopenContainerLog, Deadline::Default, request, async |mut c, r| {
                 c.reopen_container_log(r).await
             })
             .await?;
@@ -177,7 +182,7 @@ impl CriRuntime {
         let request = RemoveContainerRequest { container_id: id.as_str().to_owned() };
         let answer = self
             .client
-            .runtime("RemoveContainer", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::RemoveContainer, Deadline::Default, request, async |mut c, r| {
                 c.remove_container(r).await
             })
             .await;
@@ -224,8 +229,10 @@ impl CriRuntime {
         };
         // Zero lets the command run as long as it likes (hooks, which are bounded by their pod's grace).
         let deadline = if timeout.is_zero() { Deadline::Never } else { Deadline::After(timeout) };
-        let answer =
-            self.client.runtime(CALL, deadline, request, async |mut c, r| c.exec_sync(r).await).await;
+        let answer = self
+            .client
+            .runtime(Operation::ExecSync, deadline, request, async |mut c, r| c.exec_sync(r).await)
+            .await;
         match answer {
             Ok(answer) => {
                 Ok(ExecResult { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })

@@ -1,5 +1,6 @@
 //! Calls about images.
 
+use metrics::runtime::Operation;
 use proto::cri::{
     FilesystemUsage, ImageFsInfoRequest, ImageStatusRequest, ListImagesRequest, PullImageRequest,
     RemoveImageRequest,
@@ -30,7 +31,9 @@ impl CriRuntime {
         let gone = NotFoundMeans::Gone;
         let answer = self
             .client
-            .images(CALL, Deadline::Default, gone, request, async |mut c, r| c.image_status(r).await)
+            .images(Operation::ImageStatus, Deadline::Default, gone, request, async |mut c, r| {
+                c.image_status(r).await
+            })
             .await;
         match answer.map(|a| a.image) {
             Ok(None) | Err(RuntimeError::NotFound { .. }) => Ok(None),
@@ -57,9 +60,13 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .images(CALL, Deadline::Never, NotFoundMeans::Failure, request, async |mut c, r| {
-                c.pull_image(r).await
-            })
+            .images(
+                Operation::PullImage,
+                Deadline::Never,
+                NotFoundMeans::Failure,
+                request,
+                async |mut c, r| c.pull_image(r).await,
+            )
             .await?;
         if answer.image_ref.is_empty() {
             return Err(RuntimeError::Invalid {
@@ -74,9 +81,13 @@ impl CriRuntime {
         let request = ListImagesRequest::default();
         let answer = self
             .client
-            .images("ListImages", Deadline::Default, NotFoundMeans::Failure, request, async |mut c, r| {
-                c.list_images(r).await
-            })
+            .images(
+                Operation::ListImages,
+                Deadline::Default,
+                NotFoundMeans::Failure,
+                request,
+                async |mut c, r| c.list_images(r).await,
+            )
             .await?;
         Ok(answer.images.into_iter().map(observe::image_info).collect())
     }
@@ -85,9 +96,13 @@ impl CriRuntime {
         let request = RemoveImageRequest { image: Some(render::plain(image)) };
         let answer = self
             .client
-            .images("RemoveImage", Deadline::Default, NotFoundMeans::Gone, request, async |mut c, r| {
-                c.remove_image(r).await
-            })
+            .images(
+                Operation::RemoveImage,
+                Deadline::Default,
+                NotFoundMeans::Gone,
+                request,
+                async |mut c, r| c.remove_image(r).await,
+            )
             .await;
         super::sandboxes::gone_is_fine(answer)
     }
@@ -96,7 +111,7 @@ impl CriRuntime {
         let answer = self
             .client
             .images(
-                "ImageFsInfo",
+                Operation::ImageFsInfo,
                 Deadline::Default,
                 NotFoundMeans::Failure,
                 ImageFsInfoRequest {},

@@ -1,5 +1,6 @@
 //! Calls about the runtime as a whole.
 
+use metrics::runtime::{Operation, Version};
 use proto::cri::{
     CgroupDriver as WireDriver, NetworkConfig, RuntimeCondition as WireCondition, RuntimeConfig,
     RuntimeConfigRequest, StatusRequest, UpdateRuntimeConfigRequest, VersionRequest,
@@ -15,12 +16,15 @@ use crate::client::Deadline;
 /// What kubelets have always sent as their own version; runtimes ignore it.
 const KUBE_RUNTIME_API_VERSION: &str = "0.1.0";
 
+/// Version of Kubernetes from which on, as upstream announces, a runtime has to know `RuntimeConfig`.
+const NEEDS_RUNTIME_CONFIG: &str = "1.37.0";
+
 impl CriRuntime {
     pub(super) async fn read_version(&self) -> Result<RuntimeVersion, RuntimeError> {
         let request = VersionRequest { version: KUBE_RUNTIME_API_VERSION.into() };
         let answer = self
             .client
-            .runtime("Version", Deadline::Default, request, async |mut c, r| c.version(r).await)
+            .runtime(Operation::Version, Deadline::Default, request, async |mut c, r| c.version(r).await)
             .await?;
         let fields = [
             ("Version", &answer.version),
@@ -50,7 +54,7 @@ impl CriRuntime {
         let request = StatusRequest { verbose: false };
         let answer = self
             .client
-            .runtime("Status", Deadline::Default, request, async |mut c, r| c.status(r).await)
+            .runtime(Operation::Status, Deadline::Default, request, async |mut c, r| c.status(r).await)
             .await?;
         let conditions = answer.status.map(|s| s.conditions).unwrap_or_default();
         let find = |kind: &str| conditions.iter().find(|c| c.r#type == kind).map(condition);
@@ -76,9 +80,12 @@ impl CriRuntime {
     pub(super) async fn read_cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
         let answer = self
             .client
-            .runtime("RuntimeConfig", Deadline::Default, RuntimeConfigRequest {}, async |mut c, r| {
-                c.runtime_config(r).await
-            })
+            .runtime(
+                Operation::RuntimeConfig,
+                Deadline::Default,
+                RuntimeConfigRequest {},
+                async |mut c, r| c.runtime_config(r).await,
+            )
             .await;
         match answer {
             // A runtime that answers without naming a driver leaves the choice to the configuration.
@@ -86,7 +93,10 @@ impl CriRuntime {
                 WireDriver::Systemd => CgroupDriver::Systemd,
                 WireDriver::Cgroupfs => CgroupDriver::Cgroupfs,
             })),
-            Err(RuntimeError::Unimplemented { .. }) => Ok(None),
+            Err(RuntimeError::Unimplemented { .. }) => {
+                self.client.metrics().losing_support.set(&Version { version: NEEDS_RUNTIME_CONFIG }, 1.0);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -95,7 +105,7 @@ impl CriRuntime {
         let network_config = Some(NetworkConfig { pod_cidr: cidr.to_owned() });
         let request = UpdateRuntimeConfigRequest { runtime_config: Some(RuntimeConfig { network_config }) };
         self.client
-            .runtime("UpdateRuntimeConfig", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::UpdateRuntimeConfig, Deadline::Default, request, async |mut c, r| {
                 c.update_runtime_config(r).await
             })
             .await?;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use lifecycle::{PodUid, SandboxId};
+use metrics::{End, runtime::Operation};
 use proto::cri::{RemovePodSandboxRequest, RunPodSandboxRequest, StopPodSandboxRequest};
 use seams::{RuntimeError, runtime::SandboxRequest};
+use tokio::time::Instant;
 
 use super::{CriRuntime, invalid};
 use crate::{
@@ -20,10 +22,15 @@ impl CriRuntime {
         let uid = PodUid::from(request.pod.metadata.uid.clone().unwrap_or_default());
         let request =
             RunPodSandboxRequest { config: Some(config), runtime_handler: request.runtime_handler.clone() };
+        let (handler, began) = (request.runtime_handler.clone(), Instant::now());
         let answer = self
             .client
-            .runtime("RunPodSandbox", Deadline::Sandbox, request, async |mut c, r| c.run_pod_sandbox(r).await)
-            .await?;
+            .runtime(Operation::RunPodSandbox, Deadline::Sandbox, request, async |mut c, r| {
+                c.run_pod_sandbox(r).await
+            })
+            .await;
+        self.client.metrics().sandbox(&handler, began.elapsed(), End::of(&answer));
+        let answer = answer?;
         if answer.pod_sandbox_id.is_empty() {
             return Err(RuntimeError::Invalid {
                 call: "RunPodSandbox",
@@ -40,7 +47,7 @@ impl CriRuntime {
         let request = StopPodSandboxRequest { pod_sandbox_id: id.as_str().to_owned() };
         let answer = self
             .client
-            .runtime("StopPodSandbox", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::StopPodSandbox, Deadline::Default, request, async |mut c, r| {
                 c.stop_pod_sandbox(r).await
             })
             .await;
@@ -52,7 +59,7 @@ impl CriRuntime {
         let request = RemovePodSandboxRequest { pod_sandbox_id: id.as_str().to_owned() };
         let answer = self
             .client
-            .runtime("RemovePodSandbox", Deadline::Default, request, async |mut c, r| {
+            .runtime(Operation::RemovePodSandbox, Deadline::Default, request, async |mut c, r| {
                 c.remove_pod_sandbox(r).await
             })
             .await;

@@ -231,7 +231,7 @@ wire! {
         /// CPUs kept for both; wins over the cpu amounts.
         reserved_system_cpus: String, "reservedSystemCPUs", Text, value Nothing, Support::Differs { how: "counts as reserved CPU time; sets of exclusive CPUs are not built yet" };
         /// Show metrics hidden since this version.
-        show_hidden_metrics_for_version: String, "showHiddenMetricsForVersion", Text, value Nothing, not_yet("metrics are not built yet");
+        show_hidden_metrics_for_version: String, "showHiddenMetricsForVersion", Text, value Nothing, Support::Differs { how: "no metric is hidden here, so that there is none to show" };
         /// Cgroup of system daemons.
         system_reserved_cgroup: String, "systemReservedCgroup", Text, value Nothing, RESERVED_CGROUPS;
         /// Cgroup of Kubernetes' own daemons.

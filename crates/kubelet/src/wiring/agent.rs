@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use ::agent::{
@@ -23,7 +24,7 @@ use ::node::{
     registration::Registration,
     user_namespaces::{IDS_PER_POD, IdPool, PoolError},
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
 use seams::HostError;
 
@@ -198,6 +199,7 @@ fn declared_features(settings: &Settings) -> Vec<&'static str> {
 pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
     let node = &settings.node;
     let external = node.cloud == settings::CloudProvider::External;
+    let roots = linux::facts::Roots::default();
     NodeSettings {
         registration: Registration {
             node_name: node.name.clone(),
@@ -231,7 +233,12 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         update_frequency: settings.heartbeat.update,
         report_frequency: settings.heartbeat.report,
         lease_duration: settings.heartbeat.lease,
+        began: (instant(linux::process::booted_at(&roots)), instant(linux::process::started_at(&roots))),
     }
+}
+
+fn instant(since_epoch: Option<Duration>) -> Option<Timestamp> {
+    Timestamp::from_duration(since_epoch?.try_into().ok()?).ok()
 }
 
 fn reservations(settings: &Settings) -> Reservations {

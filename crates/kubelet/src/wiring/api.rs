@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::agent::Agent;
+use metrics::Metrics;
 use seams::{Clock, ContainerLogs, NodeApi, Reviews};
 use server::{
     api::{
@@ -33,6 +34,8 @@ pub(super) struct Around {
     pub checks: Vec<Check>,
     /// Clocks.
     pub clock: Arc<dyn Clock>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Starts what is configured.
@@ -105,6 +108,7 @@ fn parts(settings: &Settings, agent: &Agent, around: &Around) -> ApiParts {
         checks: around.checks.clone(),
         pages: pages(settings, &*around.clock),
         clock: Arc::clone(&around.clock),
+        metrics: Arc::clone(&around.metrics),
     }
 }
 

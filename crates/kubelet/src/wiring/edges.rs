@@ -14,6 +14,7 @@ use agent::Edges;
 use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, RateLimit};
 use cri::{CriConfig, CriRuntime, EndpointError};
 use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
+use metrics::Metrics;
 use node::cgroup::CgroupVersion;
 use seams::{
     Clock, ContainerLogs, HostError, LogFiles, Reviews, Runtime, RuntimeError, SystemClock,
@@ -110,16 +111,16 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// [`EdgeError`].
-pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
+pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Made, EdgeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     make_root(settings)?;
-    let runtime = runtime(settings)?;
+    let runtime = runtime(settings, metrics)?;
     let driver = cgroup_driver(&runtime, settings).await?;
-    let host = host(settings, driver)?;
-    let cluster = cluster(settings, &clock)?;
+    let host = host(settings, driver, metrics)?;
+    let cluster = cluster(settings, &clock, metrics)?;
     let objects = cluster.clone().map(|cluster| cluster as Arc<dyn seams::Objects>);
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
-    let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock));
+    let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock), Arc::clone(metrics));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
     let runtime = Arc::new(runtime);
@@ -130,6 +131,7 @@ pub(super) async fn make(settings: &Settings) -> Result<Made, EdgeError> {
         host: Arc::new(host),
         volumes: Arc::new(volumes),
         clock,
+        metrics: Arc::clone(metrics),
     };
     Ok(Made {
         edges,
@@ -157,7 +159,7 @@ fn make_root(settings: &Settings) -> Result<(), EdgeError> {
     Ok(())
 }
 
-fn runtime(settings: &Settings) -> Result<CriRuntime, EdgeError> {
+fn runtime(settings: &Settings, metrics: &Arc<Metrics>) -> Result<CriRuntime, EdgeError> {
     let config = CriConfig {
         runtime_endpoint: settings.runtime.socket.display().to_string(),
         image_endpoint: settings.runtime.image_socket.display().to_string(),
@@ -165,6 +167,7 @@ fn runtime(settings: &Settings) -> Result<CriRuntime, EdgeError> {
         pod_logs_dir: settings.paths.pod_logs.clone(),
         container_links_dir: Some(PathBuf::from(LOG_LINKS)),
         host: cri::config::host_facts(),
+        metrics: Arc::clone(metrics),
     };
     CriRuntime::connect(&config).map_err(EdgeError::Endpoint)
 }
@@ -212,13 +215,14 @@ async fn telling_silence<T>(answer: impl Future<Output = T>, socket: &Path) -> T
     }
 }
 
-fn host(settings: &Settings, driver: CgroupDriver) -> Result<LinuxHost, EdgeError> {
+fn host(settings: &Settings, driver: CgroupDriver, metrics: &Arc<Metrics>) -> Result<LinuxHost, EdgeError> {
     let roots = Roots::default();
     let config = LinuxConfig {
         cgroup_driver: driver,
         cgroup_root: settings.resources.cgroup_root.clone(),
         pod_cgroups: if settings.resources.cgroups_per_qos { PodCgroups::PerQos } else { PodCgroups::Off },
         roots: roots.clone(),
+        metrics: Arc::clone(metrics),
     };
     let host = LinuxHost::open(config).map_err(EdgeError::Host)?;
     if host.cgroup_version() == CgroupVersion::V1 {
@@ -244,7 +248,11 @@ fn host(settings: &Settings, driver: CgroupDriver) -> Result<LinuxHost, EdgeErro
     Ok(host)
 }
 
-fn cluster(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<ApiCluster>>, EdgeError> {
+fn cluster(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<ApiCluster>>, EdgeError> {
     let Some(api) = &settings.api else {
         info!("Standalone mode, no API client");
         return Ok(None);
@@ -266,5 +274,6 @@ fn cluster(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Api
         change_detection: ChangeDetection::Watch,
         kubelet_version: settings.reported_version.clone(),
         clock: Arc::clone(clock),
+        metrics: Arc::clone(metrics),
     }))))
 }

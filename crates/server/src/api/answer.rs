@@ -16,6 +16,8 @@ pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; chars
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
+pub(super) const METRICS: HeaderValue = HeaderValue::from_static(metrics::text::CONTENT_TYPE);
+
 /// A body that is there already.
 pub(super) fn full(content: impl Into<Bytes>) -> Body {
     Full::new(content.into()).boxed_unsync()

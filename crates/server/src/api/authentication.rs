@@ -6,16 +6,23 @@
 use std::sync::Arc;
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use jiff::SignedDuration;
+use metrics::{
+    Metrics,
+    http::{Cached, Fetched, Fetching, Review},
+};
 use rustls::{
     pki_types::{CertificateDer, UnixTime},
     server::danger::ClientCertVerifier,
 };
 use seams::{Clock, Reviews, reviews::User};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{
     ApiParts,
     cache::Cache,
+    counting,
     listener::Peer,
     reviewing::{ReviewError, Reviewing},
     tls::Tls,
@@ -51,6 +58,7 @@ pub(super) struct Authenticator {
     anonymous: bool,
     tokens: Option<Tokens>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
 struct Tokens {
@@ -59,6 +67,7 @@ struct Tokens {
     /// By hash: a token in memory is a token in a core dump.
     known: Cache<[u8; 32], Option<Arc<User>>>,
     reviewing: Reviewing,
+    metrics: Arc<Metrics>,
 }
 
 impl Authenticator {
@@ -68,8 +77,15 @@ impl Authenticator {
             ttl,
             known: Cache::default(),
             reviewing: Reviewing::default(),
+            metrics: Arc::clone(&parts.metrics),
         });
-        Self { tls, anonymous: parts.access.anonymous, tokens, clock: Arc::clone(&parts.clock) }
+        Self {
+            tls,
+            anonymous: parts.access.anonymous,
+            tokens,
+            clock: Arc::clone(&parts.clock),
+            metrics: Arc::clone(&parts.metrics),
+        }
     }
 
     /// Who asks.
@@ -108,6 +124,8 @@ impl Authenticator {
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         clients.verify_client_cert(own, chain, now).map_err(Unknown::Certificate)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|_| Unknown::Nameless)?;
+        let left = parsed.validity().not_after.timestamp().saturating_sub(self.clock.now().wall.as_second());
+        self.metrics.http.certificate_life.observe(SignedDuration::from_secs(left).as_secs_f64());
         let subject = parsed.subject();
         let texts = |values: Vec<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
             values.into_iter().filter_map(|value| value.as_str().ok().map(str::to_owned)).collect::<Vec<_>>()
@@ -124,12 +142,29 @@ impl Authenticator {
 
 impl Tokens {
     async fn user(&self, token: &str) -> Result<Arc<User>, Unknown> {
+        let began = Instant::now();
         let key: [u8; 32] = Sha256::digest(token).into();
-        if let Some(known) = self.known.get(&key) {
-            return known.ok_or(Unknown::Token);
-        }
+        let known = self.known.get(&key);
+        let cached = if known.is_some() { Cached::Hit } else { Cached::Miss };
+        let answer = match known {
+            Some(known) => known.ok_or(Unknown::Token),
+            None => self.review(token, key).await,
+        };
+        self.metrics.http.tokens.inc(&cached);
+        self.metrics.http.token_seconds.took(&cached, began.elapsed());
+        answer
+    }
+
+    async fn review(&self, token: &str, key: [u8; 32]) -> Result<Arc<User>, Unknown> {
         let reviews = self.reviews.as_ref().ok_or(Unknown::Review(ReviewError::Standalone))?;
-        let user = self.reviewing.ask(|| reviews.token(token)).await.map_err(Unknown::Review)?;
+        let counts = &self.metrics.http;
+        let under_way = counts.token_fetches_under_way.of(&Fetching::InFlight);
+        under_way.add(1.0);
+        let asked =
+            self.reviewing.ask(|| counting::reviewed(counts, Review::Token, reviews.token(token))).await;
+        under_way.add(-1.0);
+        counts.token_fetches.inc(if asked.is_ok() { &Fetched::Ok } else { &Fetched::Error });
+        let user = asked.map_err(Unknown::Review)?;
         let user = user.map(|user| Arc::new(authenticated(user)));
         self.known.put(key, user.clone(), self.ttl);
         user.ok_or(Unknown::Token)

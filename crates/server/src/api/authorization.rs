@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::{Method, Response, StatusCode};
+use metrics::{Metrics, http::Review};
 use seams::{
     Reviews,
     reviews::{NodeAccess, User},
@@ -12,6 +13,7 @@ use super::{
     ApiParts,
     answer::{Body, text},
     cache::Cache,
+    counting,
     reviewing::{ReviewError, Reviewing},
 };
 use crate::catalog::routes::{Access, Route, Verb};
@@ -57,6 +59,7 @@ struct Webhook {
     denied_ttl: Duration,
     known: Cache<(Arc<User>, NodeAccess), bool>,
     reviewing: Reviewing,
+    metrics: Arc<Metrics>,
 }
 
 impl Authorizer {
@@ -67,6 +70,7 @@ impl Authorizer {
             denied_ttl,
             known: Cache::default(),
             reviewing: Reviewing::default(),
+            metrics: Arc::clone(&parts.metrics),
         });
         Self { node: parts.access.node_name.clone(), webhook }
     }
@@ -113,7 +117,11 @@ impl Webhook {
             return Ok(known);
         }
         let reviews = self.reviews.as_ref().ok_or(ReviewError::Standalone)?;
-        let allowed = self.reviewing.ask(|| reviews.access(user, &key.1)).await?;
+        let counts = &self.metrics.http;
+        let allowed = self
+            .reviewing
+            .ask(|| counting::reviewed(counts, Review::Access, reviews.access(user, &key.1)))
+            .await?;
         self.known.put(key, allowed, if allowed { self.allowed_ttl } else { self.denied_ttl });
         Ok(allowed)
     }

@@ -7,6 +7,7 @@ use hyper::{
     body::Incoming,
     header::{HeaderMap, HeaderValue, RETRY_AFTER, UPGRADE},
 };
+use metrics::http::Subresource;
 use seams::{
     NodeApi, RuntimeError,
     node_api::{PodPath, StreamRefusal},
@@ -33,7 +34,18 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let pod = pod(path);
+<<<<<<< HEAD
     let prepared = if endpoint == Endpoint::PortForward {
+=======
+    if is_web_socket(request.headers()) {
+        parts.metrics.http.web_sockets.inc(match endpoint {
+            Endpoint::Attach => &Subresource::Attach,
+            Endpoint::PortForward => &Subresource::PortForward,
+            _ => &Subresource::Exec,
+        });
+    }
+    let url = if endpoint == Endpoint::PortForward {
+>>>>>>> metrics
         match ports(&query, request.headers()) {
             Ok(ports) => {
                 let url = parts.node.port_forward_url(&pod, &ports).await;
@@ -162,8 +174,7 @@ fn streams(query: &Query) -> Result<Streams, String> {
 
 /// WebSockets name their ports in the query; SPDY names them later.
 fn ports(query: &Query, headers: &HeaderMap) -> Result<Vec<u16>, String> {
-    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !upgrade.eq_ignore_ascii_case("websocket") || is_spdy_tunnel(headers) {
+    if !is_web_socket(headers) || is_spdy_tunnel(headers) {
         return Ok(Vec::new());
     }
     let texts = query.all("port").flat_map(|ports| ports.split(','));
@@ -174,6 +185,11 @@ fn ports(query: &Query, headers: &HeaderMap) -> Result<Vec<u16>, String> {
     });
     let ports = ports.collect::<Result<Vec<_>, _>>()?;
     if ports.is_empty() { Err("query parameter \"port\" is required".to_owned()) } else { Ok(ports) }
+}
+
+fn is_web_socket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
 /// A WebSocket that only carries SPDY.

@@ -2,6 +2,7 @@
 
 mod access;
 mod limits;
+mod metrics;
 mod pages;
 mod random;
 mod rig;

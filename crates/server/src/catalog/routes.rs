@@ -3,6 +3,8 @@
 //!
 //! A row cannot be written without saying who may ask: [`Route::access`] has no default.
 
+use metrics::table::Page;
+
 use super::Support;
 
 /// Which server answers.
@@ -111,6 +113,8 @@ pub enum Endpoint {
     ContainerLogs,
     /// Files below `/var/log`.
     NodeLogs,
+    /// What is measured.
+    Metrics(Page),
     /// Verbosity of the log.
     DebugFlags,
     /// Command in a container, streamed.
@@ -221,13 +225,20 @@ pub const ROUTES: &[Route] = {
         main("/runningpods/", GET, PODS, S::Debugging, R::Disabled, E::RunningPods),
         main("/configz", GET, CONFIGZ, S::DebuggingHides, R::Unknown, E::Configz),
         main("/stats/summary", BOTH, STATS, S::Always, R::Served, E::Absent),
-        main("/metrics", GET, METRICS, S::Always, R::Served, E::Absent),
+        main("/metrics", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Metrics)),
         main("/metrics/cadvisor", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/metrics/resource", GET, METRICS, S::Always, R::Served, E::Absent),
+<<<<<<< HEAD
         main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/logs/{*path}", BOTH, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
         main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::Checkpoints, R::Unknown, E::Checkpoint),
+=======
+        main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Probes)),
+        main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Slis)),
+        main("/logs/{*path}", GET, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
+        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::DebuggingHides, R::Unknown, E::Absent),
+>>>>>>> metrics
         main("/containerLogs/{namespace}/{pod}/{container}", GET, PROXY, S::Debugging, R::Disabled, E::ContainerLogs),
         main("/exec/{namespace}/{pod}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),
         main("/exec/{namespace}/{pod}/{uid}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),

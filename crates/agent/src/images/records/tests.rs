@@ -18,7 +18,7 @@ fn secret(uid: &str, hash: &str) -> PullSecret {
 
 fn records(verification: Verification) -> (tempfile::TempDir, Records) {
     let root = tempfile::tempdir().unwrap();
-    let records = Records::new(root.path(), verification);
+    let records = Records::new(root.path(), verification, Metrics::new());
     (root, records)
 }
 
@@ -72,7 +72,7 @@ fn a_pull_under_way_or_cut_short_makes_nothing_accessible() {
     records.failed(IMAGE);
     assert!(records.must_pull(IMAGE, REF, &[], now()), "the other pull is still under way");
     // Killed here.
-    let next = Records::new(root.path(), Verification::Preloaded);
+    let next = Records::new(root.path(), Verification::Preloaded, Metrics::new());
     assert_eq!(next.unfinished(), [IMAGE]);
     assert!(next.must_pull(IMAGE, REF, &[], now()));
     let present = ImageInfo { id: REF.to_owned(), repo_tags: vec![IMAGE.to_owned()], ..ImageInfo::default() };

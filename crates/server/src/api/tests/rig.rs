@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::Pod;
+use metrics::Metrics;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
@@ -328,6 +329,7 @@ impl Rig {
                 set_verbosity: Arc::new(move |new| *level.lock() = new),
             },
             clock: Arc::new(SystemClock::start()),
+            metrics: Metrics::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
