@@ -39,6 +39,7 @@ async fn start() -> Rig {
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
+        metrics: metrics::Metrics::new(),
     });
     Rig { fake, cluster, _folder: folder }
 }

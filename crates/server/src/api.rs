@@ -44,11 +44,8 @@ mod authorization;
 mod cache;
 mod checkpoint;
 mod connection;
-<<<<<<< HEAD
-mod dial;
-=======
 mod counting;
->>>>>>> metrics
+mod dial;
 mod listener;
 mod logs;
 mod node_logs;

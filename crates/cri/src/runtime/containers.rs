@@ -157,7 +157,7 @@ impl CriRuntime {
         };
         let deadline = Deadline::After(limit.saturating_sub(self.client.timeout));
         self.client
-            .runtime("CheckpointContainer", deadline, request, async |mut c, r| {
+            .runtime(Operation::CheckpointContainer, deadline, request, async |mut c, r| {
                 c.checkpoint_container(r).await
             })
             .await?;

@@ -34,18 +34,7 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let pod = pod(path);
-<<<<<<< HEAD
     let prepared = if endpoint == Endpoint::PortForward {
-=======
-    if is_web_socket(request.headers()) {
-        parts.metrics.http.web_sockets.inc(match endpoint {
-            Endpoint::Attach => &Subresource::Attach,
-            Endpoint::PortForward => &Subresource::PortForward,
-            _ => &Subresource::Exec,
-        });
-    }
-    let url = if endpoint == Endpoint::PortForward {
->>>>>>> metrics
         match ports(&query, request.headers()) {
             Ok(ports) => {
                 let url = parts.node.port_forward_url(&pod, &ports).await;
@@ -73,6 +62,13 @@ pub(super) async fn serve(
     let (idle, connection) = (parts.stream_idle, Arc::clone(connection));
     let way = if parts.switches.websockets { way(endpoint, request.headers()) } else { Way::Through };
     tracing::info!(v = 2, action = ?endpoint, way = ?way, "A stream into a container begins");
+    if !matches!(way, Way::Through) {
+        parts.metrics.http.web_sockets.inc(match endpoint {
+            Endpoint::Attach => &Subresource::Attach,
+            Endpoint::PortForward => &Subresource::PortForward,
+            _ => &Subresource::Exec,
+        });
+    }
     let opened = match way {
         Way::Through => tunnel::open(&url, request, idle, connection).await,
         Way::Translated => translate::open(&url, request, streams, idle, connection).await,

@@ -228,17 +228,10 @@ pub const ROUTES: &[Route] = {
         main("/metrics", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Metrics)),
         main("/metrics/cadvisor", GET, METRICS, S::Always, R::Served, E::Absent),
         main("/metrics/resource", GET, METRICS, S::Always, R::Served, E::Absent),
-<<<<<<< HEAD
-        main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Absent),
-        main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Absent),
-        main("/logs/{*path}", BOTH, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
-        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::Checkpoints, R::Unknown, E::Checkpoint),
-=======
         main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Probes)),
         main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Slis)),
-        main("/logs/{*path}", GET, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
-        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::DebuggingHides, R::Unknown, E::Absent),
->>>>>>> metrics
+        main("/logs/{*path}", BOTH, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),
+        main("/checkpoint/{namespace}/{pod}/{container}", POST, CHECKPOINT, S::Checkpoints, R::Unknown, E::Checkpoint),
         main("/containerLogs/{namespace}/{pod}/{container}", GET, PROXY, S::Debugging, R::Disabled, E::ContainerLogs),
         main("/exec/{namespace}/{pod}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),
         main("/exec/{namespace}/{pod}/{uid}/{container}", BOTH, ACTION, S::Debugging, R::Disabled, E::Exec),

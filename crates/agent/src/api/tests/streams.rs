@@ -37,7 +37,8 @@ fn config(root: &Path) -> AgentConfig {
         cluster_dns: Default::default(),
         resolv_conf: None,
         pulls: Default::default(),
-        sandboxes_at_once: 1,
+        starts_at_once: 1,
+        user_ids: node::user_namespaces::IdPool::whole(65536),
         seccomp_default: false,
         rules: CgroupRules {
             version: CgroupVersion::V2,
@@ -91,6 +92,7 @@ impl World {
             resources: None,
             seccomp_default: false,
             seccomp_root: String::new(),
+            user_namespace: None,
         };
         let sandbox_id = self.runtime.run_sandbox(&sandbox).await.unwrap();
         let mut ids = vec![sandbox_id.as_str().to_owned()];
