@@ -14,6 +14,12 @@ pub(crate) type Held = (PodSource, Arc<Pod>);
 pub struct Wanted(Arc<RwLock<BTreeMap<PodUid, Held>>>);
 
 impl Wanted {
+    /// For tests of what reads them.
+    #[cfg(test)]
+    pub(crate) fn put(&self, uid: PodUid, source: PodSource, pod: Arc<Pod>) {
+        self.insert(uid, source, pod);
+    }
+
     pub(super) fn insert(&self, uid: PodUid, source: PodSource, pod: Arc<Pod>) {
         self.0.write().insert(uid, (source, pod));
     }
@@ -22,7 +28,7 @@ impl Wanted {
         self.0.write().remove(uid)
     }
 
-    pub(super) fn contains(&self, uid: &PodUid) -> bool {
+    pub(crate) fn contains(&self, uid: &PodUid) -> bool {
         self.0.read().contains_key(uid)
     }
 
@@ -34,6 +40,11 @@ impl Wanted {
     /// All of them, in order of uid.
     pub(crate) fn all(&self) -> Vec<(PodUid, Held)> {
         self.0.read().iter().map(|(uid, held)| (uid.clone(), held.clone())).collect()
+    }
+
+    /// The pod of a uid.
+    pub(crate) fn get(&self, uid: &PodUid) -> Option<Arc<Pod>> {
+        self.0.read().get(uid).map(|(_, pod)| Arc::clone(pod))
     }
 
     /// The pod of a name; of namesakes, as when a static pod is replaced, the one that was made last.
