@@ -18,8 +18,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
-use metrics::Metrics;
-use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, Reviews};
+use metrics::{Metrics, table::Page};
+use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, NodeStats, Reviews};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,7 @@ mod paths;
 mod pods;
 mod query;
 mod reviewing;
+mod stats;
 mod stream;
 pub mod tls;
 mod tunnel;
@@ -98,6 +99,8 @@ pub struct ApiParts {
     pub reviews: Option<Arc<dyn Reviews>>,
     /// The agent.
     pub node: Arc<dyn NodeApi>,
+    /// What is used of the node.
+    pub stats: Arc<dyn NodeStats>,
     /// Reads logs of containers.
     pub logs: Arc<dyn ContainerLogs>,
     /// Reads `/var/log`.
@@ -227,14 +230,21 @@ impl Api {
         match endpoint {
             Endpoint::Absent => not_found(),
             Endpoint::Health => {
-                let answer = health::respond(request.method(), request.uri().path(), query, &parts.checks, &parts.metrics.node);
+                let answer = health::respond(
+                    request.method(),
+                    request.uri().path(),
+                    query,
+                    &parts.checks,
+                    &parts.metrics.node,
+                );
                 answer.map(http_body_util::BodyExt::boxed_unsync)
             }
             Endpoint::Pods => pods::all(&*parts.node),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
-            Endpoint::Metrics(page) => {
-                of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page)))
-            }
+            Endpoint::Summary => stats::summary(&*parts.stats, request).await,
+            Endpoint::Metrics(Page::Cadvisor) => stats::cadvisor(&*parts.stats).await,
+            Endpoint::Metrics(Page::Resource) => stats::resource(&*parts.stats).await,
+            Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),

@@ -3,8 +3,6 @@
 use super::{D, Metric, Page, counter, gauge, histogram};
 use crate::text::Stability::{None, Stable};
 
-const STATS: &str = "statistics of containers are not collected";
-
 /// Labels of every metric of a container.
 const BASE: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
 /// With the device.
@@ -20,12 +18,12 @@ const POD: &[&str] = &["namespace", "pod"];
 
 /// A row of `/metrics/cadvisor`.
 const fn cadvisor(metric: Metric) -> Metric {
-    metric.on(Page::Cadvisor).stability(None).absent(STATS)
+    metric.on(Page::Cadvisor).stability(None)
 }
 
 /// A row of `/metrics/resource`.
 const fn resource(metric: Metric) -> Metric {
-    metric.on(Page::Resource).stability(Stable).absent(STATS)
+    metric.on(Page::Resource).stability(Stable)
 }
 
 /// The rows, by page and name.
@@ -42,30 +40,30 @@ pub(super) const ROWS: &[Metric] = &[
     cadvisor(counter("container_cpu_user_seconds_total", BASE, "Seconds of CPU that were used outside the kernel")),
     cadvisor(gauge("container_creation_time_seconds", BASE, "When the cgroup was made, seconds of Unix time")),
     cadvisor(gauge("container_file_descriptors", BASE, "Files that processes have open")),
-    cadvisor(gauge("container_fs_inodes_free", DEVICE, "Inodes that are free in the file system")),
-    cadvisor(gauge("container_fs_inodes_total", DEVICE, "Inodes that the file system has in all")),
-    cadvisor(gauge("container_fs_io_current", DEVICE, "Reads and writes under way")),
-    cadvisor(counter("container_fs_io_time_seconds_total", DEVICE, "Seconds in which reads or writes were under way")),
-    cadvisor(counter("container_fs_io_time_weighted_seconds_total", DEVICE, "Seconds of reads and writes under way, each counted for itself")),
-    cadvisor(gauge("container_fs_limit_bytes", DEVICE, "Bytes that may be used of the file system")),
-    cadvisor(counter("container_fs_read_seconds_total", DEVICE, "Seconds spent with reads")),
-    cadvisor(counter("container_fs_reads_bytes_total", DEVICE, "Bytes that were read")),
-    cadvisor(counter("container_fs_reads_merged_total", DEVICE, "Reads that were joined with others")),
-    cadvisor(counter("container_fs_reads_total", DEVICE, "Reads that were done")),
-    cadvisor(counter("container_fs_sector_reads_total", DEVICE, "Sectors that were read")),
-    cadvisor(counter("container_fs_sector_writes_total", DEVICE, "Sectors that were written")),
-    cadvisor(gauge("container_fs_usage_bytes", DEVICE, "Bytes that are used of the file system")),
-    cadvisor(counter("container_fs_write_seconds_total", DEVICE, "Seconds spent with writes")),
-    cadvisor(counter("container_fs_writes_bytes_total", DEVICE, "Bytes that were written")),
-    cadvisor(counter("container_fs_writes_merged_total", DEVICE, "Writes that were joined with others")),
-    cadvisor(counter("container_fs_writes_total", DEVICE, "Writes that were done")),
-    cadvisor(gauge("container_health_state", BASE, "Health as the container runtime sees it; 0 where it says nothing")),
+    cadvisor(gauge("container_fs_inodes_free", DEVICE, "Inodes that are free in the file system")).differs("file systems on block devices only: memory and network file systems are left out"),
+    cadvisor(gauge("container_fs_inodes_total", DEVICE, "Inodes that the file system has in all")).differs("file systems on block devices only: memory and network file systems are left out"),
+    cadvisor(gauge("container_fs_io_current", DEVICE, "Reads and writes under way")).differs("of block devices only"),
+    cadvisor(counter("container_fs_io_time_seconds_total", DEVICE, "Seconds in which reads or writes were under way")).differs("block devices only; in seconds, where upstream divides milliseconds by a billion"),
+    cadvisor(counter("container_fs_io_time_weighted_seconds_total", DEVICE, "Seconds of reads and writes under way, each counted for itself")).differs("block devices only; in seconds, where upstream divides milliseconds by a billion"),
+    cadvisor(gauge("container_fs_limit_bytes", DEVICE, "Bytes that may be used of the file system")).differs("file systems on block devices only: memory and network file systems are left out"),
+    cadvisor(counter("container_fs_read_seconds_total", DEVICE, "Seconds spent with reads")).differs("block devices only; in seconds, where upstream divides milliseconds by a billion"),
+    cadvisor(counter("container_fs_reads_bytes_total", DEVICE, "Bytes that were read")).differs("also of the node"),
+    cadvisor(counter("container_fs_reads_merged_total", DEVICE, "Reads that were joined with others")).differs("of block devices only"),
+    cadvisor(counter("container_fs_reads_total", DEVICE, "Reads that were done")).differs("of block devices only"),
+    cadvisor(counter("container_fs_sector_reads_total", DEVICE, "Sectors that were read")).differs("of block devices only"),
+    cadvisor(counter("container_fs_sector_writes_total", DEVICE, "Sectors that were written")).differs("of block devices only"),
+    cadvisor(gauge("container_fs_usage_bytes", DEVICE, "Bytes that are used of the file system")).differs("file systems on block devices only: memory and network file systems are left out"),
+    cadvisor(counter("container_fs_write_seconds_total", DEVICE, "Seconds spent with writes")).differs("block devices only; in seconds, where upstream divides milliseconds by a billion"),
+    cadvisor(counter("container_fs_writes_bytes_total", DEVICE, "Bytes that were written")).differs("also of the node"),
+    cadvisor(counter("container_fs_writes_merged_total", DEVICE, "Writes that were joined with others")).differs("of block devices only"),
+    cadvisor(counter("container_fs_writes_total", DEVICE, "Writes that were done")).differs("of block devices only"),
+    cadvisor(gauge("container_health_state", BASE, "Health as the container runtime knows it: -1 where it knows none")),
     cadvisor(gauge("container_last_seen", BASE, "When it was measured last, seconds of Unix time")),
     cadvisor(gauge("container_memory_cache", BASE, "Bytes of page cache")),
     cadvisor(counter("container_memory_events_high_total", BASE, "Times that memory.high slowed processes down")),
     cadvisor(counter("container_memory_events_max_total", BASE, "Times that memory.max was about to be passed")),
     cadvisor(counter("container_memory_failcnt", BASE, "Times that the limit of memory was hit")),
-    cadvisor(counter("container_memory_failures_total", &["container", "failure_type", "id", "image", "name", "namespace", "pod", "scope"], "Page faults")),
+    cadvisor(counter("container_memory_failures_total", &["container", "failure_type", "id", "image", "name", "namespace", "pod", "scope"], "Page faults")).differs("`scope=\"hierarchy\"` counts the groups below on cgroup v1 too"),
     cadvisor(gauge("container_memory_file_dirty_bytes", BASE, "Bytes of page cache that are to be written out")),
     cadvisor(gauge("container_memory_file_writeback_bytes", BASE, "Bytes of page cache that are being written out")),
     cadvisor(gauge("container_memory_kernel_usage", BASE, "Bytes of memory of the kernel")),
@@ -81,21 +79,21 @@ pub(super) const ROWS: &[Metric] = &[
     cadvisor(gauge("container_memory_working_set_bytes", BASE, "Bytes of memory in use, less page cache that was not used lately")),
     cadvisor(counter("container_memory_workingset_refault_anon_total", BASE, "Anonymous pages that were wanted again soon after they were reclaimed")),
     cadvisor(counter("container_memory_workingset_refault_file_total", BASE, "Pages of files that were wanted again soon after they were reclaimed")),
-    cadvisor(counter("container_network_receive_bytes_total", INTERFACE, "Bytes that came in")),
-    cadvisor(counter("container_network_receive_errors_total", INTERFACE, "Errors while receiving")),
-    cadvisor(counter("container_network_receive_packets_dropped_total", INTERFACE, "Packets that came in and were dropped")),
-    cadvisor(counter("container_network_receive_packets_total", INTERFACE, "Packets that came in")),
-    cadvisor(counter("container_network_transmit_bytes_total", INTERFACE, "Bytes that were sent")),
-    cadvisor(counter("container_network_transmit_errors_total", INTERFACE, "Errors while sending")),
-    cadvisor(counter("container_network_transmit_packets_dropped_total", INTERFACE, "Packets that were to be sent and were dropped")),
-    cadvisor(counter("container_network_transmit_packets_total", INTERFACE, "Packets that were sent")),
-    cadvisor(counter("container_oom_events_total", BASE, "Times that a process was killed for want of memory")),
-    cadvisor(counter("container_pressure_cpu_stalled_seconds_total", BASE, "Seconds in which all processes waited for CPU")),
-    cadvisor(counter("container_pressure_cpu_waiting_seconds_total", BASE, "Seconds in which a process waited for CPU")),
-    cadvisor(counter("container_pressure_io_stalled_seconds_total", BASE, "Seconds in which all processes waited for disks")),
-    cadvisor(counter("container_pressure_io_waiting_seconds_total", BASE, "Seconds in which a process waited for disks")),
-    cadvisor(counter("container_pressure_memory_stalled_seconds_total", BASE, "Seconds in which all processes waited for memory")),
-    cadvisor(counter("container_pressure_memory_waiting_seconds_total", BASE, "Seconds in which a process waited for memory")),
+    cadvisor(counter("container_network_receive_bytes_total", INTERFACE, "Bytes that came in")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_receive_errors_total", INTERFACE, "Errors while receiving")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_receive_packets_dropped_total", INTERFACE, "Packets that came in and were dropped")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_receive_packets_total", INTERFACE, "Packets that came in")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_transmit_bytes_total", INTERFACE, "Bytes that were sent")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_transmit_errors_total", INTERFACE, "Errors while sending")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_transmit_packets_dropped_total", INTERFACE, "Packets that were to be sent and were dropped")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_network_transmit_packets_total", INTERFACE, "Packets that were sent")).differs("not for pods on the node's network, whose interfaces are the node's"),
+    cadvisor(counter("container_oom_events_total", BASE, "Times that a process was killed for want of memory")).differs("the kernel's own count of each cgroup"),
+    cadvisor(counter("container_pressure_cpu_stalled_seconds_total", BASE, "Seconds in which all processes waited for CPU")).differs("the node's also on cgroup v1"),
+    cadvisor(counter("container_pressure_cpu_waiting_seconds_total", BASE, "Seconds in which a process waited for CPU")).differs("the node's also on cgroup v1"),
+    cadvisor(counter("container_pressure_io_stalled_seconds_total", BASE, "Seconds in which all processes waited for disks")).differs("the node's also on cgroup v1"),
+    cadvisor(counter("container_pressure_io_waiting_seconds_total", BASE, "Seconds in which a process waited for disks")).differs("the node's also on cgroup v1"),
+    cadvisor(counter("container_pressure_memory_stalled_seconds_total", BASE, "Seconds in which all processes waited for memory")).differs("the node's also on cgroup v1"),
+    cadvisor(counter("container_pressure_memory_waiting_seconds_total", BASE, "Seconds in which a process waited for memory")).differs("the node's also on cgroup v1"),
     cadvisor(gauge("container_processes", BASE, "Processes")),
     cadvisor(gauge("container_scrape_error", &[], "1 if the containers could not be measured, else 0")),
     cadvisor(gauge("container_sockets", BASE, "Sockets that processes have open")),

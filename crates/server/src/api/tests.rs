@@ -5,4 +5,5 @@ mod limits;
 mod metrics;
 mod pages;
 mod rig;
+mod stats;
 mod streams;
