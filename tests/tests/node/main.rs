@@ -15,3 +15,4 @@ mod static_pods;
 mod statuses;
 mod streams;
 mod swap;
+mod usage;
