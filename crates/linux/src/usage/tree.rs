@@ -10,7 +10,7 @@ use lifecycle::PodUid;
 use node::cgroup::CgroupVersion;
 use seams::{
     HostError,
-    stats::{Depth, GroupReading, PodReading, TreeReading},
+    stats::{Depth, GroupReading, PodReading, Tasks, TreeReading},
 };
 
 use super::{group::Pass, io::Names, network, pressure, processes, reader::Reader, v1, v2};
@@ -104,6 +104,8 @@ impl Meter {
                 system.filter_map(|(name, path)| Some((*name, self.group(pass, path)?.0))).collect();
         }
         if depth == Depth::Everything {
+            // Neither version counts the threads of the root group; they are all that there are.
+            root.tasks = root.tasks.or(tree.tasks.map(|(count, most)| Tasks { count, limit: Some(most) }));
             if let Some(processes) = &mut root.processes {
                 processes.open_files_limit = processes::open_files_limit(pass.reader, &self.proc, 1);
             }
