@@ -1,7 +1,7 @@
 //! The pages beside `/metrics`: statistics of containers, probes, health checks.
 
 use super::{D, Metric, Page, counter, gauge, histogram};
-use crate::text::Stability::{None, Stable};
+use crate::text::Stability::{Alpha, None, Stable};
 
 /// Labels of every metric of a container.
 const BASE: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
@@ -120,14 +120,14 @@ pub(super) const ROWS: &[Metric] = &[
     resource(counter("container_cpu_usage_seconds_total", CONTAINER, "Seconds of CPU that the container used")),
     resource(gauge("container_memory_working_set_bytes", CONTAINER, "Bytes of memory that the container has in use, less page cache that was not used lately")),
     resource(gauge("container_start_time_seconds", CONTAINER, "When the container started, seconds of Unix time")),
-    resource(gauge("container_swap_limit_bytes", CONTAINER, "Bytes of swap that the container may use")),
-    resource(gauge("container_swap_usage_bytes", CONTAINER, "Bytes of swap that the container uses")),
+    resource(gauge("container_swap_limit_bytes", CONTAINER, "Bytes of swap that the container may use")).stability(Alpha),
+    resource(gauge("container_swap_usage_bytes", CONTAINER, "Bytes of swap that the container uses")).stability(Alpha),
     resource(counter("node_cpu_usage_seconds_total", &[], "Seconds of CPU that the node used")),
     resource(gauge("node_memory_working_set_bytes", &[], "Bytes of memory that the node has in use, less page cache that was not used lately")),
-    resource(gauge("node_swap_usage_bytes", &[], "Bytes of swap that the node uses")),
+    resource(gauge("node_swap_usage_bytes", &[], "Bytes of swap that the node uses")).stability(Alpha),
     resource(counter("pod_cpu_usage_seconds_total", POD, "Seconds of CPU that the pod used")),
     resource(gauge("pod_memory_working_set_bytes", POD, "Bytes of memory that the pod has in use, less page cache that was not used lately")),
-    resource(gauge("pod_swap_usage_bytes", POD, "Bytes of swap that the pod uses")),
+    resource(gauge("pod_swap_usage_bytes", POD, "Bytes of swap that the pod uses")).stability(Alpha),
     resource(gauge("resource_scrape_error", &[], "1 if something could not be measured, else 0")),
     histogram("prober_probe_duration_seconds", &["container", "namespace", "pod", "probe_type"], D, "Seconds that probes took, failed ones left out").on(Page::Probes),
     counter("prober_probe_total", &["container", "namespace", "pod", "pod_uid", "probe_type", "result"], "Probes, by how they ended").on(Page::Probes).beta(),
