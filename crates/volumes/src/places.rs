@@ -3,7 +3,10 @@
 //! A directory on the node's disk is walked; a tmpfs of the pod's own tells by itself; what a `hostPath` leads to is not
 //! the pod's. What a container does not use was never set up.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use seams::stats::{Target, VolumePlace, VolumePlaces};
@@ -27,9 +30,12 @@ impl Places {
     }
 }
 
-/// The plugin of a volume, and how it is measured. Secrets and the like are walked although they are in memory: their
+/// A way to measure a path.
+type Way = fn(Arc<Path>) -> Target;
+
+/// The plugin of a volume, how it is measured, and whether it counts as ephemeral storage of the pod. Secrets and the like are walked although they are in memory: their
 /// tmpfs has no size that says anything (upstream does so too).
-fn measured(volume: &Volume) -> Option<(Plugin, fn(std::sync::Arc<std::path::Path>) -> Target, bool)> {
+fn measured(volume: &Volume) -> Option<(Plugin, Way, bool)> {
     if let Some(source) = &volume.empty_dir {
         return match source.medium.as_deref().unwrap_or_default() {
             "" => Some((Plugin::EmptyDir, Target::Tree, true)),
@@ -64,8 +70,6 @@ impl VolumePlaces for Places {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use serde_json::json;
 
     use super::*;

@@ -9,6 +9,7 @@ mod containers;
 mod explain;
 mod faults;
 mod histories;
+mod hung_disk;
 mod metrics;
 mod standalone;
 mod static_pods;

@@ -40,6 +40,8 @@ const GIVEN_UP: Duration = Duration::from_millis(500);
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A measurement is repeated after no less than this many times what it took, whatever age was asked for.
 const RELIEF: u32 = 20;
+/// But not after more than this: it may have hung, and be well again.
+const LONGEST_RELIEF: Duration = Duration::from_secs(600);
 /// Figures of targets that nobody asked for this long are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
@@ -69,7 +71,8 @@ enum Work {
 impl Entry {
     fn is_due(&self, oldest: Duration, now: Duration) -> bool {
         let Some((at, took)) = self.tried else { return true };
-        now.saturating_sub(at) >= oldest.max(took.saturating_mul(RELIEF))
+        let relief = took.saturating_mul(RELIEF).min(LONGEST_RELIEF);
+        now.saturating_sub(at) >= oldest.max(relief)
     }
 }
 
@@ -240,6 +243,8 @@ fn work(shared: &Shared) {
             Err(error) => {
                 tracing::debug!(%error, "Disk use could not be measured");
                 entry.figure = None;
+                // How long it took to fail says nothing about how long it takes.
+                entry.tried = Some((ended.mono, Duration::ZERO));
             }
         }
         let was_given_up = entry.state == Work::GivenUp;
