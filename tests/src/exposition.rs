@@ -56,7 +56,8 @@ pub fn read(page: &str) -> Result<BTreeMap<String, Family>> {
                 Some((word, text)) => (word, text),
                 None => ("", text),
             };
-            let family = Family { stability: stability.to_owned(), help: text.to_owned(), ..Family::default() };
+            let family =
+                Family { stability: stability.to_owned(), help: text.to_owned(), ..Family::default() };
             families.insert(name.to_owned(), family);
             name.clone_into(&mut open);
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {

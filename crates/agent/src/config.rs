@@ -9,7 +9,7 @@ use lifecycle::{
     PodKey,
     spec::{dns::ClusterDns, restart_rules::RestartRules},
 };
-use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules};
+use node::{admission::sysctls::SysctlAllowlist, cgroup::CgroupRules, user_namespaces::IdPool};
 
 use crate::images::PullSettings;
 
@@ -36,8 +36,8 @@ pub struct AgentConfig {
     pub resolv_conf: Option<PathBuf>,
     /// Limits and credentials of image pulls.
     pub pulls: PullSettings,
-    /// How many sandboxes the runtime is asked to make at the same time.
-    pub sandboxes_at_once: usize,
+    /// How many sandboxes and containers the runtime is asked to make or start at the same time.
+    pub starts_at_once: usize,
     /// `seccompDefault`.
     pub seccomp_default: bool,
     /// How cgroup values are computed: quota period, pid limit, swap, cgroup version.
@@ -48,6 +48,8 @@ pub struct AgentConfig {
     pub restart_rules: RestartRules,
     /// Safe sysctls and `allowedUnsafeSysctls`.
     pub sysctls: SysctlAllowlist,
+    /// What user namespaces are made from.
+    pub user_ids: IdPool,
 }
 
 impl AgentConfig {

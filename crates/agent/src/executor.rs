@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::AgentConfig, edges::Edges, events::EventSink, images::Images, log_rotation::Notices,
-    observer::RuntimeHealth,
+    observer::RuntimeHealth, user_namespaces::UserNamespaces,
 };
 
 mod container;
@@ -47,7 +47,7 @@ pub struct Executor {
     pub edges: Edges,
     /// Image pulls.
     pub images: Images,
-    /// Who may have a sandbox made.
+    /// Who may have something made or started.
     pub(crate) turns: Turns,
     /// Takes events.
     pub events: EventSink,
@@ -57,6 +57,8 @@ pub struct Executor {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Is told whose logs grow.
     pub logs: Notices,
+    /// Ids of pods with user namespaces of their own.
+    pub users: UserNamespaces,
 }
 
 /// What the executor has learnt about one pod while its worker lives. A cache: all of it can be had again.

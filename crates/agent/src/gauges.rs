@@ -92,9 +92,9 @@ fn put_static(pods: impl Iterator<Item = bool>, put: &mut Put<'_, Static>) {
 
 /// Every combination that there can be, for those that nothing is in.
 fn every_working() -> impl Iterator<Item = Working> {
-    let known = [Wish::Desired, Wish::Orphan].into_iter().flat_map(|config| {
-        [Static::No, Static::Yes].into_iter().map(move |is_static| (config, is_static))
-    });
+    let known = [Wish::Desired, Wish::Orphan]
+        .into_iter()
+        .flat_map(|config| [Static::No, Static::Yes].into_iter().map(move |is_static| (config, is_static)));
     let all = known.chain([(Wish::RuntimeOnly, Static::Unknown)]);
     all.flat_map(|(config, is_static)| {
         Stage::ALL.iter().map(move |lifecycle| Working { config, lifecycle: *lifecycle, is_static })

@@ -40,6 +40,7 @@ pub mod sources;
 pub mod starts;
 pub mod stats;
 pub mod status;
+pub mod user_namespaces;
 pub mod worker;
 
 mod address;

@@ -14,7 +14,8 @@
 //! Invariants:
 //! * a result belongs to one container instance; a new container id starts afresh;
 //! * a probe on hold does not run again until its container is another one;
-//! * a probe that cannot be run at all (the prober's own error) changes nothing.
+//! * a probe that cannot be run at all (the prober's own error) changes nothing, nor does a failure in the first second
+//!   of a container ([`early`]).
 
 use std::{
     cmp::Reverse,
@@ -28,7 +29,7 @@ pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid, Tick,
     explain::ProbeNote,
-    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults, RuntimePod},
+    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults},
     reason::{self, PodEvent},
 };
 use metrics::Metrics;
@@ -42,12 +43,14 @@ use tokio::{
 use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
 
 mod counts;
+mod early;
 pub mod handler;
 mod instance;
 mod seen;
 pub mod tally;
 
 use counts::Counts;
+use early::Early;
 use handler::{Answer, Target};
 use instance::{running, was_started};
 pub use seen::Seen;
@@ -107,6 +110,7 @@ struct Entry {
     due: Instant,
     /// The container's `initialDelaySeconds` are over then.
     not_before: Instant,
+    early: Early,
     running: bool,
     /// For explanations: the newest answer that was no success.
     last_failure: Option<Box<(Tick, String)>>,
@@ -197,6 +201,7 @@ impl Prober {
                     tally,
                     due,
                     not_before: now + delay,
+                    early: Early::new(now, age),
                     running: false,
                     last_failure: None,
                 };
@@ -323,13 +328,22 @@ impl Prober {
             // Recalled while this answer was on its way, which counts no more.
             return;
         }
-        entry.due = Instant::now() + period(&entry.probe);
-        let due = entry.due;
+        let now = Instant::now();
         if let Answer::Failure(text) | Answer::Unknown(text) = answer {
             let mut text = text.clone();
             reason::cut(&mut text, NOTE);
             entry.last_failure = Some(Box::new((self.clock.now(), text)));
         }
+        let failed = matches!(answer, Answer::Failure(_));
+        if let Some(again) = entry.early.again(now, &entry.probe).filter(|_| failed) {
+            entry.due = again;
+            table.due.push(Reverse((again, key.clone())));
+            drop(table);
+            self.changed.notify_one();
+            return;
+        }
+        entry.due = now + period(&entry.probe);
+        let due = entry.due;
         let change = match answer {
             Answer::Success | Answer::Warning(_) => entry.tally.success(),
             Answer::Failure(_) => entry.tally.failure(),

@@ -31,6 +31,7 @@ use crate::{
     starts::Starts,
     stats::{Around, Stats, StatsParts},
     status::StatusQueue,
+    user_namespaces::UserNamespaces,
     worker::WorkerContext,
 };
 
@@ -194,11 +195,12 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         config: config.clone(),
         edges: pod_edges.clone(),
         images,
-        turns: Turns::new(config.sandboxes_at_once),
+        turns: Turns::new(config.starts_at_once),
         events: events.clone(),
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
         logs,
+        users: UserNamespaces::load(config.user_ids, &config.root_dir),
     });
     let taking_up = Arc::clone(&executor);
     tasks.add_once("images", async move { taking_up.images.recover().await });

@@ -48,7 +48,9 @@ pub(crate) async fn list_containers(
     let filter = uid.map(|uid| ContainerFilter { label_selector: by_uid(uid), ..Default::default() });
     let request = ListContainersRequest { filter };
     let answer = client
-        .runtime(Operation::ListContainers, Deadline::Default, request, async |mut c, r| c.list_containers(r).await)
+        .runtime(Operation::ListContainers, Deadline::Default, request, async |mut c, r| {
+            c.list_containers(r).await
+        })
         .await?;
     Ok(answer.containers)
 }
@@ -61,7 +63,9 @@ pub(crate) async fn list_sandboxes(
     let filter = uid.map(|uid| PodSandboxFilter { label_selector: by_uid(uid), ..Default::default() });
     let request = ListPodSandboxRequest { filter };
     let answer = client
-        .runtime(Operation::ListPodSandbox, Deadline::Default, request, async |mut c, r| c.list_pod_sandbox(r).await)
+        .runtime(Operation::ListPodSandbox, Deadline::Default, request, async |mut c, r| {
+            c.list_pod_sandbox(r).await
+        })
         .await?;
     Ok(answer.items)
 }
@@ -226,7 +230,7 @@ async fn container_record(
             }
             record.message.push_str(&message);
         }
-        exited.put(uid, &record);
+        exited.put(uid, &mut record);
     }
     Ok(Some(record))
 }
@@ -238,7 +242,9 @@ pub(crate) async fn container_status(
 ) -> Result<proto::cri::ContainerStatus, RuntimeError> {
     let request = ContainerStatusRequest { container_id: id.as_str().to_owned(), verbose: false };
     let answer = client
-        .runtime(Operation::ContainerStatus, Deadline::Default, request, async |mut c, r| c.container_status(r).await)
+        .runtime(Operation::ContainerStatus, Deadline::Default, request, async |mut c, r| {
+            c.container_status(r).await
+        })
         .await?;
     answer.status.ok_or_else(|| RuntimeError::Invalid {
         call: "ContainerStatus",

@@ -95,9 +95,9 @@ pub enum RenderError {
     /// A policy that the API does not know.
     #[error("unsupported supplementalGroupsPolicy: {0}")]
     GroupsPolicy(String),
-    /// `hostUsers: false`: running it without would give it the node's root.
+    /// `hostUsers: false` and no ids for it: running it without would give it the node's root.
     #[error(
-        "the pod asks for a user namespace (hostUsers: false), which this kubelet cannot give it; hint: remove spec.hostUsers or run the pod on another node"
+        "internal error, please report it: the pod asks for a user namespace and was given no ids for it"
     )]
     UserNamespace,
 }

@@ -97,6 +97,10 @@ impl CriRuntime {
 
     /// Makes a directory for logs on the blocking pool.
     async fn make_log_dir(&self, call: &'static str, path: &Path) -> Result<(), RuntimeError> {
+        // Mostly it is there, and to ask another thread would take longer than to look.
+        if path.is_dir() {
+            return Ok(());
+        }
         let dir = path.to_owned();
         let made = on_disk(move || LogFiles::make_dir(&dir)).await;
         made.map_err(|error| RuntimeError::Invalid {
@@ -183,6 +187,10 @@ impl Runtime for CriRuntime {
 
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.start(id).await
+    }
+
+    async fn link_log(&self, id: &ContainerId) {
+        self.link(id).await;
     }
 
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

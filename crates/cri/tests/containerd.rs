@@ -53,6 +53,7 @@ fn sandbox(dir: &Path, cgroup: &str, image: &str) -> SandboxRequest {
         resources: None,
         seccomp_default: true,
         seccomp_root: "/nonexistent".into(),
+        user_namespace: None,
     }
 }
 
@@ -160,6 +161,7 @@ async fn live(
         };
         let id = runtime.create_container(&container).await.unwrap();
         runtime.start_container(&id).await.unwrap();
+        runtime.link_log(&id).await;
         id
     };
 

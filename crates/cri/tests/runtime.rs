@@ -14,11 +14,12 @@ use lifecycle::{
     observation::{RuntimePod, RuntimeState},
     spec::hash::container_hash,
 };
+use proto::cri::IdMapping;
 use seams::{
     Runtime, RuntimeError,
     runtime::{
         ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RegistryAuth, RuntimeHint,
-        SandboxRequest,
+        SandboxRequest, UserNamespace,
     },
 };
 use tempfile::TempDir;
@@ -101,6 +102,7 @@ impl World {
             resources: None,
             seccomp_default: false,
             seccomp_root: "/seccomp".into(),
+            user_namespace: None,
         }
     }
 
@@ -133,6 +135,7 @@ impl World {
         let sandbox = self.runtime.run_sandbox(&self.sandbox(uid, 0)).await.unwrap();
         let id = self.runtime.create_container(&self.container(&sandbox, uid, "c", 0)).await.unwrap();
         self.runtime.start_container(&id).await.unwrap();
+        self.runtime.link_log(&id).await;
         (sandbox, id)
     }
 }
@@ -309,6 +312,39 @@ async fn what_cannot_be_is_refused_before_the_runtime_is_asked() {
     let error = world.runtime.run_sandbox(&request).await.unwrap_err();
     assert!(error.to_string().contains("user namespace"), "{error}");
     assert_eq!((world.core.count("CreateContainer"), world.core.count("RunPodSandbox")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_user_namespace_is_that_of_sandbox_containers_and_mounts() {
+    let world = World::new();
+    let mut sandbox = world.sandbox("u", 0);
+    let mut pod = sandbox.pod.as_ref().clone();
+    pod.spec.as_mut().unwrap().host_users = Some(false);
+    sandbox.pod = Arc::new(pod);
+    sandbox.user_namespace = Some(UserNamespace { first: 131_072, length: 65_536 });
+    let id = world.runtime.run_sandbox(&sandbox).await.unwrap();
+    let made = world.core.sandboxes().pop().unwrap().config.linux.unwrap().security_context.unwrap();
+    let ids = IdMapping { host_id: 131_072, container_id: 0, length: 65_536 };
+    let namespace = proto::cri::UserNamespace { mode: 0, uids: vec![ids], gids: vec![ids] };
+    assert_eq!(made.namespace_options.unwrap().userns_options, Some(namespace.clone()));
+
+    let mut request = world.container(&id, "u", "c", 0);
+    request.sandbox = sandbox;
+    request.mounts.push(ContainerMount {
+        volume: "v".into(),
+        container_path: "/v".into(),
+        host_path: "/host".into(),
+        read_only: false,
+        recursive_read_only: false,
+        selinux_relabel: false,
+        propagation: Propagation::Private,
+    });
+    world.runtime.create_container(&request).await.unwrap();
+    let config = world.core.containers().pop().unwrap().config;
+    let options = config.linux.unwrap().security_context.unwrap().namespace_options.unwrap();
+    assert_eq!(options.userns_options, Some(namespace));
+    assert!(config.mounts.iter().all(|m| m.uid_mappings == [ids] && m.gid_mappings == [ids]));
+    assert!(!config.mounts.is_empty());
 }
 
 #[tokio::test]

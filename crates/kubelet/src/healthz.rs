@@ -24,12 +24,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 64;
 
 /// Serves until `stop`.
-pub async fn serve(
-    address: SocketAddr,
-    checks: Vec<Check>,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) {
+pub async fn serve(address: SocketAddr, checks: Vec<Check>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let checks: Arc<[Check]> = checks.into();
     loop {
         // Cancel-safe: binding leaves nothing behind, and `listen` is only dropped when everything ends.

@@ -10,7 +10,6 @@ use ::agent::{
     events::{EventRate, EventSink},
     health::Health,
 };
-use ::node::admission::sysctls::PatternError;
 use metrics::Metrics;
 use seams::{ContainerLogs, Reviews, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -48,9 +47,9 @@ enum WiringError {
     /// The serving certificate or the client CA.
     #[error("failed to run Kubelet: the HTTPS API")]
     Tls(#[source] server::api::tls::TlsError),
-    /// `allowedUnsafeSysctls`.
-    #[error("failed to run Kubelet: allowedUnsafeSysctls: {0}")]
-    Sysctls(PatternError),
+    /// A setting that cannot be used.
+    #[error("failed to run Kubelet")]
+    Config(#[source] agent::ConfigError),
     /// A task that runs for ever ended.
     #[error("internal error, please report it: {0}")]
     Task(String),
@@ -61,6 +60,7 @@ impl WiringError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Edges(error) => error.hint(),
+            Self::Config(error) => error.hint(),
             _ => None,
         }
     }
@@ -171,7 +171,7 @@ type Started = (Agent, Option<Arc<dyn Reviews>>, Arc<dyn ContainerLogs>);
 async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Started, WiringError> {
     let made = edges::make(settings, metrics).await.map_err(WiringError::Edges)?;
     measured::node(metrics, made.cgroups);
-    let config = agent::config(settings, &made).map_err(WiringError::Sysctls)?;
+    let config = agent::config(settings, &made).map_err(WiringError::Config)?;
     let rate = settings.api.as_ref().and_then(|api| match api.event_rate {
         Rate::Unlimited => None,
         Rate::Limited { per_second, burst } => Some(EventRate { per_second, burst }),

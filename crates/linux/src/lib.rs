@@ -9,7 +9,8 @@
 //!     ├──▶ facts    what does not change while the machine runs
 //!     └──▶ usage    filesystem, memory, processes
 //! mounts, safe_path                for volumes
-//! tunables, oom, interfaces        for the start of the kubelet
+//! tunables, oom, interfaces,
+//! subordinate_ids                  for the start of the kubelet
 //! process                          for its own metrics
 //! ```
 
@@ -22,6 +23,7 @@ pub mod node_logs;
 pub mod oom;
 pub mod process;
 pub mod safe_path;
+pub mod subordinate_ids;
 pub mod tunables;
 pub mod usage;
 

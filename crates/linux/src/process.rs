@@ -45,7 +45,8 @@ fn stat(roots: &Roots) -> Option<Vec<u64>> {
 
 fn ticks(count: u64) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Duration::from_secs(count / per_second) + Duration::from_nanos(count % per_second * 1_000_000_000 / per_second)
+    Duration::from_secs(count / per_second)
+        + Duration::from_nanos(count % per_second * 1_000_000_000 / per_second)
 }
 
 /// What the process has used.

@@ -7,6 +7,7 @@
 //! addresses ──────────────┘
 //! admission                                       whether a pod may run here
 //! log_rotation                                    which files a container's log leaves behind
+//! user_namespaces                                 which ids a pod's user namespace gets
 //! ```
 
 pub mod addresses;
@@ -22,6 +23,7 @@ pub mod quantity;
 pub mod registration;
 pub mod resources;
 pub mod status;
+pub mod user_namespaces;
 
 #[cfg(test)]
 mod testing;

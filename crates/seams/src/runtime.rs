@@ -86,6 +86,17 @@ pub struct SandboxRequest {
     pub seccomp_default: bool,
     /// `<root-dir>/seccomp`: base of `Localhost` profiles.
     pub seccomp_root: String,
+    /// The ids that its user namespace has, with `hostUsers: false`.
+    pub user_namespace: Option<UserNamespace>,
+}
+
+/// Which ids of the node those of a pod are, users and groups alike: its 0 is `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserNamespace {
+    /// First id on the node.
+    pub first: u32,
+    /// How many.
+    pub length: u32,
 }
 
 /// One mount of a container.
@@ -274,8 +285,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Renders and creates a container. [`RuntimeError::Invalid`] means its configuration cannot be
     /// (`CreateContainerConfigError`).
     async fn create_container(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
-    /// Starts it and links its log under `/var/log/containers`.
+    /// Starts it.
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Links the log of a container that was started under `/var/log/containers`. A container without its link is still a
+    /// good container: what fails is told in the log.
+    async fn link_log(&self, id: &ContainerId);
     /// Stops it; grace is what CRI gets. Deadline: grace + the request timeout.
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
     /// Removes it; with [`LogFate::Remove`] its log and its link too.

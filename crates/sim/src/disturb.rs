@@ -36,8 +36,12 @@ pub(crate) enum Fault {
     RuntimeDown,
     /// The runtime is restarted: calls under way fail, whether they take effect or not.
     RuntimeRestart,
+    /// The runtime is restarted and knows nothing any more: its state was lost, and what it ran with it.
+    RuntimeForgets,
     /// The API server cannot be reached.
     ApiDown,
+    /// The watch of pods stays open and brings nothing, until it is told that its version is gone and lists anew.
+    WatchSilent,
     /// CNI is not ready.
     NetworkDown,
     /// Registries do not answer.
@@ -54,7 +58,7 @@ pub(crate) enum Fault {
     Stuck,
 }
 
-const ALL: [Fault; 18] = [
+const ALL: [Fault; 20] = [
     Fault::Kill,
     Fault::Clock,
     Fault::KillContainer,
@@ -65,7 +69,9 @@ const ALL: [Fault; 18] = [
     Fault::Reboot,
     Fault::RuntimeDown,
     Fault::RuntimeRestart,
+    Fault::RuntimeForgets,
     Fault::ApiDown,
+    Fault::WatchSilent,
     Fault::NetworkDown,
     Fault::PullsDown,
     Fault::DiskFull,
@@ -172,7 +178,12 @@ impl World {
             }
             Fault::RuntimeDown => self.runtime_down = until,
             Fault::RuntimeRestart => self.restart_runtime(),
+            Fault::RuntimeForgets => self.forget(),
             Fault::ApiDown => self.api_down = until,
+            Fault::WatchSilent => {
+                self.watch_silent = until;
+                self.at(until, Event::Listed);
+            }
             Fault::NetworkDown => self.network_down = until,
             Fault::PullsDown => self.pulls_down = until + Duration::from_secs(200),
             Fault::DiskFull => self.disk_full = until,
@@ -202,6 +213,17 @@ impl World {
         self.kill_kubelet();
         let pause = self.rng.between(Duration::ZERO, Duration::from_secs(30));
         self.after(pause, Event::Start);
+    }
+
+    /// The runtime loses its state, and its containers and sandboxes with it. What they left on disk stays.
+    fn forget(&mut self) {
+        self.restart_runtime();
+        let sandboxes: Vec<_> = self.runtime.sandboxes().iter().map(|sandbox| sandbox.id.clone()).collect();
+        self.truth.lost.extend(self.runtime.containers().iter().map(|container| container.id.clone()));
+        for id in sandboxes {
+            self.act(Deed::RemoveSandbox(&id));
+        }
+        self.runtime_event();
     }
 
     fn some_running(&mut self) -> Option<ContainerId> {

@@ -9,20 +9,16 @@ use std::{
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
     Action, ActionKey, ContainerId, ContainerName, Done, Failure, Intent, Observation, Outcome, PodSource,
-    PodState, ProbeResults, decide,
-    observation::{
-        ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, ProbeResult, RuntimePod, RuntimeState,
-    },
+    PodState, decide,
+    observation::{NodeFacts, RuntimePod},
 };
 
 use crate::{
-    Violation, checks, life, pods,
-    truth::Startup,
+    Violation, checks, life,
+    probes::PROBED_AFTER,
     world::{Event, Weather, World},
 };
 
-/// How long a container runs before its probes succeed for the first time.
-const PROBED_AFTER: Duration = Duration::from_secs(3);
 /// Looks at one instant that are a hot loop.
 const HOT: u32 = 60;
 
@@ -38,9 +34,9 @@ pub(crate) struct Kubelet {
     pub(crate) status: Option<PodStatus>,
     pub(crate) written: Option<PodStatus>,
     /// First seen running, by this process.
-    running_since: BTreeMap<ContainerId, Duration>,
+    pub(crate) running_since: BTreeMap<ContainerId, Duration>,
     /// Times at which a probe's result is known to change, already asked for.
-    probe_looks: BTreeSet<(ContainerId, Duration)>,
+    pub(crate) probe_looks: BTreeSet<(ContainerId, Duration)>,
     looks_now: (Duration, u32),
     pub(crate) released: bool,
     pub(crate) finished: bool,
@@ -152,9 +148,9 @@ impl World {
         self.after(Duration::from_secs(100), Event::Relist(generation));
     }
 
-    /// The watch brings the newest object, while the API server is there.
+    /// The watch brings the newest object, while the API server is there and tells.
     pub(crate) fn refresh_mail(&mut self) {
-        if self.now < self.api_down {
+        if self.now < self.api_down || self.now < self.watch_silent {
             return;
         }
         let object = self.object.as_ref().map(|object| self.served(object));
@@ -208,72 +204,6 @@ impl World {
             return Err("runtime does not answer".to_owned());
         }
         Ok(self.runtime.inspect())
-    }
-
-    /// What the prober of this process knows: nothing of a container that it has not yet probed, nor of one whose start
-    /// is still under way.
-    fn probes(&mut self) -> ProbeResults {
-        let mut results = ProbeResults::default();
-        let records = self.runtime.containers().to_vec();
-        for record in records {
-            self.probe(&record, &mut results);
-        }
-        results
-    }
-
-    fn probe(&mut self, record: &ContainerRecord, results: &mut ProbeResults) {
-        let now = self.now;
-        let Some(kubelet) = &mut self.kubelet else { return };
-        let starting = ActionKey::StartContainer(record.id.clone());
-        if record.state != RuntimeState::Running || kubelet.state.in_flight().any(|key| *key == starting) {
-            kubelet.running_since.remove(&record.id);
-            return;
-        }
-        let pod = Arc::clone(&kubelet.pod);
-        let Some(container) = pods::plain(&pod, record.name.as_str()) else { return };
-        let known_at =
-            kubelet.running_since.entry(record.id.clone()).or_insert(now).saturating_add(PROBED_AFTER);
-        let startup = self.truth.startup(&record.id).filter(|_| container.startup_probe.is_some());
-        let startup_at = match startup {
-            Some(Startup::Passes(at) | Startup::Fails(at)) => at.max(known_at),
-            None => known_at,
-        };
-        for at in [known_at, startup_at] {
-            self.look_at(&record.id, at);
-        }
-        if now < known_at {
-            return;
-        }
-        let started = match startup {
-            None => container.startup_probe.is_none().then_some(true),
-            Some(Startup::Passes(_)) if now >= startup_at => Some(true),
-            Some(Startup::Fails(_)) if now >= startup_at => Some(false),
-            Some(_) => None,
-        };
-        if started == Some(true) {
-            self.truth.passed(&record.name);
-        }
-        let (name, id) = (record.name.clone(), record.id.clone());
-        let failed = |kind| ProbeFailure { container: name.clone(), id: id.clone(), kind };
-        if started == Some(false) {
-            results.failures.push(failed(FatalProbe::Startup));
-        }
-        let up = started == Some(true);
-        if up && container.liveness_probe.is_some() && self.truth.unhealthy.contains(&id) {
-            results.failures.push(failed(FatalProbe::Liveness));
-        }
-        let ready = (up && container.readiness_probe.is_some()).then(|| !self.truth.unready.contains(&id));
-        let started = started.filter(|_| container.startup_probe.is_some());
-        results.containers.insert(name, ProbeResult { id, started, ready });
-    }
-
-    /// The prober rings when a result changes.
-    fn look_at(&mut self, id: &ContainerId, at: Duration) {
-        let generation = self.generation;
-        let Some(kubelet) = &mut self.kubelet else { return };
-        if at > self.now && kubelet.probe_looks.insert((id.clone(), at)) {
-            self.at(at, Event::Look(generation));
-        }
     }
 
     pub(crate) fn look(&mut self, generation: u64) -> Result<(), Violation> {

@@ -2,8 +2,8 @@
 //!
 //! One seed is one life of one pod: drawn with containers, probes, hooks, policies and rules of every kind, run by
 //! `lifecycle::decide` in a world of virtual time where calls hang, lie, get lost or take effect too late, events are
-//! dropped or doubled, the kubelet is killed between any two effects, the runtime is restarted, the API cannot be
-//! reached, disks are full, clocks jump both ways, and containers, sandboxes, addresses or the machine go behind its
+//! dropped or doubled, the kubelet is killed between any two effects, the runtime is restarted or forgets everything,
+//! the API cannot be reached or its watch goes silent, disks are full, clocks jump both ways, and containers, sandboxes, addresses or the machine go behind its
 //! back; while users change, debug, evict and delete the pod, and lose patience. Each life has a climate of its own: some
 //! know few faults, some nearly all. Then the weather calms, and everything has to come right:
 //!
@@ -24,10 +24,12 @@ use std::{fmt, thread};
 
 mod checks;
 mod disturb;
+mod effects;
 mod jobs;
 mod kubelet;
 pub mod life;
 pub mod pods;
+mod probes;
 pub mod rng;
 pub mod runtime;
 mod truth;

@@ -54,6 +54,7 @@ fn calm(world: &mut World) -> Result<(), Violation> {
     world.operations = 0;
     world.runtime_down = Duration::ZERO;
     world.api_down = Duration::ZERO;
+    world.watch_silent = Duration::ZERO;
     world.network_down = Duration::ZERO;
     world.pulls_down = Duration::ZERO;
     world.disk_full = Duration::ZERO;

@@ -42,6 +42,8 @@ pub(crate) enum Event {
     Disturb,
     /// Somebody changes the pod.
     Operate,
+    /// A watch that was silent has been replaced by a list.
+    Listed,
     /// The kubelet starts.
     Start,
     /// The periodic look for leftovers nobody owns, and the periodic look at the pod.
@@ -87,6 +89,8 @@ pub(crate) struct World {
     pub(crate) weather: Weather,
     pub(crate) runtime_down: Duration,
     pub(crate) api_down: Duration,
+    /// The watch brings nothing until then; requests are answered.
+    pub(crate) watch_silent: Duration,
     pub(crate) network_down: Duration,
     pub(crate) pulls_down: Duration,
     /// Nothing can be written until then.
@@ -169,6 +173,7 @@ impl World {
             weather: if options.fault_free { Weather::Calm } else { Weather::Storm },
             runtime_down: Duration::ZERO,
             api_down: Duration::ZERO,
+            watch_silent: Duration::ZERO,
             network_down: Duration::ZERO,
             pulls_down: Duration::ZERO,
             operations,
@@ -280,6 +285,7 @@ impl World {
             }
             Event::Disturb => self.disturb(),
             Event::Operate => self.operate(),
+            Event::Listed => self.refresh_mail(),
             Event::Start => self.start_kubelet(),
             Event::Relist(generation) => self.relist(generation),
             Event::Patch(generation) => self.patch(generation)?,

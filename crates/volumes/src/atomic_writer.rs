@@ -18,6 +18,7 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
+    fs::File,
     io::{self, Read, Write},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -117,6 +118,12 @@ impl<'a> AtomicWriter<'a> {
             drop(self.current().and_then(|current| self.sweep(current.as_deref())));
         }
         written
+    }
+
+    /// Opens a file of the current set.
+    pub(crate) fn open(&self, path: &str) -> Option<File> {
+        let set = self.current().ok().flatten()?;
+        self.volume.descend(Path::new(&set)).and_then(|root| root.open_file(Path::new(path))).ok()
     }
 
     /// [`Self::write`], told after each step whether to go on.

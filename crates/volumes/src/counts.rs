@@ -59,6 +59,8 @@ impl Counts {
         let mut pods = self.pods.lock();
         match pods.get_mut(uid) {
             Some(pod) => pod.wanted = plugins,
+            // Nothing to tell of.
+            None if plugins.is_empty() => {}
             None => {
                 let pod = Pod { wanted: plugins, mounted: Vec::new(), since: Some(Instant::now()) };
                 pods.insert(uid.to_owned(), pod);
@@ -131,8 +133,9 @@ mod tests {
         let metrics = Metrics::new();
         let counts = Counts::new(Arc::clone(&metrics));
         let count = |name: &str, state: &str| {
-            let line =
-                format!("\nvolume_manager_total_volumes{{plugin_name=\"{name}\",state=\"{state}_state_of_world\"}} ");
+            let line = format!(
+                "\nvolume_manager_total_volumes{{plugin_name=\"{name}\",state=\"{state}_state_of_world\"}} "
+            );
             let page = metrics.page(Page::Metrics);
             page.split_once(line.as_str()).map(|(_, rest)| rest.split('\n').next().unwrap().to_owned())
         };

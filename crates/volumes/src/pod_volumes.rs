@@ -160,6 +160,7 @@ impl Volumes for PodVolumes {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let now = self.clock.now().wall;
         let planner = Planner {
+            root_dir: &self.config.root_dir,
             pod: pod.as_ref(),
             objects: self.objects.as_deref(),
             tokens: &self.tokens,

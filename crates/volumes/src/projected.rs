@@ -29,6 +29,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) tokens: &'a Tokens,
     /// Of the node.
     pub(crate) allocatable: &'a Allocatable,
+    /// What the volume holds already, by path.
+    pub(crate) held: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Wall clock.
     pub(crate) now: jiff::Timestamp,
 }
@@ -72,7 +74,7 @@ impl Sources<'_> {
             audience: projection.audience.clone().unwrap_or_default(),
             seconds: projection.expiration_seconds,
         };
-        let token = self.tokens.get(self.api()?, &key, self.now).await?;
+        let token = self.tokens.get(self.api()?, &key, || (self.held)(&projection.path), self.now).await?;
         let owner = single_user(self.pod);
         let group = spec.and_then(|spec| spec.security_context.as_ref()).and_then(|context| context.fs_group);
         // With a group, its ownership turns 0600 into 0640 later.

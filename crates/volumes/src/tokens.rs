@@ -16,6 +16,8 @@ use seams::{ObjectError, Objects};
 
 use crate::error::SetUpError;
 
+pub(crate) mod recall;
+
 /// No token is used longer than this, however long it would live.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// Renewals of many pods started together are spread over this much.
@@ -89,13 +91,19 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// A token that is good now: from the cache, or fetched.
+    /// A token that is good now: from the cache, from an earlier process, or fetched.
     pub(crate) async fn get(
         &self,
         objects: &dyn Objects,
         key: &TokenKey,
+        earlier: impl FnOnce() -> Option<String>,
         now: Timestamp,
     ) -> Result<String, SetUpError> {
+        if !self.cache.lock().contains_key(key)
+            && let Some(recalled) = earlier().and_then(|token| recall::recall(&token, key, now))
+        {
+            self.cache.lock().entry(key.clone()).or_insert(recalled);
+        }
         let known =
             self.cache.lock().get(key).map(|cached| (cached.token.clone(), cached.due, cached.expires));
         if let Some((token, due, _)) = &known

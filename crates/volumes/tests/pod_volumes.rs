@@ -134,6 +134,7 @@ fn node() -> Node {
         Config { root_dir: root.clone() },
         Some(Arc::clone(&api) as Arc<dyn Objects>),
         Arc::clone(&clock) as Arc<dyn Clock>,
+        metrics::Metrics::new(),
     );
     let context = VolumeContext {
         node_name: "n".into(),
@@ -457,6 +458,7 @@ async fn without_an_api_server() {
         Config { root_dir: node.root.clone() },
         None,
         Arc::clone(&node.clock) as Arc<dyn Clock>,
+        metrics::Metrics::new(),
     );
     let pod = pod(
         json!([

@@ -31,9 +31,7 @@ fn container(name: &str, script: &str) -> Value {
 
 /// A pod of each kind that something is counted of.
 fn objects() -> String {
-    let probe = |command: &str| {
-        json!({"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "failureThreshold": 100})
-    };
+    let probe = |command: &str| json!({"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "failureThreshold": 100});
     let mut probed = container("main", "touch /up; sleep 100000");
     probed["startupProbe"] = probe("test -e /up");
     probed["livenessProbe"] = probe("true");
@@ -60,7 +58,10 @@ fn objects() -> String {
         pod("unready", json!({"terminationGracePeriodSeconds": 1, "containers": [unready]})),
         pod("ends", json!({"restartPolicy": "Never", "containers": [container("main", "exit 3")]})),
         pod("absent", json!({"containers": [absent]})),
-        pod("doomed", json!({"terminationGracePeriodSeconds": 1, "containers": [container("main", "sleep 100000")]})),
+        pod(
+            "doomed",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [container("main", "sleep 100000")]}),
+        ),
         pod(
             "rejected",
             json!({"nodeName": NODE, "nodeSelector": {"none": "such"}, "containers": [container("main", "true")]}),
@@ -177,7 +178,9 @@ fn compare(page: Page, both: &Both<Families>) -> Vec<String> {
             None => found.push(format!("{}: {name} of upstream's has no row", page.path())),
             Some(row) if matches!(row.support, Support::Absent(_)) && row.help.is_empty() => {}
             Some(row) => {
-                found.extend(against_row(name, family, row).into_iter().map(|text| format!("upstream's {text}")));
+                found.extend(
+                    against_row(name, family, row).into_iter().map(|text| format!("upstream's {text}")),
+                );
                 if row.support.is_served() && !both.ours.contains_key(name) {
                     found.push(format!("{}: {name} is not on our page", page.path()));
                 }
@@ -219,20 +222,38 @@ const COUNTED: &[(&str, &[(&str, &str)])] = &[
     ("kubelet_started_containers_total", &[("container_type", "init_container")]),
     ("kubelet_terminated_containers_total", &[("exit_code", "3"), ("reason", "Error")]),
     ("kubelet_terminated_containers_total", &[("container_type", "init_container"), ("exit_code", "0")]),
-    ("kubelet_image_manager_ensure_image_requests_total", &[("present_locally", "true"), ("pull_required", "false")]),
+    (
+        "kubelet_image_manager_ensure_image_requests_total",
+        &[("present_locally", "true"), ("pull_required", "false")],
+    ),
     ("kubelet_run_podsandbox_duration_seconds", &[("runtime_handler", "")]),
     ("kubelet_runtime_operations_total", &[("operation_type", "run_podsandbox")]),
     ("kubelet_runtime_operations_total", &[("operation_type", "create_container")]),
     ("kubelet_runtime_operations_total", &[("operation_type", "start_container")]),
     ("kubelet_websocket_streaming_requests_total", &[("subresource", "exec")]),
-    ("kubelet_http_requests_total", &[("path", "exec"), ("long_running", "true"), ("server_type", "readwrite")]),
+    (
+        "kubelet_http_requests_total",
+        &[("path", "exec"), ("long_running", "true"), ("server_type", "readwrite")],
+    ),
     ("kubelet_http_requests_total", &[("path", "containerLogs"), ("long_running", "false")]),
     ("kubelet_pod_start_sli_duration_seconds", &[]),
     ("kubelet_pod_start_total_duration_seconds", &[]),
-    ("volume_manager_total_volumes", &[("plugin_name", "kubernetes.io/configmap"), ("state", "actual_state_of_world")]),
-    ("volume_manager_total_volumes", &[("plugin_name", "kubernetes.io/empty-dir"), ("state", "desired_state_of_world")]),
-    ("volume_manager_total_volumes", &[("plugin_name", "kubernetes.io/projected"), ("state", "actual_state_of_world")]),
-    ("volume_operation_total_seconds", &[("plugin_name", "kubernetes.io/empty-dir"), ("operation_name", "overall_volume_mount")]),
+    (
+        "volume_manager_total_volumes",
+        &[("plugin_name", "kubernetes.io/configmap"), ("state", "actual_state_of_world")],
+    ),
+    (
+        "volume_manager_total_volumes",
+        &[("plugin_name", "kubernetes.io/empty-dir"), ("state", "desired_state_of_world")],
+    ),
+    (
+        "volume_manager_total_volumes",
+        &[("plugin_name", "kubernetes.io/projected"), ("state", "actual_state_of_world")],
+    ),
+    (
+        "volume_operation_total_seconds",
+        &[("plugin_name", "kubernetes.io/empty-dir"), ("operation_name", "overall_volume_mount")],
+    ),
     ("kubernetes_build_info", &[("git_version", "v1.37.2"), ("major", "1"), ("minor", "37")]),
     ("kubelet_cgroup_version", &[]),
     ("kubelet_graceful_shutdown_start_time_seconds", &[]),
@@ -275,7 +296,8 @@ fn head(lab: &Lab, page: Page) -> Result<(String, String)> {
     };
     let (certificate, key) = (plan.paths.pki_file("admin.crt"), plan.paths.pki_file("admin.key"));
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
-    let asks = ["--output", "/dev/null", "--write-out", "%{content_type}", "--cert", &certificate, "--key", &key];
+    let asks =
+        ["--output", "/dev/null", "--write-out", "%{content_type}", "--cert", &certificate, "--key", &key];
     let node = plan.addresses.node;
     let kind = curl(format!("https://{node}:{}{}", plan.ports.kubelet, page.path()), &asks)?;
     Ok((kind, curl(format!("http://{node}:{READ_ONLY}{}", page.path()), &[])?))

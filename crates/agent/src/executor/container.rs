@@ -6,7 +6,7 @@ use seams::{
     runtime::{ContainerRequest, ImageInfo},
 };
 
-use super::{Executor, Scene, failed, no_such_container, runtime_failed};
+use super::{Executor, Scene, failed, no_such_container, runtime_failed, turns::Step};
 use crate::{containers, images::Wanted};
 
 impl Executor {
@@ -86,7 +86,7 @@ impl Executor {
             resources: self.container_resources(scene, &container),
             log_path: format!("{name}/{attempt}.log"),
         };
-        match self.edges.runtime.create_container(&request).await {
+        match self.turns.take(Step::Create, self.edges.runtime.create_container(&request)).await {
             Ok(id) => {
                 self.logs.created(id.clone(), log_dir.join(format!("{attempt}.log")));
                 Ok(Done::Container(id))
@@ -135,12 +135,13 @@ impl Executor {
         name: &ContainerName,
         id: &ContainerId,
     ) -> Result<Done, Failure> {
-        if let Err(error) = self.edges.runtime.start_container(id).await {
+        if let Err(error) = self.turns.take(Step::Start, self.edges.runtime.start_container(id)).await {
             let not_found = matches!(error, RuntimeError::NotFound { .. });
             let failure = runtime_failed(FailureStep::ContainerStart, &error, error.desc());
             return Err(Failure { not_found, ..failure });
         }
         self.logs.started(id.clone());
+        self.edges.runtime.link_log(id).await;
         match self.post_start(scene, name, id).await {
             Ok(()) => Ok(Done::Plain),
             Err(error) => Err(failed(FailureStep::PostStartHook, error)),

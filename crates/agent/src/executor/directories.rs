@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifecycle::{Done, Failure, FailureStep};
+use lifecycle::{Done, Failure, FailureStep, PodKey};
 
 use super::{Executor, Scene, failed};
 
@@ -39,17 +39,20 @@ impl Executor {
     pub(super) async fn remove_directories(&self, scene: &Scene) -> Result<Done, Failure> {
         let pod = self.pod_dir(scene);
         let logs = self.log_dir(scene);
-        let named = !scene.session.key.name.is_empty();
+        let PodKey { uid, name, .. } = &scene.session.key;
+        let named = !name.is_empty();
         if named {
             let unlinked = self.edges.runtime.unlink_logs(&logs).await;
             unlinked.map_err(|error| failed(FailureStep::Teardown, error.to_string()))?;
         }
-        blocking(FailureStep::Teardown, move || {
+        let removed = blocking(FailureStep::Teardown, move || {
             refuse_mounts(&pod)?;
             remove(&pod)?;
             if named { remove(&logs) } else { Ok(()) }
-        })
-        .await
+        });
+        let done = removed.await?;
+        self.users.release(uid);
+        Ok(done)
     }
 }
 

@@ -13,9 +13,12 @@ use lifecycle::{
         quote::go_quote,
     },
 };
-use seams::{ApiError, RuntimeError, runtime::SandboxRequest};
+use seams::{
+    ApiError, RuntimeError,
+    runtime::{SandboxRequest, UserNamespace},
+};
 
-use super::{Executor, Scene, failed, runtime_failed};
+use super::{Executor, Scene, failed, runtime_failed, turns::Step};
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
@@ -38,7 +41,7 @@ impl Executor {
     async fn try_to_create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
         let (request, dns) = self.request_and_dns(scene, attempt).await?;
         self.report_dns(scene, dns);
-        match self.turns.take(self.edges.runtime.run_sandbox(&request)).await {
+        match self.turns.take(Step::Sandbox, self.edges.runtime.run_sandbox(&request)).await {
             Ok(id) => Ok(Done::Sandbox(id)),
             Err(error) => Err(runtime_failed(FailureStep::Sandbox, &error, error.rpc())),
         }
@@ -66,7 +69,12 @@ impl Executor {
         })?;
         let runtime_handler = self.runtime_handler(spec).await?;
         let dns = self.dns(scene)?;
+        let user_namespace = match spec.host_users {
+            Some(false) => Some(self.user_namespace(scene, &runtime_handler)?),
+            _ => None,
+        };
         let request = SandboxRequest {
+            user_namespace,
             runtime_handler,
             hostname: hostname.kernel_hostname,
             dns: dns.config.clone(),
@@ -95,7 +103,27 @@ impl Executor {
             resources: Some(self.sandbox_resources(scene)),
             seccomp_default: self.config.seccomp_default,
             seccomp_root: self.config.root_dir.join("seccomp").display().to_string(),
+            user_namespace: self.users.known(&scene.session.key.uid),
         }
+    }
+
+    /// The ids of a pod with `hostUsers: false`. It never runs with the node's because the runtime knows no better.
+    fn user_namespace(&self, scene: &Scene, handler: &str) -> Result<UserNamespace, Failure> {
+        let able = {
+            let runtime = self.runtime.borrow();
+            let mut handlers = runtime.status.iter().flat_map(|status| &status.handlers);
+            handlers.any(|known| known.name == handler && known.user_namespaces)
+        };
+        if !able {
+            let text = format!(
+                "RuntimeClass handler {} does not support user namespaces\nhint: remove spec.hostUsers, or use a container runtime that supports them (containerd 2, runc 1.2)",
+                go_quote(handler)
+            );
+            return Err(failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node)));
+        }
+        self.users
+            .of(&scene.session.key.uid)
+            .map_err(|error| failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Node)))
     }
 
     async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {

@@ -1,40 +1,100 @@
-//! Who may have the runtime make a sandbox now.
+//! Who may have the runtime make or start something now.
 //!
-//! Making a sandbox is the most costly thing that a runtime does for a pod: a network namespace, CNI's programs, a
-//! shim, the first process. Fifty at once share the processors, so all of them are done when the last one is, and the
-//! switching between them makes that later still. A few at a time, in the order in which the pods came, are done one
-//! after the other: half of the pods run in half of the time.
+//! Sandboxes, containers and their starts are what a runtime works hard for: network namespaces, CNI's programs, shims,
+//! first processes. Fifty at once share the processors, so all of them are done when the last one is, and the switching
+//! between them makes that later still. A few at a time are done one after the other: half of the pods run in half of the
+//! time. What is nearest to its end goes first, so that pods get done and not only begun; among equals, who came first.
 //!
-//! Invariant: a runtime that hangs in some pods does not keep the others waiting. What takes longer than [`HELD`]
-//! does not compute, it waits for something, and its place goes to the next.
+//! Invariants:
+//! * a runtime that hangs in some pods does not keep the others waiting: what takes longer than [`HELD`] does not compute,
+//!   it waits for something, and its place goes to the next;
+//! * nobody waits while there is a place.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, time::timeout};
 
-/// Longest that a sandbox in the making holds its place. One takes about 0.15 s on an idle machine (containerd 2, CNI's
-/// bridge), and a few times that on a full one.
+/// Longest that a call holds its place. A sandbox takes about 0.15 s on an idle machine (containerd 2, CNI's bridge), and
+/// a few times that on a full one.
 const HELD: Duration = Duration::from_secs(3);
 
-/// Places at the runtime, given in the order of asking.
+/// What the runtime is asked for, the nearest to a running container first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// The start of a container.
+    Start,
+    /// A container.
+    Create,
+    /// A sandbox.
+    Sandbox,
+}
+
+/// Places at the runtime.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns(Arc<Mutex<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    free: usize,
+    /// Number of the next that comes.
+    next: u64,
+    waiting: BTreeMap<(Step, u64), oneshot::Sender<Place>>,
+}
+
+/// Goes to the next in the line when it is dropped, wherever that happens.
+#[derive(Debug)]
+struct Place(Turns);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = {
+            let mut line = self.0.0.lock();
+            match line.waiting.pop_first() {
+                Some((_, next)) => next,
+                None => {
+                    line.free += 1;
+                    return;
+                }
+            }
+        };
+        // One that waits no more drops it, which gives it to the one behind.
+        drop(next.send(Self(self.0.clone())));
+    }
+}
 
 impl Turns {
     /// As many places, at least one.
     pub(crate) fn new(places: usize) -> Self {
-        Self(Arc::new(Semaphore::new(places.max(1))))
+        Self(Arc::new(Mutex::new(Line { free: places.max(1), next: 0, waiting: BTreeMap::new() })))
     }
 
     /// Runs a call when its turn has come.
-    pub(crate) async fn take<T>(&self, call: impl Future<Output = T>) -> T {
-        let place = self.0.acquire().await;
+    pub(crate) async fn take<T>(&self, step: Step, call: impl Future<Output = T>) -> T {
+        let place = self.place(step).await;
         let mut call = std::pin::pin!(call);
         if let Ok(done) = timeout(HELD, call.as_mut()).await {
             return done;
         }
         drop(place);
         call.await
+    }
+
+    /// Waits for a place. `None` cannot be: whoever holds one lives.
+    async fn place(&self, step: Step) -> Option<Place> {
+        let waits = {
+            let mut line = self.0.lock();
+            if line.free > 0 {
+                line.free -= 1;
+                return Some(Place(self.clone()));
+            }
+            let (sender, waits) = oneshot::channel();
+            let number = line.next;
+            line.next += 1;
+            line.waiting.insert((step, number), sender);
+            waits
+        };
+        waits.await.ok()
     }
 }
 
@@ -59,7 +119,7 @@ mod tests {
             let (turns, now, most) = (turns.clone(), Arc::clone(&now), Arc::clone(&most));
             calls.spawn(async move {
                 turns
-                    .take(async {
+                    .take(Step::Sandbox, async {
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         now.fetch_sub(1, Ordering::SeqCst);
@@ -78,10 +138,10 @@ mod tests {
     async fn one_that_hangs_loses_its_place() {
         let turns = Turns::new(1);
         let hanging = turns.clone();
-        let hung = tokio::spawn(async move { hanging.take(pending::<()>()).await });
+        let hung = tokio::spawn(async move { hanging.take(Step::Sandbox, pending::<()>()).await });
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        turns.take(async {}).await;
+        turns.take(Step::Sandbox, async {}).await;
         assert_eq!(begun.elapsed(), HELD);
         assert!(!hung.is_finished());
         hung.abort();
@@ -91,12 +151,50 @@ mod tests {
     async fn one_that_is_given_up_leaves_its_place() {
         let turns = Turns::new(1);
         let short = Duration::from_millis(1);
-        assert!(timeout(short, turns.take(pending::<()>())).await.is_err());
-        assert!(timeout(short, turns.take(async {})).await.is_ok());
+        assert!(timeout(short, turns.take(Step::Sandbox, pending::<()>())).await.is_err());
+        assert!(timeout(short, turns.take(Step::Sandbox, async {})).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_place_at_all_would_be_no_node() {
-        Turns::new(0).take(async {}).await;
+        Turns::new(0).take(Step::Sandbox, async {}).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_nearest_to_the_end_goes_first() {
+        let turns = Turns::new(1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let held = turns.place(Step::Sandbox).await;
+        let mut calls = JoinSet::new();
+        for (step, name) in [
+            (Step::Sandbox, "a"),
+            (Step::Start, "b"),
+            (Step::Create, "c"),
+            (Step::Start, "d"),
+            (Step::Sandbox, "e"),
+        ] {
+            let (turns, order) = (turns.clone(), Arc::clone(&order));
+            calls.spawn(async move { turns.take(step, async { order.lock().push(name) }).await });
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        calls.join_all().await;
+        assert_eq!(*order.lock(), ["b", "d", "c", "a", "e"]);
+        assert_eq!(turns.0.lock().free, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_given_to_one_that_is_gone_is_not_lost() {
+        let turns = Turns::new(1);
+        let held = turns.place(Step::Sandbox).await;
+        let mut gone = Box::pin(turns.take(Step::Sandbox, async {}));
+        assert!(futures::poll!(gone.as_mut()).is_pending());
+        let mut later = Box::pin(turns.take(Step::Sandbox, async {}));
+        assert!(futures::poll!(later.as_mut()).is_pending());
+        // Its place has been sent, and it never looks.
+        drop(held);
+        drop(gone);
+        later.await;
+        assert_eq!(turns.0.lock().free, 1);
     }
 }

@@ -119,6 +119,7 @@ impl World {
             resources: None,
             seccomp_default: false,
             seccomp_root: String::new(),
+            user_namespace: None,
         };
         let field_path = "spec.containers{c}".to_owned();
         let wanted = Wanted { pod: &pod, container: &container, field_path, sandbox: &sandbox };

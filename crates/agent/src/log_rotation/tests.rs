@@ -166,6 +166,7 @@ async fn container(runtime: &FakeRuntime, dir: &Path) -> ContainerId {
         resources: None,
         seccomp_default: false,
         seccomp_root: String::new(),
+        user_namespace: None,
     };
     let sandbox_id = runtime.run_sandbox(&sandbox).await.unwrap();
     let request = ContainerRequest {

@@ -100,7 +100,10 @@ mod tests {
         let rejected = Admission::Rejected { reason: "OutOfcpu".to_owned(), message: String::new() };
         admission(&metrics, &Pod::default(), &rejected, Duration::from_millis(3));
         assert_eq!(metrics.pods.admission_rejections.of(&Rejection::of("OutOfcpu")).get(), 1);
-        assert_eq!((metrics.pods.admission_milliseconds.count(), metrics.pods.admission_milliseconds.sum()), (1, 3.0));
+        assert_eq!(
+            (metrics.pods.admission_milliseconds.count(), metrics.pods.admission_milliseconds.sum()),
+            (1, 3.0)
+        );
         assert_eq!(metrics.pods.admission_requests.get(), 1);
     }
 }

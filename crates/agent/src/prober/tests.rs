@@ -1,7 +1,7 @@
 use fakes::runtime::FakeRuntime;
 use lifecycle::{
     SandboxId,
-    observation::{ContainerRecord, RuntimeState},
+    observation::{ContainerRecord, RuntimePod, RuntimeState},
 };
 use serde_json::{Value, json};
 
@@ -198,4 +198,21 @@ async fn what_is_counted_of_a_pod_goes_with_it() {
     prober.forget(&uid);
     prober.count(&key, &Answer::Success, Duration::from_millis(20));
     assert!(!prober.metrics.page(Page::Probes).contains("prober_"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_in_the_first_second_is_tried_again_and_not_counted() {
+    let prober = prober();
+    let mut young = record("main");
+    young.started_at = Some("2026-11-24T02:00:00Z".parse().unwrap());
+    let look = || observe_records(&prober, &pod(&json!({})), vec![young.clone()]);
+    look();
+    let refused = Answer::Failure("connection refused".to_owned());
+    prober.settle(&key("main", Kind::Startup), &young.id, &refused);
+    assert_eq!(started(&look(), "main"), None);
+    let due = prober.table.lock().entries[&key("main", Kind::Startup)].due;
+    assert!(due.saturating_duration_since(Instant::now()) <= Duration::from_millis(50));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    prober.settle(&key("main", Kind::Startup), &young.id, &refused);
+    assert_eq!(started(&look(), "main"), Some(false));
 }

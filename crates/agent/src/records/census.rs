@@ -59,7 +59,8 @@ impl Records {
     /// All pods that have a worker, as they were looked at last.
     #[must_use]
     pub fn census(&self) -> Vec<Census> {
-        let live: Vec<_> = self.live.lock().iter().map(|(uid, record)| (uid.clone(), record.clone())).collect();
+        let live: Vec<_> =
+            self.live.lock().iter().map(|(uid, record)| (uid.clone(), record.clone())).collect();
         let counted = live.into_iter().filter_map(|(uid, record)| {
             let inner = record.inner.lock();
             let Newest::Decided(decided) = &inner.newest else { return None };

@@ -127,6 +127,10 @@ impl Runtime for TracedRuntime {
         self.runtime.start_container(id).await
     }
 
+    async fn link_log(&self, id: &ContainerId) {
+        self.runtime.link_log(id).await;
+    }
+
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
         let _call = self.call("StopContainer");
         self.runtime.stop_container(id, grace).await

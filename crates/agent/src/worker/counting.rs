@@ -77,7 +77,13 @@ impl Worker {
     }
 
     /// What a decision says of the pod's start, and what was seen to end.
-    pub(super) fn count_decision(&mut self, letter: &Mail, runtime: Option<&RuntimePod>, status: &PodStatus, now: Tick) {
+    pub(super) fn count_decision(
+        &mut self,
+        letter: &Mail,
+        runtime: Option<&RuntimePod>,
+        status: &PodStatus,
+        now: Tick,
+    ) {
         let metrics = &self.context.edges.metrics;
         if let Some(runtime) = runtime {
             self.counting.endings.look(&letter.pod, runtime, metrics);

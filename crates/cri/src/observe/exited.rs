@@ -1,7 +1,8 @@
 //! Exited containers do not change, so they are read once.
 //!
 //! Almost: runtimes add the reason `OOMKilled` from an event of its own, which can come just after the exit. A record
-//! is therefore believed only when it was read at least [`SETTLE`] after the exit was first seen.
+//! is therefore believed only when it was read at least [`SETTLE`] after the exit was first seen. And they forget: while
+//! containerd removes a container, it is listed still and its user is not told any more. What was told once stays.
 //!
 //! Invariants: at most [`LIMIT`] records; a record goes when a look at its pod, or a removal, says its container is gone.
 
@@ -27,8 +28,12 @@ pub(crate) struct Exited(Mutex<HashMap<ContainerId, Entry>>);
 struct Entry {
     pod: PodUid,
     first_seen: Instant,
+    user: User,
     settled: Option<ContainerRecord>,
 }
+
+/// As in [`ContainerRecord::user`].
+type User = Option<(i64, i64, Vec<i64>)>;
 
 impl Exited {
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Entry>> {
@@ -40,16 +45,20 @@ impl Exited {
         self.lock().get(id)?.settled.clone()
     }
 
-    /// Remembers a record that was just read.
-    pub(crate) fn put(&self, pod: &PodUid, record: &ContainerRecord) {
+    /// Remembers a record that was just read, and puts into it what the runtime has forgotten since.
+    pub(crate) fn put(&self, pod: &PodUid, record: &mut ContainerRecord) {
         let now = Instant::now();
         let mut all = self.lock();
         if let Some(entry) = all.get_mut(&record.id) {
+            if record.user.is_none() {
+                record.user.clone_from(&entry.user);
+            }
             if now.duration_since(entry.first_seen) >= SETTLE {
                 entry.settled = Some(record.clone());
             }
         } else if all.len() < LIMIT {
-            let entry = Entry { pod: pod.clone(), first_seen: now, settled: None };
+            let user = record.user.clone();
+            let entry = Entry { pod: pod.clone(), first_seen: now, user, settled: None };
             all.insert(record.id.clone(), entry);
         }
     }
@@ -105,11 +114,23 @@ mod tests {
     async fn a_late_reason_is_not_missed() {
         let memory = Exited::default();
         let (pod, id) = (PodUid::from("u"), ContainerId::from("c"));
-        memory.put(&pod, &record("c", "Error"));
+        memory.put(&pod, &mut record("c", "Error"));
         assert_eq!(memory.get(&id), None, "read right after the exit");
         tokio::time::advance(SETTLE).await;
-        memory.put(&pod, &record("c", "OOMKilled"));
+        memory.put(&pod, &mut record("c", "OOMKilled"));
         assert_eq!(memory.get(&id).unwrap().reason, "OOMKilled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_that_is_told_no_more_is_not_forgotten() {
+        let memory = Exited::default();
+        let pod = PodUid::from("u");
+        let mut known = record("c", "Error");
+        known.user = Some((1, 2, vec![3]));
+        memory.put(&pod, &mut known);
+        let mut later = record("c", "Error");
+        memory.put(&pod, &mut later);
+        assert_eq!(later, known);
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,7 +138,7 @@ mod tests {
         let memory = Exited::default();
         let pod = PodUid::from("u");
         for n in 0..LIMIT + 10 {
-            memory.put(&pod, &record(&format!("c{n}"), ""));
+            memory.put(&pod, &mut record(&format!("c{n}"), ""));
         }
         assert_eq!(memory.lock().len(), LIMIT);
         memory.keep_only(&PodUid::from("other"), std::iter::empty());

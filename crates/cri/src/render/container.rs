@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::spec::ephemeral;
 use proto::cri::{
-    ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig, Mount, MountPropagation,
+    ContainerConfig, ContainerMetadata, IdMapping, ImageSpec, KeyValue, LinuxContainerConfig, Mount,
+    MountPropagation,
 };
 use seams::runtime::{ContainerMount, ContainerRequest, Propagation};
 
@@ -51,15 +52,9 @@ pub fn config(
     let container = found.container.as_ref();
     let image = ImageUser::of(&request.image);
     user::verify_non_root(pod, container, &security::Effective::of(pod, container), &image)?;
-    let security_context = security::of_container(
-        pod,
-        container,
-        &image,
-        &request.sandbox.seccomp_root,
-        request.sandbox.seccomp_default,
-        target,
-        host,
-    )?;
+    security::verify_user_namespace(&request.sandbox)?;
+    let security_context = security::of_container(&request.sandbox, container, &image, target, host)?;
+    let ids: Vec<_> = request.sandbox.user_namespace.map(security::id_mapping).into_iter().collect();
     Ok(ContainerConfig {
         metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: request.attempt }),
         image: Some(ImageSpec {
@@ -75,7 +70,7 @@ pub fn config(
             .iter()
             .map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() })
             .collect(),
-        mounts: request.mounts.iter().map(|m| mount(m, host)).collect(),
+        mounts: request.mounts.iter().map(|m| mount(m, &ids, host)).collect(),
         labels: labels::of_container(pod, &container.name),
         annotations: annotations::of_container(pod, container, request.attempt),
         log_path: request.log_path.clone(),
@@ -90,7 +85,9 @@ pub fn config(
     })
 }
 
-fn mount(mount: &ContainerMount, host: &HostFacts) -> Mount {
+/// With a user namespace, files belong in the container to whom they belong on the node: the runtime maps the ids of
+/// each mount.
+fn mount(mount: &ContainerMount, ids: &[IdMapping], host: &HostFacts) -> Mount {
     let propagation = match mount.propagation {
         Propagation::Private => MountPropagation::PropagationPrivate,
         Propagation::HostToContainer => MountPropagation::PropagationHostToContainer,
@@ -102,6 +99,8 @@ fn mount(mount: &ContainerMount, host: &HostFacts) -> Mount {
         readonly: mount.read_only,
         selinux_relabel: mount.selinux_relabel && host.selinux,
         propagation: propagation as i32,
+        uid_mappings: ids.to_vec(),
+        gid_mappings: ids.to_vec(),
         recursive_read_only: mount.recursive_read_only,
         ..Default::default()
     }

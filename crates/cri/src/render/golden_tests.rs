@@ -76,6 +76,7 @@ fn sandbox_request(pod: &Pod, upstream: &PodSandboxConfig) -> SandboxRequest {
         resources: Some(from_wire(linux.resources.as_ref())),
         seccomp_default: false,
         seccomp_root: "/fakeSeccompProfileRoot".into(),
+        user_namespace: None,
         pod: Arc::new(pod.clone()),
     }
 }

@@ -33,7 +33,7 @@ pub fn config(request: &SandboxRequest) -> Result<PodSandboxConfig, RenderError>
         annotations: pod.metadata.annotations.clone().unwrap_or_default(),
         linux: Some(LinuxPodSandboxConfig {
             cgroup_parent: request.cgroup_parent.clone(),
-            security_context: Some(security::of_sandbox(pod)?),
+            security_context: Some(security::of_sandbox(pod, request.user_namespace)?),
             sysctls: sysctls.into_iter().flatten().map(|s| (s.name.clone(), s.value.clone())).collect(),
             overhead: Some(resources::to_wire(request.overhead.as_ref().unwrap_or(&unset))),
             resources: Some(resources::to_wire(request.resources.as_ref().unwrap_or(&unset))),

@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::{Capabilities, Container, Pod, PodSecurityContext, PodSpec, SELinuxOptions};
 use proto::cri::{
-    Capability, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
-    NamespaceOption, SeLinuxOption, SupplementalGroupsPolicy, security_profile::ProfileType,
+    Capability, IdMapping, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext,
+    NamespaceMode, NamespaceOption, SeLinuxOption, SupplementalGroupsPolicy, security_profile::ProfileType,
 };
+use seams::runtime::{SandboxRequest, UserNamespace};
 
 use super::{HostFacts, RenderError, profiles, user::ImageUser};
 
@@ -78,7 +79,7 @@ impl<'a> Effective<'a> {
 
 /// Namespaces of a pod's sandbox and of its containers.
 #[must_use]
-pub fn namespaces(spec: &PodSpec) -> NamespaceOption {
+pub fn namespaces(spec: &PodSpec, users: Option<UserNamespace>) -> NamespaceOption {
     let node_or_pod = |host: Option<bool>| match host {
         Some(true) => NamespaceMode::Node,
         _ => NamespaceMode::Pod,
@@ -93,22 +94,42 @@ pub fn namespaces(spec: &PodSpec) -> NamespaceOption {
         pid: pid as i32,
         ipc: node_or_pod(spec.host_ipc) as i32,
         target_id: String::new(),
-        userns_options: None,
+        userns_options: users.map(user_namespace),
     }
+}
+
+fn user_namespace(given: UserNamespace) -> proto::cri::UserNamespace {
+    let ids = id_mapping(given);
+    proto::cri::UserNamespace { mode: NamespaceMode::Pod as i32, uids: vec![ids], gids: vec![ids] }
+}
+
+/// What the ids of a pod are on the node.
+#[must_use]
+pub fn id_mapping(given: UserNamespace) -> IdMapping {
+    IdMapping { host_id: given.first, container_id: 0, length: given.length }
+}
+
+/// A pod that asks for a user namespace never runs without one.
+///
+/// # Errors
+/// [`RenderError::UserNamespace`].
+pub fn verify_user_namespace(request: &SandboxRequest) -> Result<(), RenderError> {
+    let asked = request.pod.spec.as_ref().and_then(|spec| spec.host_users) == Some(false);
+    if asked && request.user_namespace.is_none() { Err(RenderError::UserNamespace) } else { Ok(()) }
 }
 
 /// Context of a sandbox. Its seccomp profile is always the runtime's default: the pause process needs no more.
 ///
 /// # Errors
-/// A policy for supplemental groups that the API does not know; a user namespace.
-pub fn of_sandbox(pod: &Pod) -> Result<LinuxSandboxSecurityContext, RenderError> {
+/// A policy for supplemental groups that the API does not know.
+pub fn of_sandbox(
+    pod: &Pod,
+    users: Option<UserNamespace>,
+) -> Result<LinuxSandboxSecurityContext, RenderError> {
     let spec = pod.spec.as_ref();
-    if spec.and_then(|s| s.host_users) == Some(false) {
-        return Err(RenderError::UserNamespace);
-    }
     let context = spec.and_then(|s| s.security_context.as_ref());
     Ok(LinuxSandboxSecurityContext {
-        namespace_options: spec.map(namespaces),
+        namespace_options: spec.map(|spec| namespaces(spec, users)),
         selinux_options: context.and_then(|c| c.se_linux_options.as_ref()).map(selinux),
         run_as_user: context.and_then(|c| c.run_as_user).map(int),
         run_as_group: context.and_then(|c| c.run_as_group).map(int),
@@ -126,14 +147,13 @@ pub fn of_sandbox(pod: &Pod) -> Result<LinuxSandboxSecurityContext, RenderError>
 /// # Errors
 /// Profiles or policies that cannot be.
 pub fn of_container(
-    pod: &Pod,
+    sandbox: &SandboxRequest,
     container: &Container,
     image: &ImageUser,
-    seccomp_root: &str,
-    seccomp_default: bool,
     target: Option<&str>,
     host: &HostFacts,
 ) -> Result<LinuxContainerSecurityContext, RenderError> {
+    let pod = sandbox.pod.as_ref();
     let effective = Effective::of(pod, container);
     let context = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
     let (apparmor, apparmor_old) = profiles::apparmor(pod, container)?;
@@ -142,7 +162,8 @@ pub fn of_container(
         (None, ImageUser::Id(uid)) => (Some(int(*uid)), String::new()),
         (None, ImageUser::Name(name)) => (None, name.clone()),
     };
-    let mut namespaces = pod.spec.as_ref().map(namespaces).unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let mut namespaces = spec.map(|spec| namespaces(spec, sandbox.user_namespace)).unwrap_or_default();
     if let Some(id) = target.filter(|_| namespaces.pid == NamespaceMode::Container as i32) {
         namespaces.pid = NamespaceMode::Target as i32;
         id.clone_into(&mut namespaces.target_id);
@@ -166,7 +187,7 @@ pub fn of_container(
         } else {
             READ_ONLY.map(str::to_owned).to_vec()
         },
-        seccomp: Some(profiles::seccomp(pod, container, seccomp_root, seccomp_default)?),
+        seccomp: Some(profiles::seccomp(pod, container, &sandbox.seccomp_root, sandbox.seccomp_default)?),
         apparmor,
         apparmor_profile: apparmor_old,
         seccomp_profile_path: String::new(),

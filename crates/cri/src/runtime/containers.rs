@@ -50,7 +50,9 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .runtime(Operation::CreateContainer, Deadline::Default, message, async |mut c, r| Box::pin(c.create_container(r)).await)
+            .runtime(Operation::CreateContainer, Deadline::Default, message, async |mut c, r| {
+                Box::pin(c.create_container(r)).await
+            })
             .await?;
         if answer.container_id.is_empty() {
             return Err(RuntimeError::Invalid {
@@ -82,7 +84,9 @@ impl CriRuntime {
         let list = ListContainersRequest { filter: Some(filter) };
         let answer = self
             .client
-            .runtime(Operation::ListContainers, Deadline::Default, list, async |mut c, r| c.list_containers(r).await)
+            .runtime(Operation::ListContainers, Deadline::Default, list, async |mut c, r| {
+                c.list_containers(r).await
+            })
             .await?;
         let running = answer
             .containers
@@ -102,12 +106,11 @@ impl CriRuntime {
                 c.start_container(r).await
             })
             .await?;
-        self.link_log(id).await;
         Ok(())
     }
 
     /// A container without its link is still a good container: failures are told, not returned.
-    async fn link_log(&self, id: &ContainerId) {
+    pub(super) async fn link(&self, id: &ContainerId) {
         if self.logs.links.is_none() {
             return;
         }
@@ -203,8 +206,10 @@ impl CriRuntime {
         };
         // Zero lets the command run as long as it likes (hooks, which are bounded by their pod's grace).
         let deadline = if timeout.is_zero() { Deadline::Never } else { Deadline::After(timeout) };
-        let answer =
-            self.client.runtime(Operation::ExecSync, deadline, request, async |mut c, r| c.exec_sync(r).await).await;
+        let answer = self
+            .client
+            .runtime(Operation::ExecSync, deadline, request, async |mut c, r| c.exec_sync(r).await)
+            .await;
         match answer {
             Ok(answer) => {
                 Ok(ExecResult { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })

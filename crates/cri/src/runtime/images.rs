@@ -31,7 +31,9 @@ impl CriRuntime {
         let gone = NotFoundMeans::Gone;
         let answer = self
             .client
-            .images(Operation::ImageStatus, Deadline::Default, gone, request, async |mut c, r| c.image_status(r).await)
+            .images(Operation::ImageStatus, Deadline::Default, gone, request, async |mut c, r| {
+                c.image_status(r).await
+            })
             .await;
         match answer.map(|a| a.image) {
             Ok(None) | Err(RuntimeError::NotFound { .. }) => Ok(None),
@@ -58,9 +60,13 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .images(Operation::PullImage, Deadline::Never, NotFoundMeans::Failure, request, async |mut c, r| {
-                c.pull_image(r).await
-            })
+            .images(
+                Operation::PullImage,
+                Deadline::Never,
+                NotFoundMeans::Failure,
+                request,
+                async |mut c, r| c.pull_image(r).await,
+            )
             .await?;
         if answer.image_ref.is_empty() {
             return Err(RuntimeError::Invalid {
@@ -75,9 +81,13 @@ impl CriRuntime {
         let request = ListImagesRequest::default();
         let answer = self
             .client
-            .images(Operation::ListImages, Deadline::Default, NotFoundMeans::Failure, request, async |mut c, r| {
-                c.list_images(r).await
-            })
+            .images(
+                Operation::ListImages,
+                Deadline::Default,
+                NotFoundMeans::Failure,
+                request,
+                async |mut c, r| c.list_images(r).await,
+            )
             .await?;
         Ok(answer.images.into_iter().map(observe::image_info).collect())
     }
@@ -86,9 +96,13 @@ impl CriRuntime {
         let request = RemoveImageRequest { image: Some(render::plain(image)) };
         let answer = self
             .client
-            .images(Operation::RemoveImage, Deadline::Default, NotFoundMeans::Gone, request, async |mut c, r| {
-                c.remove_image(r).await
-            })
+            .images(
+                Operation::RemoveImage,
+                Deadline::Default,
+                NotFoundMeans::Gone,
+                request,
+                async |mut c, r| c.remove_image(r).await,
+            )
             .await;
         super::sandboxes::gone_is_fine(answer)
     }

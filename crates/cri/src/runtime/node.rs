@@ -80,9 +80,12 @@ impl CriRuntime {
     pub(super) async fn read_cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
         let answer = self
             .client
-            .runtime(Operation::RuntimeConfig, Deadline::Default, RuntimeConfigRequest {}, async |mut c, r| {
-                c.runtime_config(r).await
-            })
+            .runtime(
+                Operation::RuntimeConfig,
+                Deadline::Default,
+                RuntimeConfigRequest {},
+                async |mut c, r| c.runtime_config(r).await,
+            )
             .await;
         match answer {
             // A runtime that answers without naming a driver leaves the choice to the configuration.

@@ -9,10 +9,14 @@ use seams::{RuntimeError, runtime::SandboxRequest};
 use tokio::time::Instant;
 
 use super::{CriRuntime, invalid};
-use crate::{client::Deadline, render::sandbox};
+use crate::{
+    client::Deadline,
+    render::{sandbox, security},
+};
 
 impl CriRuntime {
     pub(super) async fn run_pod_sandbox(&self, request: &SandboxRequest) -> Result<SandboxId, RuntimeError> {
+        security::verify_user_namespace(request).map_err(invalid("RunPodSandbox"))?;
         let config = sandbox::config(request).map_err(invalid("RunPodSandbox"))?;
         self.make_log_dir("RunPodSandbox", Path::new(&config.log_directory)).await?;
         let uid = PodUid::from(request.pod.metadata.uid.clone().unwrap_or_default());

@@ -24,8 +24,10 @@ impl CriRuntime {
             stdout: streams.stdout,
             stderr: streams.stderr,
         };
-        let answer =
-            self.client.runtime(Operation::Exec, Deadline::Default, request, async |mut c, r| c.exec(r).await).await?;
+        let answer = self
+            .client
+            .runtime(Operation::Exec, Deadline::Default, request, async |mut c, r| c.exec(r).await)
+            .await?;
         address(CALL, answer.url)
     }
 
@@ -42,8 +44,10 @@ impl CriRuntime {
             stdout: streams.stdout,
             stderr: streams.stderr,
         };
-        let answer =
-            self.client.runtime(Operation::Attach, Deadline::Default, request, async |mut c, r| c.attach(r).await).await?;
+        let answer = self
+            .client
+            .runtime(Operation::Attach, Deadline::Default, request, async |mut c, r| c.attach(r).await)
+            .await?;
         address(CALL, answer.url)
     }
 
@@ -59,7 +63,9 @@ impl CriRuntime {
         };
         let answer = self
             .client
-            .runtime(Operation::PortForward, Deadline::Default, request, async |mut c, r| c.port_forward(r).await)
+            .runtime(Operation::PortForward, Deadline::Default, request, async |mut c, r| {
+                c.port_forward(r).await
+            })
             .await?;
         address(CALL, answer.url)
     }

@@ -382,6 +382,8 @@ impl Runtime for FakeRuntime {
         self.core.start_container(id.as_str()).await.map_err(error("StartContainer"))
     }
 
+    async fn link_log(&self, _: &ContainerId) {}
+
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
         self.core.stop_container(id.as_str(), grace).await.map_err(error("StopContainer"))
     }

@@ -34,6 +34,7 @@ fn sandbox(attempt: u32) -> SandboxRequest {
         resources: None,
         seccomp_default: false,
         seccomp_root: String::new(),
+        user_namespace: None,
     }
 }
 

@@ -231,7 +231,7 @@ wire! {
         /// CPUs kept for both; wins over the cpu amounts.
         reserved_system_cpus: String, "reservedSystemCPUs", Text, value Nothing, Support::Differs { how: "counts as reserved CPU time; sets of exclusive CPUs are not built yet" };
         /// Show metrics hidden since this version.
-        show_hidden_metrics_for_version: String, "showHiddenMetricsForVersion", Text, value Nothing, not_yet("metrics are not built yet");
+        show_hidden_metrics_for_version: String, "showHiddenMetricsForVersion", Text, value Nothing, Support::Differs { how: "no metric is hidden here, so that there is none to show" };
         /// Cgroup of system daemons.
         system_reserved_cgroup: String, "systemReservedCgroup", Text, value Nothing, RESERVED_CGROUPS;
         /// Cgroup of Kubernetes' own daemons.
@@ -289,6 +289,6 @@ wire! {
         /// Refuse hosts with cgroup v1.
         fail_cgroup_v1: bool, "failCgroupV1", Bool, pointer B(true), Effective;
         /// User namespaces.
-        user_namespaces: Option<UserNamespaces>, "userNamespaces", Object(UserNamespaces::FIELDS), pointer Nothing, not_yet("user namespaces are not built yet");
+        user_namespaces: Option<UserNamespaces>, "userNamespaces", Object(UserNamespaces::FIELDS), pointer Nothing, Effective;
     }
 }

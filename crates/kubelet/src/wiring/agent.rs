@@ -1,6 +1,11 @@
 //! Settings in the agent's terms.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::agent::{
     AgentConfig,
@@ -17,9 +22,11 @@ use ::node::{
     log_rotation::LogPolicy,
     quantity::{Format, Quantity, ResourceList},
     registration::Registration,
+    user_namespaces::{IDS_PER_POD, IdPool, PoolError},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use lifecycle::spec::{dns::ClusterDns, restart_rules::RestartRules};
+use seams::HostError;
 
 use crate::{
     gates::Gate,
@@ -28,14 +35,55 @@ use crate::{
     wiring::edges::Made,
 };
 
-/// Sandboxes in the making per processor.
-const SANDBOXES_PER_CPU: usize = 2;
+/// Sandboxes and containers that the runtime makes or starts at once, per processor.
+const STARTS_PER_CPU: usize = 2;
+
+/// Why a setting cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    /// `allowedUnsafeSysctls`.
+    #[error("allowedUnsafeSysctls: {0}")]
+    Sysctls(PatternError),
+    /// The files of subordinate ids.
+    #[error("failed to read the subordinate ids of the user {KUBELET_USER}")]
+    SubordinateIds(#[source] HostError),
+    /// What is in them.
+    #[error("create user namespace manager: the subordinate ids of the user {KUBELET_USER}")]
+    UserIds(#[source] PoolError),
+}
+
+impl ConfigError {
+    /// The next step for the operator.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::UserIds(_) => Some(format!(
+                "give {KUBELET_USER} one range in /etc/subuid and the same in /etc/subgid, or none at all for the default"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Whose subordinate ids are those of pods.
+const KUBELET_USER: &str = "kubelet";
+
+/// What user namespaces of pods are made from.
+fn user_ids(settings: &Settings) -> Result<IdPool, ConfigError> {
+    let namespaces = settings.config.user_namespaces.as_ref();
+    let per_pod = namespaces.and_then(|namespaces| namespaces.ids_per_pod).unwrap_or(IDS_PER_POD.into());
+    // Validated before.
+    let per_pod = u32::try_from(per_pod).unwrap_or(IDS_PER_POD);
+    let found = linux::subordinate_ids::of_user(Path::new("/"), KUBELET_USER);
+    let Some(ids) = found.map_err(ConfigError::SubordinateIds)? else { return Ok(IdPool::whole(per_pod)) };
+    let max_pods = u32::try_from(settings.config.max_pods).unwrap_or(0);
+    IdPool::subordinate(&ids.uids, &ids.gids, per_pod, max_pods).map_err(ConfigError::UserIds)
+}
 
 /// The pod side.
 ///
 /// # Errors
-/// A pattern of `allowedUnsafeSysctls` that is none.
-pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, PatternError> {
+/// [`ConfigError`].
+pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, ConfigError> {
     let facts = made.edges.host.facts();
     let pods = &settings.pods;
     let static_pods = &settings.static_pods;
@@ -57,7 +105,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         },
         resolv_conf: settings.paths.resolv_conf.clone(),
         pulls: pulls(settings),
-        sandboxes_at_once: usize::try_from(facts.cpus).unwrap_or(1) * SANDBOXES_PER_CPU,
+        starts_at_once: usize::try_from(facts.cpus).unwrap_or(1) * STARTS_PER_CPU,
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
@@ -76,7 +124,9 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Pa
         },
         max_restart_backoff: pods.max_restart_delay,
         restart_rules: restart_rules(settings),
-        sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)?,
+        sysctls: SysctlAllowlist::new(&facts.kernel_version, &pods.allowed_unsafe_sysctls)
+            .map_err(ConfigError::Sysctls)?,
+        user_ids: user_ids(settings)?,
     })
 }
 

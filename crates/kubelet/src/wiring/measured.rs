@@ -29,9 +29,7 @@ pub(super) fn process(metrics: &Metrics, settings: &Settings) {
     });
     let roots = Roots::default();
     own.set_started_at(process::started_at(&roots).unwrap_or_default().as_secs_f64());
-    ask(&own.cpu_seconds, || {
-        process::usage(&Roots::default()).map(|usage| usage.cpu.as_secs_f64())
-    });
+    ask(&own.cpu_seconds, || process::usage(&Roots::default()).map(|usage| usage.cpu.as_secs_f64()));
     ask(&own.resident, || process::usage(&Roots::default()).map(|usage| number(usage.resident_bytes)));
     ask(&own.virtual_memory, || process::usage(&Roots::default()).map(|usage| number(usage.virtual_bytes)));
     ask(&own.open_fds, || process::open_files(&Roots::default()).map(|count| number(count as u64)));

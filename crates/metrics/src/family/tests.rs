@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    pods::{ContainerType, Started, StartError},
+    pods::{ContainerType, StartError, Started},
     table::{Page as On, find},
 };
 

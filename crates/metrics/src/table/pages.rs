@@ -130,7 +130,8 @@ pub(super) const ROWS: &[Metric] = &[
     resource(gauge("pod_swap_usage_bytes", POD, "Bytes of swap that the pod uses")).stability(Alpha),
     resource(gauge("resource_scrape_error", &[], "1 if something could not be measured, else 0")),
     histogram("prober_probe_duration_seconds", &["container", "namespace", "pod", "probe_type"], D, "Seconds that probes took, failed ones left out").on(Page::Probes),
-    counter("prober_probe_total", &["container", "namespace", "pod", "pod_uid", "probe_type", "result"], "Probes, by how they ended").on(Page::Probes).beta(),
+    counter("prober_probe_total", &["container", "namespace", "pod", "pod_uid", "probe_type", "result"], "Probes, by how they ended").on(Page::Probes).beta()
+        .differs("a failure in the first second of a container is tried again at once, and each try is counted"),
     gauge("process_start_time_seconds", &[], "When the process started, seconds of Unix time").on(Page::Probes).stability(None),
     gauge("kubernetes_healthcheck", &["name", "type"], "How a health check ended last: 1 for well, 0 for not").on(Page::Slis).stability(Stable),
     counter("kubernetes_healthchecks_total", &["name", "status", "type"], "Health checks, by how they ended").on(Page::Slis).stability(Stable),

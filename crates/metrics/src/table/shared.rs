@@ -4,9 +4,11 @@ use super::{D, DNS, Metric, REMAINING, REST, REVIEW, SIZES, counter, gauge, hist
 use crate::text::Stability::None;
 
 const SERVER_ONLY: &str = "counts what only an API server does; always 0 with upstream's kubelet";
-const QUEUE: &str = "there are no work queues: each task has its own channel, and nothing waits in line for a worker";
+const QUEUE: &str =
+    "there are no work queues: each task has its own channel, and nothing waits in line for a worker";
 const EXEC: &str = "credentials of the kubeconfig are not asked of programs";
-const TRANSPORTS: &str = "client-go's cache of transports: there are two clients here, made once, and no cache of them";
+const TRANSPORTS: &str =
+    "client-go's cache of transports: there are two clients here, made once, and no cache of them";
 
 /// The rows, by name.
 #[rustfmt::skip]

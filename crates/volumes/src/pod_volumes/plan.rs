@@ -1,13 +1,16 @@
 //! What to set up for one volume: everything that has to be asked of somebody, before anything is done.
 
+use std::{io::Read as _, path::Path};
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use lifecycle::spec::resource_ref::Allocatable;
 use seams::{ObjectError, Objects};
 
-use super::{Medium, SetUpError, Tokens};
+use super::{Medium, PodPaths, SetUpError, Tokens, open_root};
 use crate::{
-    config_map, downward_api, layout::Plugin, memory_size, payload::Payload, projected::Sources, secret,
+    atomic_writer::AtomicWriter, config_map, downward_api, layout::Plugin, memory_size, payload::Payload,
+    projected::Sources, secret, tokens::recall,
 };
 
 /// A volume, ready to be set up.
@@ -52,6 +55,8 @@ pub(super) enum Failed {
 
 /// Asks.
 pub(super) struct Planner<'a> {
+    /// The kubelet's root directory.
+    pub(super) root_dir: &'a Path,
     /// The pod.
     pub(super) pod: &'a Pod,
     /// `None` without an API server.
@@ -140,6 +145,17 @@ impl Planner<'_> {
         })
     }
 
+    /// A text of a projected volume that an earlier process has set up.
+    fn held(&self, volume: &str, path: &str) -> Option<String> {
+        let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+        let directory = PodPaths::new(uid).ok()?.volume(Plugin::Projected, volume).ok()?;
+        let volume = open_root(self.root_dir).ok()?.descend(&directory).ok()?;
+        let mut file = AtomicWriter::new(&volume, self.now).open(path)?.take(recall::MOST);
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
     fn files(&self, plugin: Plugin, contents: Result<Payload, SetUpError>) -> Result<Plan, Failed> {
         let payload = contents.map_err(|error| Failed::Contents { plugin, error })?;
         let medium = if plugin == Plugin::ConfigMap { Medium::Disk } else { self.memory()? };
@@ -167,7 +183,9 @@ impl Planner<'_> {
             return self.files(Plugin::DownwardApi, contents);
         }
         if let Some(source) = &volume.projected {
+            let held = |path: &str| self.held(&volume.name, path);
             let sources = Sources {
+                held: &held,
                 pod: self.pod,
                 volume: &volume.name,
                 objects: self.objects,

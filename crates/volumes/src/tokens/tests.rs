@@ -98,7 +98,7 @@ async fn one_token_serves_until_it_is_due() {
     let get = async |key: &TokenKey, seconds: i64| {
         let now = start() + SignedDuration::from_secs(seconds);
         *issuer.now.lock() = now;
-        tokens.get(&issuer, key, now).await.map_err(|error| error.to_string())
+        tokens.get(&issuer, key, || None, now).await.map_err(|error| error.to_string())
     };
     let hour = key("u1", "", 3600);
     assert_eq!(get(&hour, 0).await.unwrap(), "token-0");
@@ -122,13 +122,38 @@ async fn one_token_serves_until_it_is_due() {
 async fn refresh_times_and_forgetting() {
     let (tokens, issuer) = (Tokens::default(), issuer());
     assert_eq!(tokens.refresh_after("u1", start()), None);
-    tokens.get(&issuer, &key("u1", "", 3600), start()).await.ok().unwrap();
-    tokens.get(&issuer, &key("u1", "x", 600), start()).await.ok().unwrap();
+    tokens.get(&issuer, &key("u1", "", 3600), || None, start()).await.ok().unwrap();
+    tokens.get(&issuer, &key("u1", "x", 600), || None, start()).await.ok().unwrap();
     let first = tokens.refresh_after("u1", start()).unwrap();
     assert!((Duration::from_secs(470)..=Duration::from_secs(480)).contains(&first), "{first:?}");
     let late = start() + SignedDuration::from_secs(599);
     assert_eq!(tokens.refresh_after("u1", late), Some(Duration::from_secs(1)));
     tokens.forget("u1");
     assert_eq!(tokens.refresh_after("u1", start()), None);
-    assert_eq!(tokens.get(&issuer, &key("u1", "", 3600), start()).await.ok().unwrap(), "token-2");
+    assert_eq!(tokens.get(&issuer, &key("u1", "", 3600), || None, start()).await.ok().unwrap(), "token-2");
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_process_serves_until_it_is_due() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    let issued = start().as_second();
+    let claims = serde_json::json!({
+        "exp": issued + 3600, "iat": issued, "kubernetes.io": {
+            "namespace": "ns", "pod": {"name": "web", "uid": "u1"}, "serviceaccount": {"name": "robot"}
+        }
+    });
+    let payload =
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims.to_string());
+    let token = format!("e30.{payload}.sig");
+    let get = async |seconds: i64| {
+        let (now, key) = (start() + SignedDuration::from_secs(seconds), key("u1", "", 3600));
+        tokens.get(&issuer, &key, || Some(token.clone()), now).await.map_err(|error| error.to_string())
+    };
+    assert_eq!(get(10).await.unwrap(), token);
+    assert_eq!(issuer.count.load(Ordering::SeqCst), 0);
+    assert!(tokens.refresh_after("u1", start()).is_some());
+    *issuer.failing.lock() = true;
+    assert_eq!(get(2881).await.unwrap(), token, "it serves while it cannot be renewed");
+    *issuer.failing.lock() = false;
+    assert_eq!(get(2882).await.unwrap(), "token-0");
 }

@@ -9,11 +9,9 @@ enum Shown {
     Here,
     /// By a function of another file in `tests/tests/node`.
     By(&'static str, &'static str),
-    /// Nowhere yet, and why.
-    NotYet(&'static str),
 }
 
-use Shown::{By, Here, NotYet};
+use Shown::{By, Here};
 
 /// One behaviour.
 struct Rank {
@@ -75,7 +73,7 @@ const RANKS: &[Rank] = &[
     rank(32, "the grace period of a probe", &[Here]),
     rank(33, "probes of a pod that ends", &[Here]),
     rank(34, "all of the probes' behaviours with sidecars", &[Here]),
-    rank(35, "groups of the pod and of the image", &[Here, NotYet("user namespaces are not built yet")]),
+    rank(35, "groups of the pod and of the image; user namespaces", &[Here]),
     rank(41, "preStop hooks that sleep: kept, cut, of ended containers, of no length", &[Here]),
     rank(42, "emptyDir: modes, users, groups, memory, sharing", &[Here]),
     rank(43, "ConfigMap volumes: modes, items, binary, updates, optional, immutable", &[Here]),
@@ -117,7 +115,6 @@ fn every_rank_is_shown_where_the_table_says() {
         for shown in *shown {
             match shown {
                 Here => {}
-                NotYet(why) => assert!(!why.is_empty(), "rank {number}"),
                 By(file, function) => {
                     let text = std::fs::read_to_string(folder.join(file)).unwrap();
                     assert!(

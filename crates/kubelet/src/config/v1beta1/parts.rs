@@ -153,6 +153,6 @@ wire! {
     /// User namespaces.
     pub struct UserNamespaces {
         /// Length of a pod's range, a multiple of 65536.
-        ids_per_pod: Option<i64>, "idsPerPod", Int64, pointer Nothing, not_yet("user namespaces are not built yet");
+        ids_per_pod: Option<i64>, "idsPerPod", Int64, pointer Nothing, Effective;
     }
 }
