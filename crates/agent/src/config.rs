@@ -1,6 +1,9 @@
 //! What the agent has been told: validated values, resolved once from flags and configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lifecycle::{
     PodKey,
@@ -53,8 +56,13 @@ impl AgentConfig {
     /// Where the logs of a pod's containers are: `<podLogsDir>/<namespace>_<name>_<uid>` (contract §26).
     #[must_use]
     pub fn pod_log_dir(&self, pod: &PodKey) -> PathBuf {
-        self.pod_logs_dir.join(format!("{}_{}_{}", pod.namespace, pod.name, pod.uid))
+        log_dir(&self.pod_logs_dir, pod)
     }
+}
+
+/// The same, below a given `podLogsDir`.
+pub(crate) fn log_dir(pod_logs_dir: &Path, pod: &PodKey) -> PathBuf {
+    pod_logs_dir.join(format!("{}_{}_{}", pod.namespace, pod.name, pod.uid))
 }
 
 /// `staticPodURL` with its headers.

@@ -16,6 +16,8 @@
 //! | `lease` | the node's lease | timer | API server |
 //! | `events` | unsent events | everyone | API server |
 //!
+//! [`stats`] has no task: it reads when it is asked.
+//!
 //! [`start`] is the one place that makes them. [`health::Health`] is where they show that they go on.
 
 pub mod admission;
@@ -36,6 +38,7 @@ pub mod prober;
 pub mod records;
 pub mod sources;
 pub mod starts;
+pub mod stats;
 pub mod status;
 pub mod user_namespaces;
 pub mod worker;

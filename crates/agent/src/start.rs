@@ -29,6 +29,7 @@ use crate::{
     resolv_conf,
     sources::{self, FileSource, Updates, url::Fetch},
     starts::Starts,
+    stats::{Around, Stats, StatsParts},
     status::StatusQueue,
     user_namespaces::UserNamespaces,
     worker::WorkerContext,
@@ -56,6 +57,8 @@ pub struct Outside {
     pub log_rotation: LogRotation,
     /// How to fetch `staticPodURL`; `None` when it is unset.
     pub fetch: Option<Fetch>,
+    /// Reads what is used.
+    pub stats: StatsParts,
 }
 
 /// The running agent. Dropping it ends every task; containers are not touched.
@@ -69,6 +72,8 @@ pub struct Agent {
     pub health: Arc<Health>,
     /// What the HTTPS API is told.
     pub api: Arc<Api>,
+    /// What the node and its pods use.
+    pub stats: Arc<Stats>,
     /// Tells why pods are where they are.
     pub explainer: Arc<RecordsExplainer>,
     tasks: JoinSet<&'static str>,
@@ -123,7 +128,8 @@ async fn name_runtime(edges: Edges, facts: watch::Sender<NodeFacts>) {
 
 /// Starts every task of the agent.
 pub fn start(edges: &Edges, outside: Outside) -> Agent {
-    let Outside { config, node: settings, events, event_task, log_rotation: rotation, fetch } = outside;
+    let Outside { config, node: settings, events, event_task, log_rotation: rotation, fetch, stats } =
+        outside;
     let mut tasks = Tasks(JoinSet::new());
     let records = Arc::new(Records::new(Arc::clone(&edges.clock)));
     let metrics = &edges.metrics;
@@ -253,8 +259,9 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
     let clock = Arc::clone(&edges.clock);
+    let stats = Arc::new(Stats::new(stats, Around::of(edges, &config, wanted.clone())));
     let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses), clock);
-    Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), explainer, tasks: tasks.0 }
+    Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), stats, explainer, tasks: tasks.0 }
 }
 
 /// Starts the sources that are configured and tells which.

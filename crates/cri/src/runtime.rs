@@ -4,6 +4,7 @@ mod containers;
 mod images;
 mod node;
 mod sandboxes;
+mod stats;
 mod streams;
 
 use std::{

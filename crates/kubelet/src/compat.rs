@@ -173,7 +173,9 @@ fn flags() -> String {
 fn own_flag(name: &str) -> (&'static str, &'static str) {
     match name {
         "experimental-mounter-path" => ("absent", "mounts are system calls; no program is run"),
-        "housekeeping-interval" => ("absent", "container statistics are not built yet"),
+        "housekeeping-interval" => {
+            ("absent", "statistics are read when they are asked for, not in intervals")
+        }
         "image-credential-provider-bin-dir" | "image-credential-provider-config" => {
             ("absent", "credential plugins are not built yet")
         }
@@ -183,7 +185,6 @@ fn own_flag(name: &str) -> (&'static str, &'static str) {
             ("absent", "container garbage collection is not built yet")
         }
         "bootstrap-kubeconfig" => ("absent", "TLS bootstrap is not built yet"),
-        "runtime-cgroups" => ("absent", "container statistics are not built yet"),
         "version" => ("same", "`--version=raw` prints our own build as well"),
         _ => ("same", ""),
     }

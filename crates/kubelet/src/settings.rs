@@ -51,6 +51,8 @@ pub struct Settings {
     pub container_logs: ContainerLogs,
     /// The HTTPS server.
     pub server: ServerSettings,
+    /// Statistics.
+    pub stats: StatsSettings,
     /// This process.
     pub process: ProcessSettings,
     /// Feature gates.
@@ -387,6 +389,13 @@ pub struct ServerSettings {
     pub cipher_suites: Vec<String>,
     /// `streamingConnectionIdleTimeout`.
     pub stream_idle: Duration,
+}
+
+/// Statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatsSettings {
+    /// `volumeStatsAggPeriod`; `None` when disk use of volumes is not to be measured.
+    pub volume_period: Option<Duration>,
 }
 
 /// This process.

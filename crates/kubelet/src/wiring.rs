@@ -183,6 +183,7 @@ async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Started, W
     let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
     let node = agent::node(settings, &made);
     let log_rotation = agent::log_rotation(settings, &made);
-    let outside = Outside { config, node, events, event_task, log_rotation, fetch };
+    let stats = made.stats.clone();
+    let outside = Outside { config, node, events, event_task, log_rotation, fetch, stats };
     Ok((::agent::start(&made.edges, outside), made.reviews, made.logs))
 }

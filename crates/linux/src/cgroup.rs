@@ -211,6 +211,27 @@ impl CgroupTree {
         self.driver.path(&self.kubepods())
     }
 
+    /// How names become paths.
+    pub(crate) fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// Path of a group that is configured by name, as `cgroupRoot` is.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        self.driver.path(&names::parse_root(self.driver, name))
+    }
+
+    /// The groups that hold pods; none when pods get no groups of the kubelet's.
+    pub(crate) fn groups_of_pods(&self) -> Vec<CgroupName> {
+        match self.pods {
+            PodCgroups::PerQos => [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort]
+                .into_iter()
+                .map(|qos| self.group(qos))
+                .collect(),
+            PodCgroups::Off => Vec::new(),
+        }
+    }
+
     fn kubepods(&self) -> CgroupName {
         self.root.child("kubepods")
     }

@@ -98,6 +98,18 @@ impl LinuxHost {
         self.tree.kubepods_path()
     }
 
+    /// Reads what is used: by the machine, by pods, and by these groups of the system.
+    #[must_use]
+    pub fn meter(&self, system: usage::SystemGroups) -> usage::Meter {
+        usage::Meter::new(&self.tree, &self.roots, system)
+    }
+
+    /// Path that a configured name of a system group means (`kubeletCgroups` and the like).
+    #[must_use]
+    pub fn system_group(&self, name: &str) -> String {
+        self.tree.path_of(name)
+    }
+
     /// Whether swap can be limited per container.
     #[must_use]
     pub fn swap_is_controlled(&self) -> bool {

@@ -1,11 +1,58 @@
-//! What is used of the machine now.
+//! What is used of the machine now, by it, by pods and by containers.
+//!
+//! ```text
+//!   tree ─┬─ v1, v2 ── group, io, pressure, processes    a group's files, as much of them as is asked for
+//!         └─ network                                     interfaces, as a process of a pod sees them
+//!   disk, filesystems                                    what is on disks
+//!   reader                                               kernel files through one buffer
+//! ```
+//!
+//! [`Meter`] implements [`seams::stats::Meters`]. It forks nothing, remembers nothing that changes, and reads a file only
+//! when what is in it was asked for.
 
 use std::path::Path;
 
 use node::cgroup::CgroupVersion;
-use seams::{HostError, host::FsUsage};
+use seams::{
+    HostError,
+    host::FsUsage,
+    stats::{Depth, Figure, Filesystem, Meters, Target, TreeReading},
+};
 
 use crate::{cgroup::Layout, facts::Roots, files};
+
+mod disk;
+mod filesystems;
+mod group;
+mod io;
+mod machine;
+mod network;
+mod pressure;
+mod processes;
+mod reader;
+mod tree;
+mod v1;
+mod v2;
+
+pub use tree::{Meter, SystemGroups, own_group};
+
+impl Meters for Meter {
+    fn read(&self, depth: Depth) -> Result<TreeReading, HostError> {
+        self.pass(depth)
+    }
+
+    fn measure(&self, target: &Target) -> Result<Figure, HostError> {
+        disk::measure(target)
+    }
+
+    fn filesystems(&self) -> Vec<Filesystem> {
+        filesystems::read(&mut reader::Reader::default(), self.proc())
+    }
+
+    fn processors(&self) -> (u64, u64) {
+        self.count_processors()
+    }
+}
 
 /// Use of the filesystem that holds a path.
 ///
@@ -18,6 +65,7 @@ pub fn filesystem(path: &Path) -> Result<FsUsage, HostError> {
     Ok(FsUsage {
         capacity_bytes: seen.f_blocks.saturating_mul(unit),
         available_bytes: seen.f_bavail.saturating_mul(unit),
+        used_bytes: seen.f_blocks.saturating_sub(seen.f_bfree).saturating_mul(unit),
         inodes: seen.f_files,
         inodes_free: seen.f_ffree,
     })

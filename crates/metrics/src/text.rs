@@ -73,12 +73,36 @@ impl Stability {
     }
 }
 
+/// Labels that many samples have, written once: a page of statistics repeats those of each container sixty times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(String);
+
+impl Labels {
+    /// In the given order; at least one.
+    #[must_use]
+    pub fn new(labels: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        for (index, (label, value)) in labels.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(label);
+            text.push_str("=\"");
+            escape(&mut text, value, true);
+            text.push('"');
+        }
+        Self(text)
+    }
+}
+
 /// A page of metrics being written.
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
     /// Name of the family whose samples are written: a sample of another one would stand under wrong comments.
     open: &'static str,
+    /// Where its samples begin.
+    samples: usize,
 }
 
 impl Page {
@@ -105,6 +129,13 @@ impl Page {
         self.text.push_str(kind.word());
         self.text.push('\n');
         self.open = name;
+        self.samples = self.text.len();
+    }
+
+    /// Whether the open family has a sample.
+    #[must_use]
+    pub fn has_samples(&self) -> bool {
+        self.text.len() > self.samples
     }
 
     /// One sample of the open family. `name` is the family's, or that with `_bucket`, `_sum` or `_count`.
@@ -141,6 +172,39 @@ impl Page {
     pub fn append(&mut self, other: Self) {
         self.text.push_str(&other.text);
         self.open = other.open;
+    }
+
+    /// One sample of the open family that has labels which many have, and `more` after them.
+    pub fn sample_of(
+        &mut self,
+        name: &str,
+        labels: &Labels,
+        more: &[(&str, &str)],
+        value: f64,
+        timestamp: Option<i64>,
+    ) {
+        debug_assert!(name == self.open, "{name} stands under {}", self.open);
+        self.text.push_str(name);
+        self.text.push('{');
+        self.text.push_str(&labels.0);
+        for (label, value) in more {
+            self.text.push(',');
+            self.text.push_str(label);
+            self.text.push_str("=\"");
+            escape(&mut self.text, value, true);
+            self.text.push('"');
+        }
+        self.text.push_str("} ");
+        self.end(value, timestamp);
+    }
+
+    fn end(&mut self, value: f64, timestamp: Option<i64>) {
+        number::write(&mut self.text, value);
+        if let Some(milliseconds) = timestamp {
+            // A write into a string cannot fail.
+            let _ = write!(self.text, " {milliseconds}");
+        }
+        self.text.push('\n');
     }
 
     /// The text.
@@ -193,6 +257,20 @@ mod tests {
              # HELP c Plain.\n\
              # TYPE c gauge\n\
              c{d=\"quote \\\" slash \\\\ line\\n\"} 1.5e+06 1795457097123\n"
+        );
+    }
+
+    #[test]
+    fn labels_may_be_written_once() {
+        let labels = Labels::new(&[("a", "1"), ("b", "quote \"")]);
+        let mut page = Page::new();
+        page.family("c", Stability::None, "Plain.", Kind::Gauge);
+        page.sample_of("c", &labels, &[], 1.0, None);
+        page.sample_of("c", &labels, &[("d", "x")], 2.0, Some(7));
+        let text = page.finish();
+        assert!(
+            text.ends_with("c{a=\"1\",b=\"quote \\\"\"} 1\nc{a=\"1\",b=\"quote \\\"\",d=\"x\"} 2 7\n"),
+            "{text}"
         );
     }
 

@@ -56,6 +56,8 @@ pub struct FsUsage {
     pub capacity_bytes: u64,
     /// Bytes free to unprivileged users.
     pub available_bytes: u64,
+    /// Bytes used: not the difference of the two, since some are kept for root.
+    pub used_bytes: u64,
     /// Inodes.
     pub inodes: u64,
     /// Free inodes.

@@ -13,6 +13,7 @@ pub mod node_logs;
 pub mod patch;
 pub mod reviews;
 pub mod runtime;
+pub mod stats;
 pub mod volumes;
 
 pub use clock::{Clock, SystemClock};
@@ -24,4 +25,5 @@ pub use node_api::NodeApi;
 pub use node_logs::NodeLogs;
 pub use reviews::Reviews;
 pub use runtime::{Runtime, RuntimeError};
+pub use stats::NodeStats;
 pub use volumes::{VolumeError, Volumes};

@@ -18,8 +18,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
-use metrics::Metrics;
-use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, Reviews};
+use metrics::{Metrics, table::Page};
+use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, NodeStats, Reviews};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,7 @@ mod profiles;
 mod query;
 mod reviewing;
 mod spdy_tunnel;
+mod stats;
 mod stream;
 pub mod tls;
 mod translate;
@@ -112,6 +113,8 @@ pub struct ApiParts {
     pub reviews: Option<Arc<dyn Reviews>>,
     /// The agent.
     pub node: Arc<dyn NodeApi>,
+    /// What is used of the node.
+    pub stats: Arc<dyn NodeStats>,
     /// Reads logs of containers.
     pub logs: Arc<dyn ContainerLogs>,
     /// Reads `/var/log`.
@@ -259,6 +262,9 @@ impl Api {
             Endpoint::Pods => pods::all(&*parts.node),
             Endpoint::AllocatedPods => pods::allocated(&*parts.node, &parameters),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
+            Endpoint::Summary => stats::summary(&*parts.stats, request).await,
+            Endpoint::Metrics(Page::Cadvisor) => stats::cadvisor(&*parts.stats).await,
+            Endpoint::Metrics(Page::Resource) => stats::resource(&*parts.stats).await,
             Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),

@@ -29,6 +29,7 @@ mod memory_size;
 mod nested;
 mod ownership;
 mod payload;
+mod places;
 mod pod_volumes;
 mod projected;
 mod secret;
@@ -36,4 +37,5 @@ mod sub_path;
 mod teardown;
 mod tokens;
 
+pub use places::Places;
 pub use pod_volumes::{Config, PodVolumes};

@@ -83,7 +83,7 @@ fn open_root(root_dir: &Path) -> Result<SafeRoot, String> {
 
 /// Names of the volumes that a container uses. The others are left alone, as upstream does: a pod may list a config
 /// map that does not exist as long as nobody mounts it.
-fn used_names(pod: &Pod) -> BTreeSet<&str> {
+pub(crate) fn used_names(pod: &Pod) -> BTreeSet<&str> {
     let Some(spec) = pod.spec.as_ref() else {
         return BTreeSet::new();
     };

@@ -36,6 +36,11 @@ impl Wanted {
         self.0.read().iter().map(|(uid, held)| (uid.clone(), held.clone())).collect()
     }
 
+    /// The pod of a uid.
+    pub(crate) fn get(&self, uid: &PodUid) -> Option<Arc<Pod>> {
+        self.0.read().get(uid).map(|(_, pod)| Arc::clone(pod))
+    }
+
     /// The pod of a name; of namesakes, as when a static pod is replaced, the one that was made last.
     pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<Held> {
         let is_it = |pod: &Pod| {

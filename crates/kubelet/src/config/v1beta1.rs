@@ -121,11 +121,11 @@ wire! {
         /// Disk use in percent at which it stops.
         image_gc_low_threshold_percent: i32, "imageGCLowThresholdPercent", Int32, pointer I(80), IMAGE_GC;
         /// How often disk use of volumes is measured. Negative: never.
-        volume_stats_agg_period: GoDuration, "volumeStatsAggPeriod", Duration, value T("1m0s"), not_yet("volume statistics are not built yet");
+        volume_stats_agg_period: GoDuration, "volumeStatsAggPeriod", Duration, value T("1m0s"), Support::Differs { how: "the age at which a volume is measured again when statistics are asked for; nothing is measured unasked" };
         /// Cgroup to move this process to.
-        kubelet_cgroups: String, "kubeletCgroups", Text, value Nothing, not_yet("moving processes between cgroups is not built yet");
+        kubelet_cgroups: String, "kubeletCgroups", Text, value Nothing, Support::Differs { how: "its statistics are told; this process is not moved" };
         /// Cgroup to move all other processes to.
-        system_cgroups: String, "systemCgroups", Text, value Nothing, not_yet("moving processes between cgroups is not built yet");
+        system_cgroups: String, "systemCgroups", Text, value Nothing, Support::Differs { how: "its statistics are told; no process is moved" };
         /// Cgroup below which `kubepods` is made. Empty: the root, with `cgroupsPerQOS`.
         cgroup_root: String, "cgroupRoot", Text, value Nothing, Effective;
         /// Make a cgroup per QoS class and per pod.

@@ -17,7 +17,7 @@ use super::{
     ApiSettings, CgroupDriver, CloudProvider, ContainerGc, ContainerLogs, DEFAULT_PARALLEL_PULLS,
     EvictionSettings, Heartbeat, ImageSettings, NodeIps, NodeSettings, Paths, PodSettings, ProcessSettings,
     Pulls, Rate, Registration, Reserved, ResourceSettings, RuntimeSettings, ServerSettings, Settings,
-    StaticPods,
+    StaticPods, StatsSettings,
 };
 use crate::{
     config::{
@@ -127,6 +127,11 @@ pub fn build(loaded: Loaded, flags: &RawFlags) -> Result<Settings, Vec<Problem>>
             interval: config.container_log_monitor_interval.to_std(),
         },
         server: server(config),
+        stats: StatsSettings {
+            volume_period: Some(config.volume_stats_agg_period)
+                .filter(|period| *period > GoDuration::ZERO)
+                .map(GoDuration::to_std),
+        },
         process: ProcessSettings {
             healthz: listen(&config.healthz_bind_address, config.healthz_port),
             oom_score_adj: config.oom_score_adj,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::agent::Agent;
 use metrics::Metrics;
-use seams::{Clock, ContainerLogs, NodeApi, Reviews};
+use seams::{Clock, ContainerLogs, NodeApi, NodeStats, Reviews};
 use server::{
     api::{
         AccessSettings, Api, ApiParts, Pages, Switches,
@@ -103,6 +103,7 @@ fn parts(settings: &Settings, agent: &Agent, around: &Around) -> ApiParts {
         stream_idle: server.stream_idle,
         reviews: around.reviews.clone(),
         node: Arc::clone(&agent.api) as Arc<dyn NodeApi>,
+        stats: Arc::clone(&agent.stats) as Arc<dyn NodeStats>,
         logs: Arc::clone(&around.logs),
         node_logs: Arc::new(linux::node_logs::LogDirectory::new(NODE_LOGS.into())),
         checks: around.checks.clone(),

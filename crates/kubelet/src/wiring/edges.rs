@@ -10,10 +10,16 @@ use std::{
     time::Duration,
 };
 
-use agent::Edges;
+use agent::{Edges, stats::StatsParts};
 use cluster::{Access, ApiCluster, ApiOptions, ChangeDetection, KubeconfigError, RateLimit};
 use cri::{CriConfig, CriRuntime, EndpointError};
-use linux::{LinuxConfig, LinuxHost, cgroup::PodCgroups, facts::Roots, tunables::Tunables};
+use linux::{
+    LinuxConfig, LinuxHost,
+    cgroup::PodCgroups,
+    facts::Roots,
+    tunables::Tunables,
+    usage::{SystemGroups, own_group},
+};
 use metrics::Metrics;
 use node::cgroup::CgroupVersion;
 use seams::{
@@ -101,6 +107,8 @@ pub(super) struct Made {
     pub logs: Arc<dyn ContainerLogs>,
     /// Version of the cgroup hierarchy.
     pub cgroups: CgroupVersion,
+    /// Reads what is used.
+    pub stats: StatsParts,
     /// The files of container logs.
     pub log_files: Arc<dyn LogFiles>,
     /// Whether swap can be limited per container.
@@ -124,6 +132,12 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
     let runtime = Arc::new(runtime);
+    let stats = StatsParts {
+        meters: Arc::new(host.meter(system_groups(settings, &host))),
+        runtime: Arc::clone(&runtime) as Arc<dyn seams::stats::RuntimeMeters>,
+        volumes: Arc::new(volumes::Places::new(settings.paths.root.clone())),
+        volume_period: settings.stats.volume_period,
+    };
     let edges = Edges {
         runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
         cluster: cluster.map(|cluster| cluster as Arc<dyn seams::Cluster>),
@@ -138,9 +152,23 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
         reviews,
         logs: Arc::clone(&runtime) as Arc<dyn ContainerLogs>,
         cgroups,
+        stats,
         log_files: runtime,
         swap_is_controlled,
     })
+}
+
+/// Groups of the system whose figures are told, by upstream's names. Those that are not named are not guessed, but for the
+/// kubelet's own, which the kernel knows.
+fn system_groups(settings: &Settings, host: &LinuxHost) -> SystemGroups {
+    let named = |name: &str| Some(host.system_group(name)).filter(|_| !name.is_empty());
+    let config = &settings.config;
+    let groups = [
+        ("kubelet", named(&config.kubelet_cgroups).or_else(|| own_group(&Roots::default()))),
+        ("runtime", settings.runtime.cgroup.as_deref().and_then(named)),
+        ("misc", named(&config.system_cgroups)),
+    ];
+    groups.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
 }
 
 /// The root directory is shared with containers that mount below it, so mounts must spread both ways.

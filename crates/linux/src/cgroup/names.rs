@@ -30,6 +30,9 @@ pub trait Naming {
     fn parent(self, name: &CgroupName) -> String;
     /// Uid of a pod from the name of its directory inside a group; `None` for other directories.
     fn pod_uid(self, group: &CgroupName, directory: &str) -> Option<String>;
+    /// The runtime's id of a container from the name of its directory inside a pod's group. With systemd the runtime puts
+    /// a prefix of its own before it (`cri-containerd-<id>.scope`).
+    fn container_id(self, directory: &str) -> Option<&str>;
 }
 
 impl Naming for Driver {
@@ -63,6 +66,14 @@ impl Naming for Driver {
             }
         };
         (!uid.is_empty()).then_some(uid)
+    }
+
+    fn container_id(self, directory: &str) -> Option<&str> {
+        let id = match self {
+            Self::Cgroupfs => directory,
+            Self::Systemd => directory.strip_suffix(".scope")?.rsplit('-').next()?,
+        };
+        (!id.is_empty()).then_some(id)
     }
 }
 

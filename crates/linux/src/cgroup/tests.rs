@@ -31,6 +31,15 @@ fn layouts_are_told_apart() {
     assert!(Layout::of(&MountTable::parse(b"")).is_err());
 }
 
+#[test]
+fn containers_are_known_by_the_names_of_their_groups() {
+    let id = "8d93bab61376199e";
+    assert_eq!(Driver::Cgroupfs.container_id(id), Some(id));
+    assert_eq!(Driver::Systemd.container_id(&format!("cri-containerd-{id}.scope")), Some(id));
+    assert_eq!(Driver::Systemd.container_id("run-u1.service"), None);
+    assert_eq!(Driver::Systemd.container_id(".scope"), None);
+}
+
 fn pod(uid: &str, qos: QosClass) -> PodCgroup {
     PodCgroup { uid: uid.into(), qos }
 }

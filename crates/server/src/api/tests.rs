@@ -6,5 +6,6 @@ mod metrics;
 mod pages;
 mod random;
 mod rig;
+mod stats;
 mod streams;
 mod websockets;

@@ -113,6 +113,8 @@ pub enum Endpoint {
     ContainerLogs,
     /// Files below `/var/log`.
     NodeLogs,
+    /// Use of the node and of its pods.
+    Summary,
     /// What is measured.
     Metrics(Page),
     /// Verbosity of the log.
@@ -224,10 +226,10 @@ pub const ROUTES: &[Route] = {
         main("/pods", GET, PODS, S::Always, R::Served, E::Pods),
         main("/runningpods/", GET, PODS, S::Debugging, R::Disabled, E::RunningPods),
         main("/configz", GET, CONFIGZ, S::DebuggingHides, R::Unknown, E::Configz),
-        main("/stats/summary", BOTH, STATS, S::Always, R::Served, E::Absent),
+        main("/stats/summary", BOTH, STATS, S::Always, R::Served, E::Summary),
         main("/metrics", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Metrics)),
-        main("/metrics/cadvisor", GET, METRICS, S::Always, R::Served, E::Absent),
-        main("/metrics/resource", GET, METRICS, S::Always, R::Served, E::Absent),
+        main("/metrics/cadvisor", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Cadvisor)),
+        main("/metrics/resource", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Resource)),
         main("/metrics/probes", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Probes)),
         main("/metrics/slis", GET, METRICS, S::Always, R::Served, E::Metrics(Page::Slis)),
         main("/logs/{*path}", BOTH, LOG, S::SystemLogs, R::Disabled, E::NodeLogs),

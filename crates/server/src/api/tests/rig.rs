@@ -25,7 +25,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use seams::{
-    ApiError, ContainerLogs, NodeApi, NodeLogs, Reviews, RuntimeError, SystemClock,
+    ApiError, ContainerLogs, NodeApi, NodeLogs, NodeStats, Reviews, RuntimeError, SystemClock,
     logs::{LogError, LogOptions, LogSource},
     node_api::{CheckpointRefusal, LogRefusal, PodPath, StreamRefusal},
     node_logs::{NodeLog, ServiceQuery},
@@ -42,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{
     AccessSettings, Api, ApiParts, Pages, Switches,
     listener::{Transport, serve},
+    stats::testing::Figures,
     tls::{Tls, TlsSettings},
 };
 use crate::health::Check;
@@ -247,6 +248,8 @@ pub(super) struct Setup {
     /// Without TLS, and with all routes.
     pub(super) plain: bool,
     pub(super) stream_idle: Duration,
+    /// There are no figures of what is used.
+    pub(super) broken_stats: bool,
 }
 
 impl Default for Setup {
@@ -269,6 +272,7 @@ impl Default for Setup {
             read_only: false,
             plain: false,
             stream_idle: Duration::from_secs(3600),
+            broken_stats: false,
         }
     }
 }
@@ -279,6 +283,7 @@ pub(super) struct Rig {
     pub(super) authority: Authority,
     pub(super) judge: Arc<Judge>,
     pub(super) node: Arc<Node>,
+    pub(super) figures: Arc<Figures>,
     pub(super) verbosity: Arc<Mutex<u32>>,
     pub(super) address: SocketAddr,
     stop: CancellationToken,
@@ -295,6 +300,7 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("test");
         let (judge, node): (Arc<Judge>, Arc<Node>) = Default::default();
+        let figures = Arc::new(Figures { broken: setup.broken_stats, ..Figures::default() });
         let verbosity = Arc::new(Mutex::new(0));
         let settings = TlsSettings {
             certificate: dir.path().join("tls.crt"),
@@ -318,6 +324,7 @@ impl Rig {
             stream_idle: setup.stream_idle,
             reviews: Some(Arc::clone(&judge) as Arc<dyn Reviews>),
             node: Arc::clone(&node) as Arc<dyn NodeApi>,
+            stats: Arc::clone(&figures) as Arc<dyn NodeStats>,
             logs: Arc::new(Lines),
             node_logs: Arc::new(Files),
             checks: vec![Check::ping(), Check::new("log", || Ok(())), Check::new("syncloop", || Ok(()))],
@@ -344,7 +351,7 @@ impl Rig {
             let api = Arc::new(Api::new(parts, Some(Arc::clone(&tls))));
             tokio::spawn(serve(listener, Transport::Tls(tls), api, stop.clone()));
         }
-        Self { dir, authority, judge, node, verbosity, address, stop }
+        Self { dir, authority, judge, node, figures, verbosity, address, stop }
     }
 
     /// Connects, with a client certificate or without.
