@@ -119,18 +119,14 @@ async fn threads_are_bounded_whatever_hangs() {
     let hanging: Vec<_> = (0..100).map(|at| (space(&format!("/hangs/{at}")), AGE)).collect();
     for _ in 0..20 {
         measures.ask(&hanging);
-        let mut state = measures.0.state.lock();
         // As if they had been under way for long.
-        state.give_up(GIVEN_UP + AGE);
-        drop(state);
+        measures.0.state.lock().give_up(GIVEN_UP + AGE);
         measures.advance();
         tokio::task::yield_now().await;
     }
     let running = || disks.running.load(Ordering::SeqCst);
     while running() < LOST + WORKERS {
-        let mut state = measures.0.state.lock();
-        state.give_up(GIVEN_UP + AGE);
-        drop(state);
+        measures.0.state.lock().give_up(GIVEN_UP + AGE);
         measures.advance();
         tokio::task::yield_now().await;
     }
