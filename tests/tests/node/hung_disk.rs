@@ -6,11 +6,11 @@ use std::{
     fs::{self, File, OpenOptions},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, Mode, Runtime, Spec, images};
+use lab::{Lab, Mode, Runtime, Spec, images, wait::Since};
 use node_tests::Node;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn hangs(runtime: Runtime, name: &str) -> Result<()> {
     let pid = node.lab()?.kubelet().pid().context("no kubelet")?.as_raw_nonzero().get();
     let mut told = 0;
     for _ in 0..10 {
-        let began = Instant::now();
+        let began = Since::now();
         let summary: Value = serde_json::from_str(&node.kubelet_get("/stats/summary")?)?;
         ensure!(began.elapsed() < PATIENCE, "a summary took {:?}", began.elapsed());
         ensure!(!is_told(&summary, "pod-0"), "what hangs was measured");

@@ -249,7 +249,7 @@ fn check_values(lab: &Lab, found: &mut Vec<String>) -> Result<()> {
     for (name, read, least) in figures {
         let before: Vec<f64> = ids.iter().map(|id| read(id)).collect::<Result<_>>()?;
         // Older than a reading is shared for.
-        std::thread::sleep(Duration::from_secs(3));
+        lab::wait::pause(Duration::from_secs(3));
         let page = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
         let told = groups(&page, name)?;
         for (id, before) in ids.iter().zip(before) {
