@@ -136,8 +136,10 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_pod_resources_endpoint_requests_total", &["server_api_version"], "").absent(DEVICES),
     histogram("kubelet_pod_start_duration_seconds", &[], POD, "Seconds from the first sight of a pod here until it was found running")
         .differs("a pod counts once, when it turns to running; upstream's also counts the first look at each pod"),
-    histogram("kubelet_pod_start_sli_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, without the time of image pulls and init containers; pods with volumes that outlive them do not count"),
-    histogram("kubelet_pod_start_total_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, with image pulls and init containers"),
+    histogram("kubelet_pod_start_sli_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, without the time of image pulls and init containers; pods with volumes that outlive them do not count")
+        .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
+    histogram("kubelet_pod_start_total_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, with image pulls and init containers")
+        .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
     histogram("kubelet_pod_status_sync_duration_seconds", &[], STATUS, "Seconds from a change of a pod's status until the API server had taken it, changes in between included"),
     counter("kubelet_pod_watch_events_dropped_total", &[], "Events of the gRPC API of pods that found no room").differs("always 0: there is no gRPC API of pods here"),
     histogram("kubelet_pod_worker_duration_seconds", &["operation_type"], D, "Seconds that a pod's worker took for one look at its pod")
