@@ -183,7 +183,8 @@ pub(super) const ROWS: &[Metric] = &[
     gauge("kubelet_volume_stats_inodes_used", &["namespace", "persistentvolumeclaim"], "Inodes that are in use in a claim's volume").absent(STATS),
     gauge("kubelet_volume_stats_used_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are in use in a claim's volume").absent(STATS),
     counter("kubelet_websocket_streaming_requests_total", &["subresource"], "Streams into containers and to ports that were asked for over a WebSocket"),
-    gauge("kubelet_working_pods", &["config", "lifecycle", "static"], "Pods that have a worker, by how far they are in their life and who wants them"),
+    gauge("kubelet_working_pods", &["config", "lifecycle", "static"], "Pods that have a worker, by how far they are in their life and who wants them")
+        .differs("a rejected pod has a worker too, and counts as `terminated`"),
     gauge("plugin_manager_total_plugins", &["socket_path", "state"], "").absent("there are no plugins here"),
     counter("reconstruct_volume_operations_errors_total", &[], "Volumes of an earlier process that could not be taken over from what is on disk")
         .differs("always 0: volumes of an earlier process are not taken over, but mounted again in place"),
