@@ -278,7 +278,9 @@ impl Pods {
         }
         self.mirror(source, &pod);
         let intent = intent_of(&pod);
-        counting::came(&self.context.edges.metrics, &pod);
+        if admission == Admission::Admitted {
+            counting::came(&self.context.edges.metrics, &pod);
+        }
         self.spawn(key, Mail { pod: self.counted(&pod), source, intent, admission });
     }
 

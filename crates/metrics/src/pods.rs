@@ -129,16 +129,14 @@ label_set! {
     Admitted { config_mode "config_mode": ConfigMode, qos_class "qos_class": Qos }
 }
 
-/// Reasons for which pods are rejected, in upstream's words.
+/// Reasons for which pods are rejected, in upstream's words. Those of the scheduler's own checks, such as `NodeAffinity`, are
+/// not among them.
 const REJECTIONS: &[&str] = &[
     "AppArmor",
     "EmptyPodSharedPoolError",
     "Evicted",
     "InitContainerRestartPolicyForbidden",
     "InvalidNodeInfo",
-    "NodeAffinity",
-    "NodeName",
-    "NodePorts",
     "NodeShutdown",
     "OutOfcpu",
     "OutOfephemeral-storage",
@@ -150,7 +148,6 @@ const REJECTIONS: &[&str] = &[
     "PodOSSelectorNodeLabelDoesNotMatch",
     "SupplementalGroupsPolicyNotSupported",
     "SysctlForbidden",
-    "TaintToleration",
     "TopologyAffinityError",
     "UnexpectedAdmissionError",
     "UnexpectedPredicateFailureType",
@@ -241,7 +238,7 @@ mod tests {
         for (reason, label) in [
             ("OutOfcpu", "OutOfcpu"),
             ("OutOfexample.com/gpu", "OutOfExtendedResources"),
-            ("NodePorts", "NodePorts"),
+            ("NodeAffinity", "Other"),
             ("Something", "Other"),
         ] {
             assert_eq!(Rejection::of(reason).text(), label);

@@ -49,7 +49,7 @@ fn admitted(pod: &Pod) -> Admitted {
     Admitted { config_mode, qos_class }
 }
 
-/// A pod of a source gets its worker.
+/// A pod of a source that may run gets its worker.
 pub(super) fn came(metrics: &Metrics, pod: &Pod) {
     let containers = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
     metrics.pods.containers_per_pod.observe(u32::try_from(containers).map_or(f64::INFINITY, f64::from));

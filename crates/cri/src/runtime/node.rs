@@ -17,7 +17,7 @@ use crate::client::Deadline;
 const KUBE_RUNTIME_API_VERSION: &str = "0.1.0";
 
 /// Version of Kubernetes from which on, as upstream announces, a runtime has to know `RuntimeConfig`.
-const NEEDS_RUNTIME_CONFIG: &str = "1.37.0";
+const NEEDS_RUNTIME_CONFIG: &str = "1.38.0";
 
 impl CriRuntime {
     pub(super) async fn read_version(&self) -> Result<RuntimeVersion, RuntimeError> {

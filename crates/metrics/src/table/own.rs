@@ -136,8 +136,10 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_pod_resources_endpoint_requests_total", &["server_api_version"], "").absent(DEVICES),
     histogram("kubelet_pod_start_duration_seconds", &[], POD, "Seconds from the first sight of a pod here until it was found running")
         .differs("a pod counts once, when it turns to running; upstream's also counts the first look at each pod"),
-    histogram("kubelet_pod_start_sli_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, without the time of image pulls and init containers; pods with volumes that outlive them do not count"),
-    histogram("kubelet_pod_start_total_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, with image pulls and init containers"),
+    histogram("kubelet_pod_start_sli_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, without the time of image pulls and init containers; pods with volumes that outlive them do not count")
+        .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
+    histogram("kubelet_pod_start_total_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, with image pulls and init containers")
+        .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
     histogram("kubelet_pod_status_sync_duration_seconds", &[], STATUS, "Seconds from a change of a pod's status until the API server had taken it, changes in between included"),
     counter("kubelet_pod_watch_events_dropped_total", &[], "Events of the gRPC API of pods that found no room").differs("always 0: there is no gRPC API of pods here"),
     histogram("kubelet_pod_worker_duration_seconds", &["operation_type"], D, "Seconds that a pod's worker took for one look at its pod")
@@ -181,7 +183,8 @@ pub(super) const ROWS: &[Metric] = &[
     gauge("kubelet_volume_stats_inodes_used", &["namespace", "persistentvolumeclaim"], "Inodes that are in use in a claim's volume").absent(STATS),
     gauge("kubelet_volume_stats_used_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are in use in a claim's volume").absent(STATS),
     counter("kubelet_websocket_streaming_requests_total", &["subresource"], "Streams into containers and to ports that were asked for over a WebSocket"),
-    gauge("kubelet_working_pods", &["config", "lifecycle", "static"], "Pods that have a worker, by how far they are in their life and who wants them"),
+    gauge("kubelet_working_pods", &["config", "lifecycle", "static"], "Pods that have a worker, by how far they are in their life and who wants them")
+        .differs("a rejected pod has a worker too, and counts as `terminated`"),
     gauge("plugin_manager_total_plugins", &["socket_path", "state"], "").absent("there are no plugins here"),
     counter("reconstruct_volume_operations_errors_total", &[], "Volumes of an earlier process that could not be taken over from what is on disk")
         .differs("always 0: volumes of an earlier process are not taken over, but mounted again in place"),

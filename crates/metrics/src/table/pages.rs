@@ -1,6 +1,6 @@
 //! The pages beside `/metrics`: statistics of containers, probes, health checks.
 
-use super::{D, Metric, Page, counter, gauge, histogram};
+use super::{Metric, Page, counter, gauge, histogram};
 use crate::text::Stability::{Alpha, None, Stable};
 
 /// Labels of every metric of a container.
@@ -129,11 +129,11 @@ pub(super) const ROWS: &[Metric] = &[
     resource(gauge("pod_memory_working_set_bytes", POD, "Bytes of memory that the pod has in use, less page cache that was not used lately")),
     resource(gauge("pod_swap_usage_bytes", POD, "Bytes of swap that the pod uses")).stability(Alpha),
     resource(gauge("resource_scrape_error", &[], "1 if something could not be measured, else 0")),
-    histogram("prober_probe_duration_seconds", &["container", "namespace", "pod", "probe_type"], D, "Seconds that probes took, failed ones left out").on(Page::Probes),
+    histogram("prober_probe_duration_seconds", &["container", "namespace", "pod", "probe_type"], &[], "Seconds that probes took, failed ones left out").on(Page::Probes),
     counter("prober_probe_total", &["container", "namespace", "pod", "pod_uid", "probe_type", "result"], "Probes, by how they ended").on(Page::Probes).beta()
         .differs("a failure in the first second of a container is tried again at once, and each try is counted"),
-    gauge("process_start_time_seconds", &[], "When the process started, seconds of Unix time").on(Page::Probes).stability(None),
+    gauge("process_start_time_seconds", &[], "When the process started, seconds of Unix time").on(Page::Probes),
     gauge("kubernetes_healthcheck", &["name", "type"], "How a health check ended last: 1 for well, 0 for not").on(Page::Slis).stability(Stable),
     counter("kubernetes_healthchecks_total", &["name", "status", "type"], "Health checks, by how they ended").on(Page::Slis).stability(Stable),
-    gauge("process_start_time_seconds", &[], "When the process started, seconds of Unix time").on(Page::Slis).stability(None),
+    gauge("process_start_time_seconds", &[], "When the process started, seconds of Unix time").on(Page::Slis),
 ];

@@ -33,7 +33,7 @@ async fn pages_are_served_and_requests_counted() {
 }
 
 /// Nothing was probed or checked.
-const EMPTY: &str = "# HELP process_start_time_seconds When the process started, seconds of Unix time\n\
+const EMPTY: &str = "# HELP process_start_time_seconds [ALPHA] When the process started, seconds of Unix time\n\
                      # TYPE process_start_time_seconds gauge\n\
                      process_start_time_seconds 0\n";
 
