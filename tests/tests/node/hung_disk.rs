@@ -10,14 +10,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, Mode, Runtime, Spec, images, wait::Since};
+use jiff::{SignedDuration, Timestamp};
+use lab::{Lab, Mode, Runtime, Spec, images};
 use node_tests::Node;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
 
 const BOUND: Duration = Duration::from_secs(120);
 /// What a summary may take beside a disk that hangs: two readings and the wait for measurements, and a busy machine.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: SignedDuration = SignedDuration::from_secs(6);
 const PODS: usize = 4;
 /// Name of the kubelet's threads that measure.
 const THREAD: &str = "disk use";
@@ -113,9 +114,10 @@ fn hangs(runtime: Runtime, name: &str) -> Result<()> {
     let pid = node.lab()?.kubelet().pid().context("no kubelet")?.as_raw_nonzero().get();
     let mut told = 0;
     for _ in 0..10 {
-        let began = Since::now();
+        let began = Timestamp::now();
         let summary: Value = serde_json::from_str(&node.kubelet_get("/stats/summary")?)?;
-        ensure!(began.elapsed() < PATIENCE, "a summary took {:?}", began.elapsed());
+        let took = Timestamp::now().duration_since(began);
+        ensure!(took < PATIENCE, "a summary took {took}");
         ensure!(!is_told(&summary, "pod-0"), "what hangs was measured");
         told += usize::from(pods.iter().skip(1).all(|pod| is_told(&summary, pod)));
         ensure!(threads(pid)? >= 1, "nothing hangs");

@@ -237,6 +237,9 @@ fn check_values(lab: &Lab, found: &mut Vec<String>) -> Result<()> {
         let family = page.get(name).with_context(|| format!("no {name}"))?;
         Ok(family.samples.iter().map(|(_, labels, value)| (labels["id"].clone(), *value)).collect())
     };
+    let machine = |page: &Families| {
+        groups(page, "container_cpu_usage_seconds_total").map(|groups| groups.get("/").copied())
+    };
     let page = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
     let ids: Vec<String> =
         groups(&page, "container_memory_usage_bytes")?.into_keys().filter(|id| id != "/").collect();
@@ -248,9 +251,13 @@ fn check_values(lab: &Lab, found: &mut Vec<String>) -> Result<()> {
     ];
     for (name, read, least) in figures {
         let before: Vec<f64> = ids.iter().map(|id| read(id)).collect::<Result<_>>()?;
-        // Older than a reading is shared for.
-        lab::wait::pause(Duration::from_secs(3));
-        let page = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
+        // Readings are shared for a while: one that is newer than the files were read has another use of the machine.
+        let shared = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
+        let page = until(lab, "another reading", |lab| {
+            let page = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
+            ensure!(machine(&page)? != machine(&shared)?, "it is the same");
+            Ok(page)
+        })?;
         let told = groups(&page, name)?;
         for (id, before) in ids.iter().zip(before) {
             let after = read(id)?;
