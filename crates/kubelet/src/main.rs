@@ -80,6 +80,10 @@ fn start(run: Run) -> ExitCode {
         "Kubelet version"
     );
     process::raise_open_files(settings.process.max_open_files);
+    // Before there are other threads, which inherit it.
+    if let Err(error) = linux::scheduling::ask_for_short_slices() {
+        tracing::debug!(%error, "The kernel does not grant short slices");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     match runtime {
         Ok(runtime) => {

@@ -1,8 +1,8 @@
 //! The kernel: cgroups, mounts, safe paths, usage, machine facts.
 //!
-//! The only crate that may contain `unsafe`; outside tests it does so in one module, [`interfaces`]. Everything that
-//! can be computed without the kernel (names, file contents, parsing) is separate from what reads and writes, and
-//! every root (`/proc`, `/sys`, the cgroup mounts) is a parameter, so that most of it is tested without privileges.
+//! The only crate that may contain `unsafe`; outside tests it does so in two modules, [`interfaces`] and [`scheduling`].
+//! Everything that can be computed without the kernel (names, file contents, parsing) is separate from what reads and
+//! writes, and every root (`/proc`, `/sys`, the cgroup mounts) is a parameter, so that most of it is tested without privileges.
 //!
 //! ```text
 //! host ──▶ cgroup   the kubepods tree: make, limit, kill and remove     implements seams::Host
@@ -10,7 +10,7 @@
 //!     └──▶ usage    filesystem, memory, processes
 //! mounts, safe_path                for volumes
 //! tunables, oom, interfaces,
-//! subordinate_ids                  for the start of the kubelet
+//! scheduling, subordinate_ids      for the start of the kubelet
 //! ```
 
 pub mod cgroup;
@@ -21,6 +21,7 @@ pub mod mounts;
 pub mod node_logs;
 pub mod oom;
 pub mod safe_path;
+pub mod scheduling;
 pub mod subordinate_ids;
 pub mod tunables;
 pub mod usage;
