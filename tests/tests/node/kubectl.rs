@@ -46,18 +46,31 @@ fn kubectl(node: &Node, protocol: Protocol) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs to the end.
-fn done(mut command: Command, input: Option<&[u8]>) -> Result<Done> {
+/// Runs to the end; the input ends behind its last byte.
+fn done(command: Command, input: Option<&[u8]>) -> Result<Done> {
+    run(command, input, false)
+}
+
+/// Runs to the end; the input goes on in silence. When it ends, containerd lets go of the output as well, of a container
+/// that has no `stdinOnce`.
+fn done_with_open_input(command: Command, input: &[u8]) -> Result<Done> {
+    run(command, Some(input), true)
+}
+
+fn run(mut command: Command, input: Option<&[u8]>, holds: bool) -> Result<Done> {
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("kubectl does not start")?;
     let writer = child.stdin.take().zip(input.map(<[u8]>::to_vec)).map(|(mut stdin, input)| {
         // A command that does not read its input is no failure of this.
-        std::thread::spawn(move || drop(stdin.write_all(&input)))
+        std::thread::spawn(move || {
+            drop(stdin.write_all(&input));
+            holds.then_some(stdin)
+        })
     });
     let output = child.wait_with_output()?;
     if let Some(writer) = writer {
-        let _ = writer.join();
+        drop(writer.join());
     }
     Ok(Done {
         code: output.status.code().unwrap_or(-1),

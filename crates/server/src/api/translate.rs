@@ -109,6 +109,7 @@ where
             },
             read = from_runtime.read_buf(&mut received), if is_clear => {
                 match read {
+                    Ok(0) | Err(_) if channels.has_status() => break Ending::Over,
                     Ok(0) => break Ending::Failed("the container runtime ended the stream without a status".to_owned()),
                     Ok(_) => moved(),
                     Err(error) => break Ending::Failed(format!("reading from the container runtime: {error}")),

@@ -38,7 +38,7 @@ fn config(root: &Path) -> AgentConfig {
         resolv_conf: None,
         pulls: Default::default(),
         starts_at_once: 1,
-        user_ids: node::user_namespaces::IdPool::whole(65536),
+        user_ids: node::user_namespaces::IdPool::whole(65_536),
         seccomp_default: false,
         rules: CgroupRules {
             version: CgroupVersion::V2,
@@ -88,6 +88,7 @@ impl World {
             dns: Default::default(),
             log_directory: self.root.path().join("logs").display().to_string(),
             cgroup_parent: String::new(),
+            user_namespace: None,
             overhead: None,
             resources: None,
             seccomp_default: false,

@@ -128,6 +128,12 @@ impl Channels {
             .all(|stream| stream.end.is_some())
     }
 
+    /// Whether the runtime's whole status is here. Runtimes write it when all output is written, so that a connection
+    /// which breaks behind it has lost nothing.
+    pub(super) fn has_status(&self) -> bool {
+        serde_json::from_slice::<serde::de::IgnoredAny>(&self.status).is_ok()
+    }
+
     /// The last message.
     pub(super) fn status(&self) -> Bytes {
         let finished = self.on(ERROR).is_some_and(|stream| stream.end == Some(End::Finished));

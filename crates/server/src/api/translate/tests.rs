@@ -159,6 +159,19 @@ async fn a_runtime_that_goes_away_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_behind_the_status_has_lost_nothing() {
+    let mut rig = Rig::start(ALL, 4, Duration::ZERO).await;
+    let said = [peer::data(5, b"all", false), peer::data(1, b"{\"status\":\"Success\"}", false)];
+    rig.server.say(&said.concat()).await;
+    let Rig { client, server, task } = rig;
+    drop(server);
+    let mut rig = Rig { client, server: Server::on(tokio::io::duplex(1).0), task };
+    let (messages, _) = rig.rest().await;
+    assert_eq!(messages.last().unwrap(), b"\x03{\"status\":\"Success\"}");
+    assert!(messages.contains(&b"\x01all".to_vec()), "{messages:?}");
+}
+
+#[tokio::test]
 async fn nonsense_of_a_runtime_is_a_failure() {
     let mut rig = Rig::start(ALL, 4, Duration::ZERO).await;
     rig.server.say(b"\x80\x02nonsense").await;
