@@ -88,7 +88,6 @@ impl World {
             dns: Default::default(),
             log_directory: self.root.path().join("logs").display().to_string(),
             cgroup_parent: String::new(),
-            user_namespace: None,
             overhead: None,
             resources: None,
             seccomp_default: false,
