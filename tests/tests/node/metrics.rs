@@ -152,10 +152,6 @@ fn keep(texts: &Both<String>, page: Page) -> Result<()> {
     Ok(())
 }
 
-/// Families that show only what somebody asked for, and that nobody has to have asked both kubelets for: the API server
-/// speaks WebSocket to those only that say they know it.
-const ASKED_FOR: &[&str] = &["kubelet_websocket_streaming_requests_total"];
-
 /// How a family differs from its row.
 fn against_row(name: &str, family: &Family, row: &table::Metric) -> Vec<String> {
     let mut found = Vec::new();
@@ -189,8 +185,7 @@ fn compare(page: Page, both: &Both<Families>) -> Vec<String> {
                 found.extend(
                     against_row(name, family, row).into_iter().map(|text| format!("upstream's {text}")),
                 );
-                let on_wish = ASKED_FOR.contains(&name.as_str());
-                if row.support.is_served() && !on_wish && !both.ours.contains_key(name) {
+                if row.support.is_served() && !both.ours.contains_key(name) {
                     found.push(format!("{}: {name} is not on our page", page.path()));
                 }
             }

@@ -3,21 +3,17 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::answer::Body;
+use super::answer::{Body, Holding};
 
 /// Connections at once, proven or not, streams into containers among them.
 const ALL: usize = 4096;
@@ -159,33 +155,7 @@ impl Drop for Busy {
 
 impl Busy {
     /// The request lasts as long as its answer.
-    pub(super) fn until_end_of(self, body: Body) -> BusyBody {
-        BusyBody { body, _busy: self }
-    }
-}
-
-/// An answer's body, and the request that it belongs to.
-pub(super) struct BusyBody {
-    body: Body,
-    _busy: Busy,
-}
-
-impl HttpBody for BusyBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    pub(super) fn until_end_of(self, body: Body) -> Holding<Self> {
+        Holding::new(body, self)
     }
 }

@@ -3,19 +3,10 @@
 //! Labels are of closed lists, whatever a client sends: the path's first element if it is one of the table's, the method
 //! if it is one of HTTP's.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{future::Future, sync::Arc};
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::{
-    Method, Request, Response,
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
-};
+use hyper::{Method, Request, Response, body::Incoming};
 use metrics::{
     Metrics,
     http::{Answered, Http, Review, Served, ServerType},
@@ -24,7 +15,12 @@ use metrics::{
 use seams::ApiError;
 use tokio::time::Instant;
 
-use super::{Api, answer::Body, connection::Connection, listener::Peer};
+use super::{
+    Api,
+    answer::{Body, Holding},
+    connection::Connection,
+    listener::Peer,
+};
 use crate::catalog::routes::{ROUTES, Server};
 
 /// What clients may call the method of a request; upstream's list.
@@ -52,7 +48,7 @@ impl Api {
         };
         let counted = Counted::begin(Arc::clone(&self.parts.metrics), served);
         let answer = self.respond(request, peer, connection).await;
-        answer.map(|body| CountedBody { body, _counted: counted }.boxed_unsync())
+        answer.map(|body| Holding::new(body, counted).boxed_unsync())
     }
 }
 
@@ -88,31 +84,6 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.in_flight.add(-1.0);
         self.metrics.http.request_seconds.took(&self.served, self.began.elapsed());
-    }
-}
-
-struct CountedBody {
-    body: Body,
-    _counted: Counted,
-}
-
-impl HttpBody for CountedBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
