@@ -70,6 +70,12 @@ fn space(name: &str) -> Target {
     Target::Space(Path::new(name).into())
 }
 
+/// As if what is under way had been so for long.
+fn take_long(measures: &Measures) {
+    measures.0.state.lock().give_up(GIVEN_UP + AGE);
+    measures.advance();
+}
+
 const AGE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -119,15 +125,12 @@ async fn threads_are_bounded_whatever_hangs() {
     let hanging: Vec<_> = (0..100).map(|at| (space(&format!("/hangs/{at}")), AGE)).collect();
     for _ in 0..20 {
         measures.ask(&hanging);
-        // As if they had been under way for long.
-        measures.0.state.lock().give_up(GIVEN_UP + AGE);
-        measures.advance();
+        take_long(&measures);
         tokio::task::yield_now().await;
     }
     let running = || disks.running.load(Ordering::SeqCst);
     while running() < LOST + WORKERS {
-        measures.0.state.lock().give_up(GIVEN_UP + AGE);
-        measures.advance();
+        take_long(&measures);
         tokio::task::yield_now().await;
     }
     assert_eq!(measures.0.state.lock().lost, LOST);
