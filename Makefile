@@ -8,6 +8,8 @@ KUBELET_BIN ?= ours
 RUNTIME ?= containerd2
 NAME ?= default
 BENCH ?=
+# End-to-end tests that `make test` leaves to `make thorough`.
+LONG = ^histories::|::much_at_once_|::what_is_used_beside_upstream_on_containerd_1
 CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 export PATH := $(CARGO_BIN):$(PATH)
 LAB = cargo run --quiet -p lab --
@@ -61,13 +63,17 @@ test: prerequisites ## everything that CI runs
 	cargo nextest run --workspace --no-fail-fast
 	$(LAB) build
 	cargo build --release -p kubelet
-	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 2 -E 'not test(/^histories::/)'
+	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 2 -E 'not test(/$(LONG)/)'
 
 # Apart from the others: two kubelets of different speed go through 75 pods, which wants a machine that does nothing else.
 .PHONY: histories
 histories: prerequisites build ## what pods go through, beside upstream's kubelet
 	$(LAB) build
 	cargo nextest run -p node-tests --run-ignored only -E 'test(/^histories::/)'
+
+.PHONY: thorough
+thorough: histories ## that, and what only takes longer: a thousand commands, the older runtime's statistics
+	cargo nextest run -p node-tests --run-ignored only --test-threads 2 -E 'test(/$(LONG)/) & not test(/^histories::/)'
 
 .PHONY: docs
 docs: ## the generated tables of docs/compat.md
