@@ -18,7 +18,11 @@ use lifecycle::{
     spec::ephemeral,
 };
 use parking_lot::Mutex;
-use seams::{RuntimeError, runtime::ImageInfo, volumes::MountedVolume};
+use seams::{
+    RuntimeError,
+    runtime::{HandlerInfo, ImageInfo},
+    volumes::MountedVolume,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -132,6 +136,13 @@ impl Executor {
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'static {
         let scene = Scene::new(session, pod, source, seen);
         async move { self.run(action, &scene).await }
+    }
+
+    /// Whether a runtime handler (empty: the default one) says that it can do something.
+    fn handler_can(&self, handler: &str, feature: impl Fn(&HandlerInfo) -> bool) -> bool {
+        let runtime = self.runtime.borrow();
+        let mut handlers = runtime.status.iter().flat_map(|status| &status.handlers);
+        handlers.any(|known| known.name == handler && feature(known))
     }
 
     async fn run(&self, action: Action, scene: &Scene) -> Result<Done, Failure> {

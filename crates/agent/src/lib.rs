@@ -50,6 +50,7 @@ mod http_get;
 mod resolv_conf;
 mod resource_version;
 mod start;
+mod whole_file;
 
 pub use config::AgentConfig;
 pub use edges::Edges;

@@ -5,8 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,8 @@ use node::user_namespaces::IdPool;
 use parking_lot::Mutex;
 use seams::runtime::UserNamespace;
 use serde::{Deserialize, Serialize};
+
+use crate::whole_file::{self, Lasting};
 
 /// Name of the file in a pod's directory (contract §30).
 const FILE: &str = "userns";
@@ -149,20 +150,7 @@ fn read(path: &Path, pool: &IdPool) -> Result<Option<u32>, UserNamespaceError> {
 fn write(path: &Path, given: UserNamespace) -> io::Result<()> {
     let ids = vec![Mapping { host_id: given.first, container_id: 0, length: given.length }];
     let text = serde_json::to_vec(&Record { uid_mappings: ids.clone(), gid_mappings: ids })?;
-    let partial = path.with_extension("tmp");
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(&partial)
-        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // What is left of it would only take space.
-        drop(std::fs::remove_file(&partial));
-    }
-    written
+    whole_file::write(path, &text, 0o644, Lasting::Yes)
 }
 
 #[cfg(test)]

@@ -103,9 +103,7 @@ impl Executor {
 
     /// Whether the sandbox's handler (empty: the default one) can make mounts read only all the way down.
     fn recursive_read_only(&self, handler: &str) -> bool {
-        let runtime = self.runtime.borrow();
-        let mut handlers = runtime.status.iter().flat_map(|status| &status.handlers);
-        handlers.any(|known| known.name == handler && known.recursive_read_only_mounts)
+        self.handler_can(handler, |known| known.recursive_read_only_mounts)
     }
 
     /// A file of its own for every attempt, so that an old message is never taken for a new one.

@@ -109,12 +109,7 @@ impl Executor {
 
     /// The ids of a pod with `hostUsers: false`. It never runs with the node's because the runtime knows no better.
     fn user_namespace(&self, scene: &Scene, handler: &str) -> Result<UserNamespace, Failure> {
-        let able = {
-            let runtime = self.runtime.borrow();
-            let mut handlers = runtime.status.iter().flat_map(|status| &status.handlers);
-            handlers.any(|known| known.name == handler && known.user_namespaces)
-        };
-        if !able {
+        if !self.handler_can(handler, |known| known.user_namespaces) {
             let text = format!(
                 "RuntimeClass handler {} does not support user namespaces\nhint: remove spec.hostUsers, or use a container runtime that supports them (containerd 2, runc 1.2)",
                 go_quote(handler)

@@ -14,8 +14,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use lifecycle::spec::image_reference;
+
+use crate::whole_file::{self, Lasting};
 
 /// `apiVersion` of the files; the alpha version of earlier kubelets has the same fields.
 const API_VERSION: &str = "kubelet.config.k8s.io/v1beta1";
@@ -421,20 +423,7 @@ fn write(folder: &Path, name: &str, record: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(record)?;
     text.push(b'\n');
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let (file, partial) = (folder.join(name), folder.join(format!("{name}.tmp")));
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .and_then(|mut new| new.write_all(&text))
-        .and_then(|()| std::fs::rename(&partial, &file));
-    if written.is_err() {
-        // What is left of it would only take space.
-        drop(std::fs::remove_file(&partial));
-    }
-    written
+    whole_file::write(&folder.join(name), &text, 0o600, Lasting::No)
 }
 
 #[cfg(test)]
