@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   record_pod, record_node ──► queue (1000) ──► Correlator ──► rate limit ──► create or patch
-//!                                 │ full            │ spam                        │ 12 failures
+//!                                 │ full            │ spam                        │ two minutes
 //!                                 └► counted        └► dropped                    └► dropped
 //! ```
 //!
@@ -37,9 +37,12 @@ pub use correlator::{Correlator, Verdict};
 
 /// Events that wait to be sent, as upstream's broadcaster.
 const QUEUE: usize = 1000;
-/// Attempts for one event when the API server is out of reach, and the pause between them: two minutes in all.
-const ATTEMPTS: u32 = 12;
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long one event is tried while the API server is out of reach: upstream's twelve pauses of ten seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Pauses between attempts double from the first to the last: a server that is away for a moment must not hold up for
+/// ten seconds what pods do in the meantime.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// Name of the reporter.
 const COMPONENT: &str = "kubelet";
 /// Longest name of an API object.
@@ -253,18 +256,23 @@ enum Attempt {
 }
 
 async fn send(cluster: &dyn Cluster, verdict: &Verdict, pace: &mut Pace) {
-    for attempt in 1..=ATTEMPTS {
+    let end = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    let mut node = cluster.node();
+    loop {
         pace.turn().await;
-        match once(cluster, verdict, pace).await {
-            Attempt::Done => return,
-            Attempt::TryAgain(error) if attempt == ATTEMPTS => {
-                tracing::warn!(%error, "giving up on an event after {ATTEMPTS} attempts");
-            }
-            Attempt::TryAgain(error) => {
-                tracing::debug!(%error, attempt, "cannot send an event; trying again");
-                sleep(PAUSE).await;
-            }
+        let Attempt::TryAgain(error) = once(cluster, verdict, pace).await else { return };
+        if Instant::now() >= end {
+            tracing::warn!(%error, "giving up on an event after {} s", PATIENCE.as_secs());
+            return;
         }
+        tracing::debug!(%error, ?pause, "cannot send an event; trying again");
+        tokio::select! {
+            () = sleep(pause) => {}
+            // News of the Node come from the API server: it is there again.
+            Ok(()) = node.changed() => {}
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

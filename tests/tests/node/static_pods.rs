@@ -370,8 +370,12 @@ spec:
             second.pointer("/status/containerStatuses/0/lastState/terminated").is_some(),
             "no last state"
         );
-        let events = self.node.kubectl(&["get", "events", "--field-selector=involvedObject.name=updated"])?;
-        ensure!(events.contains("Container main definition changed"), "{events}");
+        // Events are sent behind what they tell of, one after another.
+        self.node.eventually("the event of the new image", BOUND, |lab| {
+            let events = lab.kubectl(&["get", "events", "--field-selector=involvedObject.name=updated"])?;
+            ensure!(events.contains("Container main definition changed"), "{events}");
+            Ok(())
+        })?;
         self.node.kubectl(&["delete", "pod", "updated"]).map(drop)
     }
 }

@@ -199,10 +199,31 @@ async fn an_unreachable_server_is_tried_again_and_a_refusal_is_not() {
     sink.record_pod(&pod(), pulled("a"));
     sink.record_pod(&pod(), pulled("b"));
     hear(&mut heard, 4).await;
-    assert!(start.elapsed() >= PAUSE * 2);
+    assert!(start.elapsed() >= FIRST_PAUSE * 3 && start.elapsed() < FIRST_PAUSE * 4, "{:?}", start.elapsed());
     let got = api.got.lock();
     let messages: Vec<_> = got.iter().map(|(_, e)| e["message"].as_str().unwrap()).collect();
     assert_eq!(messages, ["a", "a", "a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_given_up_after_two_minutes_and_a_sign_of_life_ends_a_pause() {
+    let (api, mut heard) = Api::new(std::iter::repeat_n(away(), 18));
+    let (sink, task) = EventSink::new(Some(api.clone()), "n1".into(), None, clock());
+    tokio::spawn(task.run());
+    let start = Instant::now();
+    sink.record_pod(&pod(), pulled("a"));
+    // Six pauses that double, and then ten seconds each.
+    hear(&mut heard, 18).await;
+    assert!(start.elapsed() >= PATIENCE && start.elapsed() < PATIENCE + LAST_PAUSE, "{:?}", start.elapsed());
+
+    api.answers.lock().extend(std::iter::repeat_n(away(), 8));
+    sink.record_pod(&pod(), pulled("b"));
+    hear(&mut heard, 8).await;
+    let start = Instant::now();
+    api.node.send_replace(Some(Arc::default()));
+    hear(&mut heard, 1).await;
+    assert!(start.elapsed() < FIRST_PAUSE, "{:?}", start.elapsed());
+    assert_eq!(api.got.lock().last().unwrap().1["message"], "b");
 }
 
 #[tokio::test(start_paused = true)]
