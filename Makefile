@@ -8,6 +8,8 @@ KUBELET_BIN ?= ours
 RUNTIME ?= containerd2
 NAME ?= default
 BENCH ?=
+# The whole workspace, as the unit tests are built: one package alone would be built with other features, all over again.
+NODE_TESTS = cargo nextest run --no-fail-fast --workspace --run-ignored only
 # End-to-end tests that `make test` leaves to `make thorough`.
 LONG = ^histories::|::much_at_once_|::what_is_used_beside_upstream_on_containerd_1
 CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -63,17 +65,17 @@ test: prerequisites ## everything that CI runs
 	cargo nextest run --workspace --no-fail-fast
 	$(LAB) build
 	cargo build --release -p kubelet
-	cargo nextest run --no-fail-fast -p node-tests --run-ignored only --test-threads 2 -E 'not test(/$(LONG)/)'
+	$(NODE_TESTS) --test-threads 2 -E 'package(node-tests) & not test(/$(LONG)/)'
 
 # Apart from the others: two kubelets of different speed go through 75 pods, which wants a machine that does nothing else.
 .PHONY: histories
 histories: prerequisites build ## what pods go through, beside upstream's kubelet
 	$(LAB) build
-	cargo nextest run -p node-tests --run-ignored only -E 'test(/^histories::/)'
+	$(NODE_TESTS) -E 'package(node-tests) & test(/^histories::/)'
 
 .PHONY: thorough
 thorough: histories ## that, and what only takes longer: a thousand commands, the older runtime's statistics
-	cargo nextest run -p node-tests --run-ignored only --test-threads 2 -E 'test(/$(LONG)/) & not test(/^histories::/)'
+	$(NODE_TESTS) --test-threads 2 -E 'package(node-tests) & test(/$(LONG)/) & not test(/^histories::/)'
 
 .PHONY: docs
 docs: ## the generated tables of docs/compat.md

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use lab::{KubeletBinary, Lab, Mode, Runtime, Spec};
 use serde_json::Value;
 
-use crate::Node;
+use crate::{Node, measure_volumes_often};
 
 /// Name of both nodes.
 pub const NODE: &str = "node";
@@ -41,6 +41,7 @@ impl Beside {
             spec.runtime = runtime;
             spec.kubelet = kubelet;
             spec.node_name = Some(NODE.to_owned());
+            measure_volumes_often(&mut spec);
             Ok(spec)
         };
         let specs = Both {
@@ -66,8 +67,12 @@ impl Beside {
     /// Something is.
     pub fn down(self) -> Result<()> {
         let Self { upstream, ours } = self;
-        let results = [upstream.down(), ours.down()];
-        results.into_iter().collect()
+        let (upstream, ours) = std::thread::scope(|scope| {
+            let upstream = scope.spawn(|| upstream.down());
+            let ours = ours.down();
+            (upstream.join().unwrap_or_else(|_| Err(anyhow!("the thread panicked"))), ours)
+        });
+        upstream.and(ours)
     }
 }
 

@@ -104,6 +104,11 @@ impl Known {
         }
     }
 
+    /// Only some of the objects are looked at: rows that are not seen may be about the others.
+    pub fn only_some(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.seen += 1);
+    }
+
     /// Whether the table tells the truth.
     ///
     /// # Errors

@@ -77,6 +77,11 @@ impl Node {
     }
 }
 
+/// Has the kubelet measure volumes every few seconds, where a test would wait for the minute that is usual.
+pub fn measure_volumes_often(spec: &mut Spec) {
+    spec.kubelet_config.insert("volumeStatsAggPeriod".to_owned(), "5s".into());
+}
+
 /// Our kubelet: the release binary of this checkout, or the build that the variable `KUBELET_BIN` names.
 ///
 /// # Errors
@@ -110,10 +115,9 @@ impl Deref for Node {
 /// Pods of the default namespace with these labels.
 ///
 /// # Errors
-/// kubectl fails.
+/// The API server cannot be reached.
 pub fn pods(lab: &Lab, selector: &str) -> Result<Vec<Value>> {
-    let list = lab.get_json(&["pods", "--selector", selector])?;
-    Ok(list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default())
+    lab.api()?.selected("pods", selector)
 }
 
 /// Succeeds when the runtime has no container and the kubelet no pod directory any more.

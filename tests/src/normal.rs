@@ -9,6 +9,7 @@
 //! | folders and names of the lab | `$LAB` |
 //! | how long a pull took | `$TOOK` |
 //! | suffixes of generated names | `$RANDOM` |
+//! | what the pods that are there at the moment of a refusal have asked for | `$USED` |
 
 use anyhow::{Context as _, Result};
 use lab::Lab;
@@ -50,6 +51,7 @@ impl Normal {
                 rule(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", "$$TIME")?,
                 rule(r"in \S+ \(\S+ including waiting\)", "in $$TOOK ($$TOOK including waiting)")?,
                 rule(r"\bkube-api-access-[a-z0-9]{5}\b", "kube-api-access-$$RANDOM")?,
+                rule(r"\bused: \d+, capacity: ", "used: $$USED, capacity: ")?,
             ],
             ids: vec![
                 rule(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "$$UID")?,

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
+    api::Api,
     daemon::{Daemon, Invocation},
     network::enter,
     pki::BOOTSTRAP_TOKEN,
@@ -143,15 +144,14 @@ pub fn up(plan: &Plan) -> Result<()> {
             Err(error) => wait::Look::NotYet(error.to_string()),
         }
     })?;
-    let kubectl_until = |what: &[&str]| {
-        api_server.ready(READY_BOUND, || {
-            match kubectl(plan).and_then(|mut command| run::output(command.args(what))) {
-                Ok(_) => wait::Look::Ready(()),
-                Err(error) => wait::Look::NotYet(error.to_string()),
-            }
+    let api = Api::new(plan)?;
+    let until = |answers: &dyn Fn() -> Result<()>| {
+        api_server.ready(READY_BOUND, || match answers() {
+            Ok(()) => wait::Look::Ready(()),
+            Err(error) => wait::Look::NotYet(format!("{error:#}")),
         })
     };
-    kubectl_until(&["get", "--raw=/readyz"])?;
+    until(&|| api.ready())?;
     for service in [Service::ControllerManager, Service::Scheduler] {
         Daemon::new(plan, service).start()?;
     }
@@ -159,7 +159,7 @@ pub fn up(plan: &Plan) -> Result<()> {
         allow_bootstrap(plan)?;
     }
     // Pods are refused until the controller manager has made the service account that they run under by default.
-    kubectl_until(&["get", "serviceaccount", "default"])
+    until(&|| api.get("serviceaccounts/default").map(drop))
 }
 
 /// The token's Secret, and the three bindings that let its bearer ask for a certificate, approve it, and renew it.

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod api;
 pub mod artifacts;
 pub mod bench;
 pub mod cgroups;

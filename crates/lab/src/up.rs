@@ -12,6 +12,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -19,6 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
+    api::Api,
     artifacts,
     cgroups::Groups,
     containerd, control_plane,
@@ -39,6 +41,8 @@ const NODE_READY_BOUND: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Lab {
     plan: Plan,
+    /// Made when it is first wanted.
+    api: OnceLock<Api>,
 }
 
 impl Lab {
@@ -76,10 +80,14 @@ impl Lab {
                 return Err(error);
             }
         };
-        let lab = Self { plan };
+        let lab = Self::of(plan);
         lab.prepare()?;
         lab.start_world(&archives)?;
         Ok(lab)
+    }
+
+    fn of(plan: Plan) -> Self {
+        Self { plan, api: OnceLock::new() }
     }
 
     /// Folders, files, network and cgroups.
@@ -124,7 +132,7 @@ impl Lab {
     /// There is none of that name in the state folder.
     pub fn open(state: &Path, name: &str) -> Result<Self> {
         let state = std::path::absolute(state).context("the state folder has no absolute path")?;
-        Ok(Self { plan: Plan::load(&state, name)? })
+        Ok(Self::of(Plan::load(&state, name)?))
     }
 
     /// Names of the labs in a state folder, up or cut off half way.
@@ -176,7 +184,34 @@ impl Lab {
         network::enter(&self.plan, Path::new(program))
     }
 
-    /// Run kubectl as the administrator and give what it prints.
+    /// Its API server.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn api(&self) -> Result<&Api> {
+        match self.api.get() {
+            Some(api) => Ok(api),
+            None => Api::new(&self.plan).map(|api| self.api.get_or_init(|| api)),
+        }
+    }
+
+    /// A pod of the namespace `default`.
+    ///
+    /// # Errors
+    /// It is not there, or there is no control plane.
+    pub fn pod(&self, name: &str) -> Result<serde_json::Value> {
+        self.api()?.get(&format!("pods/{name}"))
+    }
+
+    /// Whether there is a pod of that name in the namespace `default`.
+    ///
+    /// # Errors
+    /// The API server cannot be reached.
+    pub fn has_pod(&self, name: &str) -> Result<bool> {
+        Ok(self.api()?.find(&format!("pods/{name}"))?.is_some())
+    }
+
+    /// Run kubectl as the administrator and give what it prints. What needs no kubectl is cheaper by [`Lab::api`].
     ///
     /// # Errors
     /// It fails; the error has its output. Or the lab has no control plane.
@@ -192,18 +227,6 @@ impl Lab {
         run::output_with_input(control_plane::kubectl(&self.plan)?.args(["apply", "-f", "-"]), manifests)
     }
 
-    /// `kubectl get … --output=json`, parsed.
-    ///
-    /// # Errors
-    /// As [`Lab::kubectl`].
-    pub fn get_json(&self, arguments: &[&str]) -> Result<serde_json::Value> {
-        let mut all = vec!["get"];
-        all.extend_from_slice(arguments);
-        all.push("--output=json");
-        let text = self.kubectl(&all)?;
-        serde_json::from_str(&text).context("kubectl printed something else than JSON")
-    }
-
     /// Run ctr on the lab's containerd, in the namespace of Kubernetes.
     ///
     /// # Errors
@@ -217,13 +240,17 @@ impl Lab {
     /// # Errors
     /// The bound is over, or the kubelet has ended; the error says what the condition was.
     pub fn wait_node_ready(&self, bound: Duration) -> Result<()> {
-        let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")]}";
-        self.service(Service::Kubelet).ready(bound, || {
-            match self.kubectl(&["get", "node", &self.plan.node_name, "-o", path]) {
-                Ok(condition) if condition.contains("\"status\":\"True\"") => wait::Look::Ready(()),
-                Ok(condition) => wait::Look::NotYet(condition),
-                Err(error) => wait::Look::NotYet(error.to_string()),
+        let path = format!("/api/v1/nodes/{}", self.plan.node_name);
+        self.service(Service::Kubelet).ready(bound, || match self.api().and_then(|api| api.get(&path)) {
+            Ok(node) => {
+                let conditions = node["status"]["conditions"].as_array();
+                match conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready") {
+                    Some(ready) if ready["status"] == "True" => wait::Look::Ready(()),
+                    Some(ready) => wait::Look::NotYet(ready.to_string()),
+                    None => wait::Look::NotYet("it has no condition Ready".to_owned()),
+                }
             }
+            Err(error) => wait::Look::NotYet(format!("{error:#}")),
         })
     }
 

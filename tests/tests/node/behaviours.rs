@@ -13,6 +13,7 @@ mod pods;
 mod probes;
 mod ranks;
 mod seen;
+mod sockets;
 mod stage;
 mod users;
 mod volumes;
@@ -42,6 +43,7 @@ fn cases() -> Vec<Case> {
         volumes::cases(),
         users::cases(),
         mirrors::cases(),
+        sockets::cases(),
     ];
     themes.into_iter().flatten().collect()
 }

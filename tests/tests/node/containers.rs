@@ -59,7 +59,7 @@ fn create(lab: &Lab, name: &str, mut spec: Value) -> Result<()> {
 }
 
 fn get(lab: &Lab, name: &str) -> Result<Value> {
-    lab.get_json(&["pod", name])
+    lab.pod(name)
 }
 
 /// Status of one container, of whatever kind.
@@ -126,8 +126,7 @@ fn sidecars(node: &Node) -> Result<()> {
     })?;
     node.kubectl(&["delete", "pod", "sidecars", "--wait=false"])?;
     node.eventually("the pod with sidecars to go", BOUND, |lab| {
-        let left = lab.kubectl(&["get", "pod", "sidecars", "--ignore-not-found", "--output=name"])?;
-        ensure!(left.trim().is_empty(), "it is still there: {:?}", journal(lab, "sidecars"));
+        ensure!(!lab.has_pod("sidecars")?, "it is still there: {:?}", journal(lab, "sidecars"));
         Ok(())
     })?;
     let journal = journal(node, "sidecars");

@@ -73,7 +73,7 @@ fn sleeper(name: &str, more: &str) -> String {
 }
 
 fn pod(lab: &Lab, name: &str) -> Result<Value> {
-    lab.get_json(&["pod", name])
+    lab.pod(name)
 }
 
 fn running(lab: &Lab, name: &str) -> Result<Value> {
@@ -84,8 +84,7 @@ fn running(lab: &Lab, name: &str) -> Result<Value> {
 }
 
 fn gone(lab: &Lab, name: &str) -> Result<()> {
-    let left = lab.kubectl(&["get", "pod", name, "--ignore-not-found", "--output=name"])?;
-    ensure!(left.trim().is_empty(), "{name} is still there");
+    ensure!(!lab.has_pod(name)?, "{name} is still there");
     Ok(())
 }
 
@@ -99,15 +98,13 @@ fn waiting(pod: &Value) -> Result<(String, String)> {
 
 /// Messages of the events about a pod with a reason.
 fn events(lab: &Lab, pod: &str, reason: &str) -> Result<Vec<String>> {
-    let selector = format!("involvedObject.name={pod},reason={reason}");
-    let list = lab.get_json(&["events", "--field-selector", &selector])?;
-    let items = list["items"].as_array().cloned().unwrap_or_default();
-    Ok(items.iter().filter_map(|event| Some(event["message"].as_str()?.to_owned())).collect())
+    let events = lab.api()?.events(&format!("involvedObject.name={pod},reason={reason}"))?;
+    Ok(events.iter().filter_map(|event| Some(event["message"].as_str()?.to_owned())).collect())
 }
 
 /// The node's Ready condition.
 fn ready(lab: &Lab) -> Result<Value> {
-    let node = lab.get_json(&["node", &lab.plan().node_name])?;
+    let node = lab.api()?.get(&format!("/api/v1/nodes/{}", lab.plan().node_name))?;
     let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|condition| condition["type"] == "Ready").context("no condition Ready")
 }

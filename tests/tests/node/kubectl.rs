@@ -136,13 +136,13 @@ fn up(runtime: Runtime, name: &str) -> Result<Node> {
 
 fn ready(node: &Node) -> Result<()> {
     node.eventually("the pods", BOUND, |lab| {
-        let pod = lab.get_json(&["pod", "desk"])?;
+        let pod = lab.pod("desk")?;
         let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
         let second = statuses.iter().find(|status| status["name"] == "second").cloned().unwrap_or_default();
         ensure!(second["restartCount"] == 1 && second["state"]["running"].is_object(), "{second}");
         for name in ["web", "once-websocket", "once-spdy"] {
-            let phase = lab.kubectl(&["get", "pod", name, "--output=jsonpath={.status.phase}"])?;
-            ensure!(phase == "Running", "{name}: {phase}");
+            let phase = &lab.pod(name)?["status"]["phase"];
+            ensure!(*phase == "Running", "{name}: {phase}");
         }
         ensure!(lab.kubectl(&["logs", "desk", "-c", "main"])?.contains("last"), "not all is said");
         Ok(())
@@ -152,8 +152,8 @@ fn ready(node: &Node) -> Result<()> {
 /// The API server sends WebSockets straight here only when the node says that it takes them.
 fn declares_web_sockets(node: &Node) -> Result<()> {
     node.eventually("the declared feature", BOUND, |lab| {
-        let features =
-            lab.kubectl(&["get", "nodes", "--output=jsonpath={.items[0].status.declaredFeatures}"])?;
+        let node = lab.api()?.get(&format!("/api/v1/nodes/{}", lab.plan().node_name))?;
+        let features = node["status"]["declaredFeatures"].to_string();
         ensure!(features.contains("\"ExtendWebSocketsToKubelet\""), "{features}");
         Ok(())
     })

@@ -71,7 +71,7 @@ fn objects() -> String {
 }
 
 fn phase(lab: &Lab, name: &str) -> Result<Value> {
-    Ok(lab.get_json(&["pod", name])?["status"].take())
+    Ok(lab.pod(name)?["status"].take())
 }
 
 /// Plays the day.

@@ -94,7 +94,7 @@ impl Manifests {
 
     /// A static pod whose mirror shows what runs.
     fn look(lab: &Lab, name: &str) -> Result<Seen> {
-        let mirror = lab.get_json(&["pod", name])?;
+        let mirror = lab.pod(name)?;
         let runs = running(lab, name)?;
         let [(uid, id)] = &runs[..] else { bail!("{} containers run: {runs:?}", runs.len()) };
         let status = mirror.pointer("/status/containerStatuses/0").context("no container status")?;
@@ -136,8 +136,7 @@ impl Manifests {
     fn until_gone(&self, what: &str, pod: &str) -> Result<()> {
         let name = self.name(pod);
         self.node.eventually(what, BOUND, |lab| {
-            let mirror = lab.kubectl(&["get", "pod", &name, "--ignore-not-found", "--output=name"])?;
-            ensure!(mirror.trim().is_empty(), "the mirror is there");
+            ensure!(!lab.has_pod(&name)?, "the mirror is there");
             let runs = running(lab, &name)?;
             ensure!(runs.is_empty(), "it runs: {runs:?}");
             Ok(())
@@ -301,7 +300,7 @@ spec:
 "
         ))?;
         self.node.eventually("the pod of the API", BOUND, |lab| {
-            ensure!(is_ready(&lab.get_json(&["pod", &name])?), "not Ready");
+            ensure!(is_ready(&lab.pod(&name)?), "not Ready");
             Ok(())
         })?;
         self.place("taken.yaml", &manifest("taken", "", 18012, FIRST, ""))?;
@@ -310,7 +309,7 @@ spec:
             ensure!(runs.len() == 1, "{runs:?}");
             Ok(runs[0].1.clone())
         })?;
-        ensure!(is_ready(&self.node.get_json(&["pod", &name])?), "the pod of the API is not Ready any more");
+        ensure!(is_ready(&self.node.pod(&name)?), "the pod of the API is not Ready any more");
         self.node.kubectl(&["delete", "pod", &name])?;
         let seen = self.until("the mirror in its place", "taken", |_| true)?;
         ensure!(seen.container == id, "the static pod was disturbed: {seen:?}");
@@ -336,7 +335,7 @@ spec:
 "
         ))?;
         let look = |lab: &Lab| -> Result<Value> {
-            let pod = lab.get_json(&["pod", "updated"])?;
+            let pod = lab.pod("updated")?;
             ensure!(is_ready(&pod), "not Ready: {}", pod["status"]);
             Ok(pod)
         };
@@ -372,7 +371,7 @@ spec:
         );
         // Events are sent behind what they tell of, one after another.
         self.node.eventually("the event of the new image", BOUND, |lab| {
-            let events = lab.kubectl(&["get", "events", "--field-selector=involvedObject.name=updated"])?;
+            let events = Value::from(lab.api()?.events("involvedObject.name=updated")?).to_string();
             ensure!(events.contains("Container main definition changed"), "{events}");
             Ok(())
         })?;
@@ -384,9 +383,6 @@ fn under_change(runtime: Runtime, name: &str) -> Result<()> {
     let mut spec = Spec::new(name, Mode::Cluster)?;
     spec.runtime = runtime;
     let mut all = Manifests { node: Node::up(spec)? };
-    all.node.eventually("the default service account", BOUND, |lab| {
-        lab.kubectl(&["get", "serviceaccount", "default"]).map(drop)
-    })?;
     all.edited_renamed_removed().context("edited, renamed, removed")?;
     all.taken_away_and_put_back_at_once().context("taken away and put back at once")?;
     all.with_a_uid().context("with a uid")?;

@@ -151,7 +151,7 @@ fn compare(runtime: Runtime, name: &str) -> Result<()> {
             normal.numbered(&mut status);
             objects.insert(format!("Pod {}", case.name), status);
         }
-        let mut node = node(&lab.get_json(&["node", NODE])?);
+        let mut node = node(&lab.api()?.get(&format!("/api/v1/nodes/{NODE}"))?);
         normal.named(&mut node);
         objects.insert("Node".to_owned(), node);
         Ok(Value::Object(objects))

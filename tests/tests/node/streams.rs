@@ -85,7 +85,7 @@ fn copies(node: &Node) -> Result<()> {
 }
 
 fn pages(node: &Node) -> Result<()> {
-    let name = node.kubectl(&["get", "nodes", "--output=jsonpath={.items[0].metadata.name}"])?;
+    let name = &node.plan().node_name;
     let page = |path: &str| node.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{name}/proxy/{path}")]);
     ensure!(page("healthz")? == "ok", "healthz");
     let pods: Value = serde_json::from_str(&page("pods")?)?;
@@ -106,7 +106,7 @@ fn asked(runtime: Runtime, name: &str) -> Result<()> {
     let node = Node::up(spec)?;
     node.apply(&objects().to_string())?;
     node.eventually("the second run", BOUND, |lab| {
-        let pod = lab.get_json(&["pod", "talker"])?;
+        let pod = lab.pod("talker")?;
         let status = &pod["status"]["containerStatuses"][0];
         ensure!(status["restartCount"] == 1 && status["state"]["running"].is_object(), "{status}");
         Ok(())

@@ -54,7 +54,7 @@ const CHANGED_BY_UPSTREAM: &[&str] = &[
 fn toggle(node: &Node) -> Result<()> {
     let ready = |want: bool| {
         move |lab: &Lab| {
-            let pod = lab.get_json(&["pod", "toggled"])?;
+            let pod = lab.pod("toggled")?;
             ensure!(is_ready(&pod) == want, "{}", summary(&pod));
             Ok(pod["status"]["podIP"].as_str().unwrap_or_default().to_owned())
         }
@@ -119,16 +119,13 @@ impl Swaps {
     }
 
     fn prepare(&self) -> Result<()> {
-        self.node.eventually("the default service account", BOUND, |lab| {
-            lab.kubectl(&["get", "serviceaccount", "default"]).map(drop)
-        })?;
         self.apply(PODS)?;
         self.apply(CHURN)?;
         self.apply(TOGGLED)?;
         self.node.add_static_pod("fixed.yaml", &static_pod("fixed", ", uid: fixed-uid-1"))?;
         self.node.add_static_pod("hashed.yaml", &static_pod("hashed", ""))?;
         self.node.eventually("the pod of the ephemeral container", BOUND, |lab| {
-            let pod = lab.get_json(&["pod", "ephemeral"])?;
+            let pod = lab.pod("ephemeral")?;
             ensure!(is_ready(&pod), "{}", summary(&pod));
             Ok(())
         })?;
@@ -175,7 +172,7 @@ impl Swaps {
         self.apply(&victim(round))?;
         let victim = format!("victim-{round}");
         self.node.eventually("the victim to run", BOUND, |lab| {
-            let pod = lab.get_json(&["pod", &victim])?;
+            let pod = lab.pod(&victim)?;
             ensure!(is_ready(&pod), "{}", summary(&pod));
             Ok(())
         })?;
@@ -190,7 +187,7 @@ impl Swaps {
             Ok(())
         })?;
 
-        let doomed = self.node.get_json(&["pod", "killed"])?;
+        let doomed = self.node.pod("killed")?;
         self.churn(round)?;
         self.kill_in(Moment::Before, round, &doomed)?;
         let lab = self.node.lab()?;
@@ -258,7 +255,7 @@ impl Swaps {
         let killed = id_of(before)?;
         let count = |pod: &Value| containers(pod)[0]["restartCount"].as_u64().unwrap_or_default();
         let pod = self.node.eventually("the killed container to be replaced", BOUND, |lab| {
-            let pod = lab.get_json(&["pod", "killed"])?;
+            let pod = lab.pod("killed")?;
             ensure!(is_ready(&pod) && id_of(&pod)? != killed, "{}", summary(&pod));
             Ok(pod)
         })?;
@@ -337,8 +334,8 @@ impl Swaps {
             fs::remove_file(self.node.paths().manifests.join(file))?;
         }
         self.node.eventually("nothing to be left", BOUND, |lab| {
-            let pods = lab.kubectl(&["get", "pods", "--output=name"])?;
-            ensure!(pods.trim().is_empty(), "pods are left: {pods}");
+            let pods = lab.api()?.selected("pods", "")?;
+            ensure!(pods.is_empty(), "pods are left: {:?}", pods.iter().map(summary).collect::<Vec<_>>());
             nothing_left(lab)
         })?;
         ensure!(

@@ -130,7 +130,7 @@ fn configured(seen: &Seen<'_>) -> Result<()> {
 
 /// The seven variables of a service.
 fn service(seen: &Seen<'_>) -> Result<()> {
-    let service = api::get(seen.lab, "/api/v1/namespaces/default/services/foo-service")?;
+    let service = seen.lab.api()?.get("services/foo-service")?;
     let ip = service["spec"]["clusterIP"].as_str().context("the service has no address")?;
     let lines = [
         format!("FOO_SERVICE_SERVICE_HOST={ip}"),
@@ -174,7 +174,7 @@ fn downward(seen: &Seen<'_>) -> Result<()> {
 
 /// What the node can give, in thousandths of a CPU and bytes.
 pub(super) fn allocatable(seen: &Seen<'_>) -> Result<(i64, i64)> {
-    let node = api::get(seen.lab, &format!("/api/v1/nodes/{NODE}"))?;
+    let node = seen.lab.api()?.get(&format!("/api/v1/nodes/{NODE}"))?;
     let amount = |resource: &str, suffix: &str, with: i64, without: i64| -> Result<i64> {
         let text = node["status"]["allocatable"][resource].as_str().unwrap_or_default();
         let (digits, scale) = text.strip_suffix(suffix).map_or((text, without), |digits| (digits, with));

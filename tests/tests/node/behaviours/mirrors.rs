@@ -9,7 +9,7 @@ use node_tests::Node;
 use serde_json::Value;
 
 use super::{
-    NODE, api,
+    NODE,
     seen::{Seen, folder},
     stage::Case,
 };
@@ -218,15 +218,13 @@ pub(super) fn alone(node: &mut Node) -> Result<()> {
 }
 
 fn get(lab: &Lab, name: &str) -> Result<Value> {
-    let pod = api::get(lab, &format!("/api/v1/namespaces/default/pods/{}", mirror(name)))?;
+    let pod = lab.pod(&mirror(name))?;
     ensure!(pod["status"]["phase"] == "Running", "{}", pod["status"]);
     Ok(pod)
 }
 
 fn gone(lab: &Lab, name: &str) -> Result<()> {
-    let error = api::get(lab, &format!("/api/v1/namespaces/default/pods/{}", mirror(name))).err();
-    let error = error.with_context(|| format!("{name} is still there"))?;
-    ensure!(format!("{error:#}").contains("NotFound"), "{error:#}");
+    ensure!(!lab.has_pod(&mirror(name))?, "{name} is still there");
     Ok(())
 }
 

@@ -59,7 +59,7 @@ const RANKS: &[Rank] = &[
     rank(
         16,
         "exec over WebSocket, and logs, through the API server",
-        &[By("streams.rs", "commands"), By("streams.rs", "logs")],
+        &[Here, By("streams.rs", "commands"), By("streams.rs", "logs")],
     ),
     rank(18, "an exec probe that takes too long has failed", &[Here]),
     rank(19, "startup probes hold liveness off and let readiness go at once", &[Here]),

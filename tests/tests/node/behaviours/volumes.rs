@@ -307,11 +307,10 @@ fn changing() -> Case {
     };
     case.step(before, |seen| {
         for (kind, data) in [("configmaps", "data"), ("secrets", "stringData")] {
-            let all = format!("/api/v1/namespaces/default/{kind}");
-            api::patch_at(seen.lab, &format!("{all}/changed"), &json!({data: {"key": "after"}}))?;
-            api::send(seen.lab, "DELETE", &format!("{all}/goes"), "json", "")?;
+            api::patch_at(seen.lab, &format!("{kind}/changed"), &json!({data: {"key": "after"}}))?;
+            seen.lab.api()?.send("DELETE", &format!("{kind}/goes"), "json", "")?;
             let comes = json!({"metadata": {"name": "comes"}, data: {"key": "at last"}});
-            api::send(seen.lab, "POST", &all, "json", &comes.to_string())?;
+            seen.lab.api()?.send("POST", kind, "json", &comes.to_string())?;
         }
         Ok(())
     })

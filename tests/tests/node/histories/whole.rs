@@ -34,10 +34,8 @@ fn kill_kubelet(lab: &Lab) -> Result<()> {
 
 /// How often a kubelet told the API that it started.
 fn starts(lab: &Lab) -> Result<i64> {
-    let events = lab.get_json(&["events", "--field-selector=involvedObject.kind=Node,reason=Starting"])?;
-    let counts =
-        events["items"].as_array().into_iter().flatten().map(|event| event["count"].as_i64().unwrap_or(1));
-    Ok(counts.sum())
+    let events = lab.api()?.events("involvedObject.kind=Node,reason=Starting")?;
+    Ok(events.iter().map(|event| event["count"].as_i64().unwrap_or(1)).sum())
 }
 
 const OBJECTS: &str = r#"

@@ -17,7 +17,7 @@ use super::{BOUND, Protocol, kubectl};
 
 /// Lines of a little more than a KiB each, twenty every fifth of a second: a hundred KiB a second, of which a file of the
 /// lab's size holds less than one.
-const LINES: usize = 4_000;
+const LINES: usize = 2_000;
 /// Fewer would not be the test that it is to be.
 const ROTATIONS: usize = 10;
 
@@ -38,7 +38,8 @@ pub(super) fn followed(node: &Node) -> Result<()> {
     node.apply(&pod.to_string())?;
     let uid = node.eventually("the first line", BOUND, |lab| {
         ensure!(!lab.kubectl(&["logs", "counter", "--limit-bytes=1"])?.is_empty(), "nothing is said");
-        lab.kubectl(&["get", "pod", "counter", "--output=jsonpath={.metadata.uid}"])
+        let pod = lab.pod("counter")?;
+        pod["metadata"]["uid"].as_str().map(str::to_owned).context("a pod without a uid")
     })?;
     let folder = node.paths().pod_logs.join(format!("default_counter_{uid}/main"));
     let mut follow = kubectl(node, Protocol::WebSocket)?;

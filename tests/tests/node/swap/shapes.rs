@@ -116,11 +116,10 @@ spec:
 
 /// The pods of a shape's label, by name.
 fn of_shape(lab: &Lab) -> Result<BTreeMap<String, Vec<Value>>> {
-    let list = lab.get_json(&["pods", "--selector", "shape"])?;
     let mut shapes: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for pod in list["items"].as_array().into_iter().flatten() {
+    for pod in node_tests::pods(lab, "shape")? {
         let shape = pod.pointer("/metadata/labels/shape").and_then(Value::as_str).unwrap_or_default();
-        shapes.entry(shape.to_owned()).or_default().push(pod.clone());
+        shapes.entry(shape.to_owned()).or_default().push(pod);
     }
     Ok(shapes)
 }
