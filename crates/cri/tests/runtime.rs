@@ -5,10 +5,13 @@
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use cri::{CriConfig, CriRuntime};
-use fakes::runtime::{ContainerScript, Core, FakeCri, Fault, ImageScript, OnTerm, When};
-use k8s_openapi::api::core::v1::{
-    Container, EphemeralContainer, Lifecycle, LifecycleHandler, Pod, PodSpec, SleepAction,
+use fakes::{
+    pods,
+    runtime::{
+        ContainerScript, Core, FakeCri, Fault, ImageScript, OnTerm, When, container_request, sandbox_request,
+    },
 };
+use k8s_openapi::api::core::v1::{EphemeralContainer, Lifecycle, LifecycleHandler, SleepAction};
 use lifecycle::{
     ContainerId, LogFate, PodUid, SandboxId,
     observation::{RuntimePod, RuntimeState},
@@ -18,8 +21,8 @@ use proto::cri::IdMapping;
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RegistryAuth, RuntimeHint,
-        SandboxRequest, UserNamespace,
+        ContainerMount, ContainerRequest, ImageInfo, Propagation, RegistryAuth, RuntimeHint, SandboxRequest,
+        UserNamespace,
     },
 };
 use tempfile::TempDir;
@@ -60,62 +63,41 @@ impl World {
     }
 
     fn sandbox(&self, uid: &str, attempt: u32) -> SandboxRequest {
-        let mut pod = Pod::default();
-        pod.metadata.name = Some("p".into());
-        pod.metadata.namespace = Some("ns".into());
-        pod.metadata.uid = Some(uid.into());
+        let mut pod = pods::pod("ns", "p", uid, &[("c", "img")]);
         pod.metadata.labels = Some([("app".to_owned(), "x".to_owned())].into());
         pod.metadata.annotations = Some([("note".to_owned(), "y".to_owned())].into());
         pod.metadata.deletion_grace_period_seconds = Some(4);
-        pod.spec = Some(PodSpec {
-            containers: vec![Container {
-                name: "c".into(),
-                image: Some("img".into()),
-                termination_message_path: Some("/dev/termination-log".into()),
-                lifecycle: Some(Lifecycle {
-                    pre_stop: Some(LifecycleHandler {
-                        sleep: Some(SleepAction { seconds: 1 }),
-                        ..LifecycleHandler::default()
-                    }),
-                    ..Lifecycle::default()
-                }),
-                ..Container::default()
-            }],
-            ephemeral_containers: Some(vec![EphemeralContainer {
-                name: "debug".into(),
-                image: Some("img".into()),
-                target_container_name: Some("c".into()),
-                ..EphemeralContainer::default()
-            }]),
-            termination_grace_period_seconds: Some(30),
-            ..PodSpec::default()
+        let spec = pod.spec.as_mut().unwrap();
+        spec.termination_grace_period_seconds = Some(30);
+        spec.containers[0].termination_message_path = Some("/dev/termination-log".into());
+        spec.containers[0].lifecycle = Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: 1 }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
         });
+        spec.ephemeral_containers = Some(vec![EphemeralContainer {
+            name: "debug".into(),
+            image: Some("img".into()),
+            target_container_name: Some("c".into()),
+            ..EphemeralContainer::default()
+        }]);
         SandboxRequest {
-            pod: Arc::new(pod),
             attempt,
             runtime_handler: "runc".into(),
             hostname: "p".into(),
-            dns: lifecycle::spec::dns::DnsConfig::default(),
             log_directory: self.path(&format!("pods/ns_p_{uid}")),
             cgroup_parent: "/kubepods/p".into(),
-            overhead: None,
-            resources: None,
-            seccomp_default: false,
             seccomp_root: "/seccomp".into(),
-            user_namespace: None,
+            ..sandbox_request(pod)
         }
     }
 
     fn container(&self, sandbox: &SandboxId, uid: &str, name: &str, attempt: u32) -> ContainerRequest {
         ContainerRequest {
-            sandbox: self.sandbox(uid, 0),
-            sandbox_id: sandbox.clone(),
-            name: name.into(),
-            attempt,
-            image_ref: "img".into(),
             image: ImageInfo { uid: Some(1000), ..ImageInfo::default() },
             command: vec!["run".into()],
-            args: Vec::new(),
             env: vec![("BYTES".into(), vec![0xff, 0x00])],
             mounts: vec![ContainerMount {
                 volume: String::new(),
@@ -126,8 +108,7 @@ impl World {
                 selinux_relabel: true,
                 propagation: Propagation::Private,
             }],
-            resources: LinuxResources::default(),
-            log_path: format!("{name}/{attempt}.log"),
+            ..container_request(&self.sandbox(uid, 0), sandbox, name, attempt)
         }
     }
 

@@ -25,7 +25,10 @@ use seams::{
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::Code;
 
-use super::core::{Core, Sandbox, not_found};
+use super::{
+    container_request,
+    core::{Core, Sandbox, not_found},
+};
 
 mod errors;
 mod records;
@@ -51,6 +54,25 @@ impl FakeRuntime {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes a sandbox and starts these containers of its pod in it.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub async fn start_pod(
+        &self,
+        sandbox: &SandboxRequest,
+        containers: &[&str],
+    ) -> Result<(SandboxId, Vec<ContainerId>), RuntimeError> {
+        let sandbox_id = self.run_sandbox(sandbox).await?;
+        let mut ids = Vec::new();
+        for name in containers {
+            let id = self.create_container(&container_request(sandbox, &sandbox_id, name, 0)).await?;
+            self.start_container(&id).await?;
+            ids.push(id);
+        }
+        Ok((sandbox_id, ids))
     }
 }
 
