@@ -20,11 +20,13 @@ use crate::{
 
 mod ephemeral;
 mod explained;
+mod failing;
 mod properties;
 mod recall;
 mod reset;
-mod scenes;
+mod restarting;
 mod sidecars;
+mod starting;
 mod termination;
 
 /// A pod and its world.
@@ -46,6 +48,10 @@ pub(super) struct Scene {
     pub(super) past: Record,
     outcomes: Vec<Outcome>,
     next: u32,
+}
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 pub(super) fn container(name: &str) -> Container {
