@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodSt
 use lifecycle::{
     ContainerId, PodKey, PodUid, SandboxId,
     observation::{ContainerRecord, RuntimePod, RuntimeState},
+    spec::containers,
 };
 use seams::{
     Clock, NodeApi, Runtime, RuntimeError,
@@ -213,19 +214,12 @@ fn skeleton(listed: &ListedPod, seen: &RuntimePod) -> Pod {
 }
 
 fn has_container(pod: &Pod, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    plain.map(|container| &container.name).any(|other| other == name)
-        || spec.ephemeral_containers.iter().flatten().any(|container| container.name == name)
+    pod.spec.as_ref().and_then(|spec| containers::kind_of(spec, name)).is_some()
 }
 
 fn is_terminal(pod: &Pod, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut all = plain
-        .map(|container| (&container.name, container.tty))
-        .chain(spec.ephemeral_containers.iter().flatten().map(|container| (&container.name, container.tty)));
-    all.find(|(other, _)| *other == name).is_some_and(|(_, tty)| tty == Some(true))
+    let found = pod.spec.as_ref().and_then(|spec| containers::find(spec, name));
+    found.is_some_and(|(_, container)| container.tty == Some(true))
 }
 
 /// Status of a container of any kind.

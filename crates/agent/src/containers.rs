@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
     ContainerId, Failure, FailureStep,
     observation::{RuntimePod, RuntimeState},
+    reason::ContainerKind,
+    spec::containers::kind_of,
 };
 use metrics::{
     Metrics,
@@ -15,15 +17,10 @@ use metrics::{
 /// The list of the pod that has a container of this name. One that the spec does not have any more is taken for a regular
 /// one.
 pub(crate) fn container_type(pod: &Pod, name: &str) -> ContainerType {
-    let spec = pod.spec.as_ref();
-    let mut init = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let mut ephemeral = spec.into_iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten());
-    if init.any(|container| container.name == name) {
-        ContainerType::InitContainer
-    } else if ephemeral.any(|container| container.name == name) {
-        ContainerType::EphemeralContainer
-    } else {
-        ContainerType::Container
+    match pod.spec.as_ref().and_then(|spec| kind_of(spec, name)) {
+        Some(ContainerKind::Init) => ContainerType::InitContainer,
+        Some(ContainerKind::Ephemeral) => ContainerType::EphemeralContainer,
+        Some(ContainerKind::Regular) | None => ContainerType::Container,
     }
 }
 

@@ -15,7 +15,8 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Action, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
     observation::{NodeFacts, RuntimePod},
-    spec::ephemeral,
+    reason::ContainerRef,
+    spec::containers,
 };
 use parking_lot::Mutex;
 use seams::{
@@ -109,18 +110,8 @@ impl Scene {
 
     /// A container of the spec, of whatever kind, with the field path that events about it carry.
     fn container(&self, name: &ContainerName) -> Option<(Cow<'_, Container>, String)> {
-        let spec = self.pod.spec.as_ref()?;
-        let named = |field: &str| format!("spec.{field}{{{name}}}");
-        let is = |candidate: &str| candidate == name.as_str();
-        if let Some(container) = spec.containers.iter().find(|container| is(&container.name)) {
-            return Some((Cow::Borrowed(container), named("containers")));
-        }
-        if let Some(container) = spec.init_containers.iter().flatten().find(|container| is(&container.name)) {
-            return Some((Cow::Borrowed(container), named("initContainers")));
-        }
-        let mut ephemeral = spec.ephemeral_containers.iter().flatten();
-        let found = ephemeral.find(|container| is(&container.name))?;
-        Some((Cow::Owned(ephemeral::as_container(found)), named("ephemeralContainers")))
+        let (kind, container) = containers::find(self.pod.spec.as_ref()?, name.as_str())?;
+        Some((container, ContainerRef { kind, name: name.clone() }.field_path()))
     }
 }
 

@@ -86,29 +86,22 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use lifecycle::Tick;
+    use fakes::clock::HandClock;
+    use jiff::Timestamp;
 
     use super::*;
 
-    #[derive(Default)]
-    struct HandClock(AtomicU64);
-
-    impl Clock for HandClock {
-        fn now(&self) -> Tick {
-            let mono = Duration::from_secs(self.0.load(Ordering::Relaxed));
-            Tick { mono, wall: "2026-11-24T01:02:03Z".parse().unwrap() }
-        }
+    fn clock() -> Arc<HandClock> {
+        Arc::new(HandClock::at(Timestamp::UNIX_EPOCH))
     }
 
     #[test]
     fn a_dispatcher_that_does_not_come_round_is_told_after_five_minutes() {
-        let clock = Arc::new(HandClock::default());
+        let clock = clock();
         let health = Health::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(60));
-        clock.0.store(300, Ordering::Relaxed);
+        clock.set(Duration::from_secs(300));
         assert_eq!(health.sync_loop(), Ok(()));
-        clock.0.store(301, Ordering::Relaxed);
+        clock.set(Duration::from_secs(301));
         assert_eq!(health.sync_loop(), Err("sync Loop took longer than expected".to_owned()));
         health.dispatched();
         assert_eq!(health.sync_loop(), Ok(()));
@@ -116,24 +109,24 @@ mod tests {
 
     #[test]
     fn slow_resyncs_have_more_time() {
-        let clock = Arc::new(HandClock::default());
+        let clock = clock();
         let health = Health::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(600));
-        clock.0.store(1200, Ordering::Relaxed);
+        clock.set(Duration::from_secs(1200));
         assert_eq!(health.sync_loop(), Ok(()));
-        clock.0.store(1201, Ordering::Relaxed);
+        clock.set(Duration::from_secs(1201));
         assert!(health.sync_loop().is_err());
     }
 
     #[test]
     fn old_lists_make_the_node_not_ready_in_upstreams_words() {
-        let clock = Arc::new(HandClock::default());
+        let clock = clock();
         let health = Health::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(60));
         let told = || health.relist_problem().map(|problem| problem.to_string());
         assert_eq!(told().as_deref(), Some("PLEG is not healthy: pleg has yet to be successful"));
         health.relisted();
-        clock.0.store(180, Ordering::Relaxed);
+        clock.set(Duration::from_secs(180));
         assert_eq!(told(), None);
-        clock.0.store(184, Ordering::Relaxed);
+        clock.set(Duration::from_secs(184));
         assert_eq!(
             told().as_deref(),
             Some("PLEG is not healthy: pleg was last seen active 3m4s ago; threshold is 3m0s")

@@ -353,10 +353,7 @@ mod tests {
     use super::*;
 
     fn pod(name: &str, uid: &str, key: &str, hash: &str) -> (Name, Arc<Pod>) {
-        let mut pod = Pod::default();
-        pod.metadata.name = Some(name.to_owned());
-        pod.metadata.namespace = Some("default".to_owned());
-        pod.metadata.uid = Some(uid.to_owned());
+        let mut pod = fakes::pods::pod("default", name, uid, &[]);
         pod.metadata.annotations = Some([(key.to_owned(), hash.to_owned())].into());
         (name_of(&pod), Arc::new(pod))
     }

@@ -11,25 +11,21 @@
 //!   readiness: waits for started, then ready ◄─success / failures─► not ready
 //! ```
 //!
+//! The scheduler is here, over the [`table`] of probes; [`declared`] has what pods ask for, [`handler`] how a probe is
+//! run, [`tally`] and [`early`] what its answers come to, [`notes`] and [`counts`] what is told of it.
+//!
 //! Invariants:
 //! * a result belongs to one container instance; a new container id starts afresh;
 //! * a probe on hold does not run again until its container is another one;
 //! * a probe that cannot be run at all (the prober's own error) changes nothing, nor does a failure in the first second
 //!   of a container ([`early`]).
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
-    ContainerId, ContainerName, PodUid, Tick,
-    explain::ProbeNote,
-    observation::{FatalProbe, ProbeFailure, ProbeResult, ProbeResults},
+    ContainerId, ContainerName, PodUid,
+    observation::ProbeResults,
     reason::{self, PodEvent},
 };
 use metrics::Metrics;
@@ -40,20 +36,24 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{edges::Edges, events::EventSink, worker::bell::Bell};
+use crate::{edges::Edges, events::EventSink};
 
 mod counts;
+mod declared;
 mod early;
 pub mod handler;
 mod instance;
+mod notes;
 mod seen;
+mod table;
 pub mod tally;
 
-use counts::Counts;
+use declared::{KINDS, containers, period, probe_of, seconds};
 use early::Early;
 use handler::{Answer, Target};
 use instance::{running, was_started};
 pub use seen::Seen;
+use table::{Entry, Key, Table, may_run, results};
 use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
@@ -62,23 +62,6 @@ const PLACES: usize = 128;
 const NOTE: usize = 256;
 /// Tries of one probe when the prober itself fails.
 const TRIES: usize = 3;
-
-fn declared(kind: Kind, container: &Container) -> Option<&Probe> {
-    match kind {
-        Kind::Startup => container.startup_probe.as_ref(),
-        Kind::Liveness => container.liveness_probe.as_ref(),
-        Kind::Readiness => container.readiness_probe.as_ref(),
-    }
-}
-
-const KINDS: [Kind; 3] = [Kind::Startup, Kind::Liveness, Kind::Readiness];
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
-    uid: PodUid,
-    container: ContainerName,
-    kind: Kind,
-}
 
 /// The node's probes.
 pub struct Prober {
@@ -89,31 +72,6 @@ pub struct Prober {
     changed: Notify,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
-}
-
-#[derive(Default)]
-struct Table {
-    entries: HashMap<Key, Entry>,
-    due: BinaryHeap<Reverse<(Instant, Key)>>,
-    /// Of probes that have run, until their pod is gone: containers come and go meanwhile.
-    counts: HashMap<Key, Counts>,
-}
-
-struct Entry {
-    id: ContainerId,
-    pod: Arc<Pod>,
-    pod_ip: Option<String>,
-    bell: Arc<Bell>,
-    probe: Probe,
-    field_path: String,
-    tally: Tally,
-    due: Instant,
-    /// The container's `initialDelaySeconds` are over then.
-    not_before: Instant,
-    early: Early,
-    running: bool,
-    /// For explanations: the newest answer that was no success.
-    last_failure: Option<Box<(Tick, String)>>,
 }
 
 impl std::fmt::Debug for Prober {
@@ -157,7 +115,7 @@ impl Prober {
             let record = running(seen.runtime, &name).filter(|record| !(seen.starting)(&record.id));
             let Some(record) = record else { continue };
             for kind in KINDS {
-                let Some(probe) = declared(kind, container) else { continue };
+                let Some(probe) = probe_of(kind, container) else { continue };
                 if seen.stopping && kind != Kind::Readiness {
                     continue;
                 }
@@ -182,7 +140,7 @@ impl Prober {
                 let delay = seconds(probe.initial_delay_seconds, 0).saturating_sub(age);
                 // Containers that run already when the kubelet starts are probed spread over a period.
                 let spread = if clock.mono < period(probe) && age > clock.mono {
-                    period(probe).mul_f64(fraction(&key))
+                    period(probe).mul_f64(key.fraction())
                 } else {
                     Duration::ZERO
                 };
@@ -214,36 +172,6 @@ impl Prober {
         drop(table);
         self.changed.notify_one();
         results
-    }
-
-    /// How a pod's probes stand, for explanations.
-    #[must_use]
-    pub fn notes(&self, uid: &PodUid) -> Vec<ProbeNote> {
-        let (now, instant) = (self.clock.now(), Instant::now());
-        let table = self.table.lock();
-        let mine = table.entries.iter().filter(|(key, _)| key.uid == *uid);
-        let mut notes: Vec<_> = mine
-            .map(|(key, entry)| {
-                let waits =
-                    entry.tally.on_hold(key.kind) || key.kind != Kind::Startup && !may_run(&table, key);
-                let next = now.after(entry.due.saturating_duration_since(instant));
-                ProbeNote {
-                    container: key.container.clone(),
-                    kind: key.kind,
-                    result: entry.tally.result(),
-                    row: entry.tally.row(),
-                    failure_threshold: entry.tally.failure_threshold(),
-                    success_threshold: entry.tally.success_threshold(),
-                    next: (!waits).then(|| next.into()),
-                    last_failure: entry
-                        .last_failure
-                        .as_deref()
-                        .map(|(at, text)| ((*at).into(), text.clone())),
-                }
-            })
-            .collect();
-        notes.sort_by(|a, b| (&a.container, a.kind).cmp(&(&b.container, b.kind)));
-        notes
     }
 
     /// Forgets a pod.
@@ -379,39 +307,6 @@ impl Prober {
     }
 }
 
-/// Liveness and readiness wait until the startup probe of their container has succeeded.
-fn may_run(table: &Table, key: &Key) -> bool {
-    let startup = Key { kind: Kind::Startup, ..key.clone() };
-    table.entries.get(&startup).is_none_or(|entry| entry.tally.result() == Some(true))
-}
-
-fn results(table: &Table, uid: &PodUid) -> ProbeResults {
-    let mut containers: BTreeMap<ContainerName, ProbeResult> = BTreeMap::new();
-    let mut failures = Vec::new();
-    for (key, entry) in table.entries.iter().filter(|(key, _)| key.uid == *uid) {
-        let result = containers.entry(key.container.clone()).or_insert_with(|| ProbeResult {
-            id: entry.id.clone(),
-            started: None,
-            ready: None,
-        });
-        let failed = entry.tally.result() == Some(false);
-        match key.kind {
-            Kind::Startup => result.started = entry.tally.result(),
-            Kind::Readiness => result.ready = entry.tally.result(),
-            Kind::Liveness => {}
-        }
-        let kind = match key.kind {
-            Kind::Startup => FatalProbe::Startup,
-            Kind::Liveness => FatalProbe::Liveness,
-            Kind::Readiness => continue,
-        };
-        if failed {
-            failures.push(ProbeFailure { container: key.container.clone(), id: entry.id.clone(), kind });
-        }
-    }
-    ProbeResults { containers, failures }
-}
-
 fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
     let word = kind.word();
     match answer {
@@ -422,31 +317,6 @@ fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
             Some(("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}")))
         }
     }
-}
-
-/// Containers that may have probes, with the field path for events.
-fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, String)> {
-    let spec = pod.spec.as_ref();
-    let regular = spec.into_iter().flat_map(|spec| &spec.containers);
-    let regular = regular.map(|container| (container, format!("spec.containers{{{}}}", container.name)));
-    let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    regular.chain(sidecars.map(|container| (container, format!("spec.initContainers{{{}}}", container.name))))
-}
-
-fn period(probe: &Probe) -> Duration {
-    seconds(probe.period_seconds, 10).max(Duration::from_secs(1))
-}
-
-fn seconds(value: Option<i32>, default: u64) -> Duration {
-    Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
-}
-
-/// 0 to 1, the same for the same probe.
-fn fraction(key: &Key) -> f64 {
-    let text = format!("{}/{}/{}", key.uid, key.container, key.kind.word());
-    let sum = text.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    f64::from(sum % 1000) / 1000.0
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -140,7 +140,7 @@ async fn node_lease_and_heartbeat() {
         {"type": "Hostname", "address": mark},
     ]))
     .unwrap();
-    let patch = patch::status_patch_node(&node, &wanted).unwrap();
+    let patch = node::status::patch(&node, &wanted).unwrap();
     let patched = api.patch_node_status(&patch).await.unwrap();
     assert_eq!(patched.status.as_ref().unwrap().addresses, wanted.status.as_ref().unwrap().addresses);
     let hears = seen.wait_for(|n| {
@@ -150,7 +150,7 @@ async fn node_lease_and_heartbeat() {
     });
     let heard = timeout(LONG, hears).await.unwrap().unwrap().clone().unwrap();
     assert_eq!(heard.metadata.managed_fields, None);
-    assert_eq!(patch::status_patch_node(&heard, &wanted), None);
+    assert_eq!(node::status::patch(&heard, &wanted), None);
 
     let mut lease = Lease::default();
     lease.metadata.name = Some(node_name());

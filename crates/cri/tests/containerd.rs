@@ -7,10 +7,14 @@
 //! The pod uses the node's network, so that no CNI is needed. It leaves nothing behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::{env, fs, path::Path, sync::Arc, time::Duration};
+use std::{env, fs, path::Path, time::Duration};
 
 use cri::{CriConfig, CriRuntime, config::host_facts};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SecurityContext};
+use fakes::{
+    pods,
+    runtime::{container_request, sandbox_request},
+};
+use k8s_openapi::api::core::v1::{Container, PodSpec, SecurityContext};
 use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeState};
 use seams::{
     Runtime, RuntimeError,
@@ -20,10 +24,8 @@ use seams::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn sandbox(dir: &Path, cgroup: &str, image: &str) -> SandboxRequest {
-    let mut pod = Pod::default();
-    pod.metadata.name = Some("live".into());
-    pod.metadata.namespace = Some("default".into());
-    pod.metadata.uid = Some("11111111-2222-3333-4444-555555555555".into());
+    let uid = "11111111-2222-3333-4444-555555555555";
+    let mut pod = pods::pod("default", "live", uid, &[]);
     let container = |name: &str| Container {
         name: name.into(),
         image: Some(image.to_owned()),
@@ -42,18 +44,11 @@ fn sandbox(dir: &Path, cgroup: &str, image: &str) -> SandboxRequest {
         ..PodSpec::default()
     });
     SandboxRequest {
-        pod: Arc::new(pod),
-        attempt: 0,
-        runtime_handler: String::new(),
-        hostname: String::new(),
-        dns: lifecycle::spec::dns::DnsConfig::default(),
         log_directory: dir.join("pods/default_live_1111").to_str().unwrap().into(),
         cgroup_parent: cgroup.into(),
-        overhead: None,
-        resources: None,
         seccomp_default: true,
         seccomp_root: "/nonexistent".into(),
-        user_namespace: None,
+        ..sandbox_request(pod)
     }
 }
 
@@ -133,14 +128,9 @@ async fn live(
         let message = dir.join(format!("message-{name}"));
         fs::write(&message, "").unwrap();
         let container = ContainerRequest {
-            sandbox: request.clone(),
-            sandbox_id: sandbox_id.clone(),
-            name: name.into(),
-            attempt: 0,
             image_ref: image_ref.to_owned(),
             image: runtime.image_status(image, "").await.unwrap().unwrap(),
             command: vec!["/bin/sh".into(), "-c".into(), script.into()],
-            args: Vec::new(),
             env: vec![("GREETING".into(), b"hello".to_vec())],
             mounts: vec![ContainerMount {
                 volume: String::new(),
@@ -157,7 +147,7 @@ async fn live(
                 oom_score_adj: 900,
                 ..LinuxResources::default()
             },
-            log_path: format!("{name}/0.log"),
+            ..container_request(request, sandbox_id, name, 0)
         };
         let id = runtime.create_container(&container).await.unwrap();
         runtime.start_container(&id).await.unwrap();

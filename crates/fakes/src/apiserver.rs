@@ -255,11 +255,6 @@ impl FakeApi {
         self.shared.requests.lock().iter().filter(|request| matching.matches(request)).count()
     }
 
-    /// Forget the requests so far.
-    pub fn clear_requests(&self) {
-        self.shared.requests.lock().clear();
-    }
-
     /// Answer POSTs to a resource (its plural name: `tokenreviews`, `subjectaccessreviews`) by a function of the body, with
     /// 201. Nothing is stored.
     pub fn respond(&self, plural: &str, responder: impl Fn(Value) -> Value + Send + Sync + 'static) {

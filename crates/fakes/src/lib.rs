@@ -1,4 +1,7 @@
-//! Fault-injecting fakes of the runtime and the API server, for tests
+//! What tests of several rooms share: fault-injecting fakes of the [`runtime`] and the [`apiserver`], [`clock`]s that
+//! obey, and plain [`pods`].
 
 pub mod apiserver;
+pub mod clock;
+pub mod pods;
 pub mod runtime;

@@ -14,6 +14,7 @@
 pub mod calls;
 pub mod core;
 mod ops;
+mod requests;
 pub mod script;
 pub mod seam;
 pub mod server;
@@ -25,6 +26,7 @@ mod tests;
 pub use self::{
     calls::Call,
     core::Core,
+    requests::{container_request, sandbox_request},
     script::{ContainerScript, Fault, ImageScript, OnTerm, When},
     seam::FakeRuntime,
     server::FakeCri,

@@ -26,6 +26,8 @@ pub mod record;
 pub mod spec;
 pub mod state;
 pub mod status;
+#[cfg(test)]
+mod testing;
 
 pub use action::{Action, ActionKey, Done, Failure, FailureStep, LogFate, Obstacle, Outcome};
 pub use decide::{Decision, decide};

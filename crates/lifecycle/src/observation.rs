@@ -250,3 +250,36 @@ pub struct ContainerRecord {
     /// Grace period from its annotations, for a pod whose object is gone.
     pub annotated_grace: Option<Duration>,
 }
+
+impl ContainerRecord {
+    /// One that was just created, of which nothing more is known. The simulation and tests start from it; the edge fills
+    /// in every field.
+    #[must_use]
+    pub fn created(
+        id: impl Into<ContainerId>,
+        name: impl Into<ContainerName>,
+        attempt: u32,
+        sandbox: impl Into<SandboxId>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            attempt,
+            sandbox: sandbox.into(),
+            state: RuntimeState::Created,
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            reason: String::new(),
+            message: String::new(),
+            image: String::new(),
+            image_ref: String::new(),
+            hash: 0,
+            resources: None,
+            user: None,
+            annotated_grace: None,
+        }
+    }
+}

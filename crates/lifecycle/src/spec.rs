@@ -1,10 +1,11 @@
-//! Pure renderings of a pod spec: hostname, hosts file, DNS, environment, mounts, field references, expansion, and
+//! Pure readings and renderings of a pod spec: its containers by name, hostname, hosts file, DNS, environment, mounts, field references, expansion, and
 //! static pods from their manifests.
 //!
 //! Everything takes objects of the Kubernetes API and returns values; errors carry upstream's words, because users
 //! see them in events and statuses.
 
 pub mod command;
+pub mod containers;
 pub mod dns;
 pub mod env;
 pub mod env_file;

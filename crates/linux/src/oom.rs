@@ -2,7 +2,6 @@
 
 use std::io;
 
-use node::cgroup::KUBELET_OOM_SCORE_ADJ;
 use seams::HostError;
 
 use crate::{facts::Roots, files};
@@ -32,12 +31,11 @@ pub fn protect_self(roots: &Roots, score: i64) -> Result<OwnScore, HostError> {
     }
 }
 
-/// The kubelet's default score.
-pub const DEFAULT_SCORE: i64 = KUBELET_OOM_SCORE_ADJ;
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use node::cgroup::KUBELET_OOM_SCORE_ADJ;
 
     use super::*;
 
@@ -46,15 +44,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let roots = Roots { proc: dir.path().into(), ..Roots::default() };
         let file = dir.path().join("self/oom_score_adj");
-        assert!(protect_self(&roots, DEFAULT_SCORE).is_err(), "no such file");
+        assert!(protect_self(&roots, KUBELET_OOM_SCORE_ADJ).is_err(), "no such file");
         fs::create_dir(dir.path().join("self")).unwrap();
         fs::write(&file, "0000").unwrap();
-        assert_eq!(protect_self(&roots, DEFAULT_SCORE).unwrap(), OwnScore::Set);
+        assert_eq!(protect_self(&roots, KUBELET_OOM_SCORE_ADJ).unwrap(), OwnScore::Set);
         assert_eq!(fs::read_to_string(&file).unwrap(), "-999");
         fs::remove_file(&file).unwrap();
         // A file that the kernel lets nobody write.
         std::os::unix::fs::symlink("/proc/sys/kernel/random/entropy_avail", &file).unwrap();
-        assert_eq!(protect_self(&roots, DEFAULT_SCORE).unwrap(), OwnScore::Refused);
+        assert_eq!(protect_self(&roots, KUBELET_OOM_SCORE_ADJ).unwrap(), OwnScore::Refused);
     }
 
     #[test]

@@ -168,12 +168,6 @@ impl SafeRoot {
         Ok(Self { fd, path: path.into() })
     }
 
-    /// A root that is open already. The path is for messages only.
-    #[must_use]
-    pub fn from_fd(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
-    }
-
     /// The path for messages.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -62,7 +62,7 @@ pub struct AdmissionInputs<'a> {
     pub sysctls: &'a SysctlAllowlist,
 }
 
-/// Why a pod may not run here. `Display` is the event's message; the status message has [`STATUS_PREFIX`] before it.
+/// Why a pod may not run here. `Display` is the event's message; the status message has `Pod was rejected: ` before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The node is short of something.
@@ -107,9 +107,6 @@ pub enum Rejection {
     #[error("Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate")]
     Taint,
 }
-
-/// What the status message of a rejected pod begins with.
-pub const STATUS_PREFIX: &str = "Pod was rejected: ";
 
 impl Rejection {
     /// `status.reason`, the event's reason and the metric's label.

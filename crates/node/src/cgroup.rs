@@ -140,12 +140,6 @@ pub fn shares_of_weight(weight: u64) -> u64 {
     weight.clamp(1, 10_000).saturating_sub(1) * (MAX_SHARES - MIN_SHARES) / 9999 + MIN_SHARES
 }
 
-/// Thousandths of a cpu for shares, rounded up.
-#[must_use]
-pub fn milli_of_shares(shares: u64) -> u64 {
-    (shares * 1000).div_ceil(1024)
-}
-
 fn get(list: &ResourceList, name: &str) -> Quantity {
     list.get(name).copied().unwrap_or(Quantity::ZERO)
 }

@@ -314,7 +314,7 @@ impl From<Quantity> for Wire {
 }
 
 /// A resource list of the API as numbers. Quantities that cannot be parsed are left out: objects from the API cannot
-/// have any, and manifests are checked with [`crate::resources::check_quantities`] when they are read.
+/// have any, and what containers of manifests ask for is checked when they are read.
 #[must_use]
 pub fn numbers(list: Option<&BTreeMap<String, Wire>>) -> ResourceList {
     list.into_iter()

@@ -4,14 +4,9 @@
 //! add up. An ordinary init container runs with the sidecars started before it, so it counts as a maximum. Pod-level
 //! values of cpu, memory and huge pages replace the sum. The runtime class's overhead comes on top.
 
-use std::collections::BTreeMap;
+use k8s_openapi::api::core::v1::{Container, Pod};
 
-use k8s_openapi::{
-    api::core::v1::{Container, Pod},
-    apimachinery::pkg::api::resource::Quantity as Wire,
-};
-
-use crate::quantity::{ParseError, Quantity, ResourceList, numbers};
+use crate::quantity::{Quantity, ResourceList, numbers};
 
 /// Prefix of huge page resources: `hugepages-2Mi`.
 pub const HUGE_PAGES_PREFIX: &str = "hugepages-";
@@ -215,48 +210,6 @@ pub fn huge_page_unit(page_bytes: u64) -> Option<String> {
         unit += 1;
     }
     (number > 0 && number <= 1024).then(|| format!("{number}{}", units.get(unit).copied().unwrap_or("B")))
-}
-
-/// A quantity in a pod that is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: invalid quantity {text:?}: {cause}")]
-pub struct BadQuantity {
-    /// Path of the field: `spec.containers[main].resources.limits[cpu]`.
-    pub place: String,
-    /// What is there.
-    pub text: String,
-    /// Why it is not one.
-    pub cause: ParseError,
-}
-
-/// Checks every quantity of a pod that came from a manifest. Pods from the API have been checked there.
-///
-/// # Errors
-/// The first [`BadQuantity`].
-pub fn check_quantities(pod: &Pod) -> Result<(), BadQuantity> {
-    let check = |place: &str, list: Option<&BTreeMap<String, Wire>>| {
-        for (name, wire) in list.into_iter().flatten() {
-            Quantity::try_from(wire).map_err(|cause| BadQuantity {
-                place: format!("{place}[{name}]"),
-                text: wire.0.clone(),
-                cause,
-            })?;
-        }
-        Ok(())
-    };
-    let Some(spec) = &pod.spec else { return Ok(()) };
-    let regular = spec.containers.iter().map(|container| ("containers", container));
-    let init = spec.init_containers.iter().flatten().map(|container| ("initContainers", container));
-    for (kind, container) in regular.chain(init) {
-        let place = format!("spec.{kind}[{}].resources", container.name);
-        let both = container.resources.as_ref();
-        check(&format!("{place}.requests"), both.and_then(|both| both.requests.as_ref()))?;
-        check(&format!("{place}.limits"), both.and_then(|both| both.limits.as_ref()))?;
-    }
-    let level = spec.resources.as_ref();
-    check("spec.resources.requests", level.and_then(|both| both.requests.as_ref()))?;
-    check("spec.resources.limits", level.and_then(|both| both.limits.as_ref()))?;
-    check("spec.overhead", spec.overhead.as_ref())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Strategic merge patches for statuses: computed here, sent by `cluster`, applied by the fake API server.
+//! Strategic merge patches for statuses of pods: computed here, sent by `cluster`, applied by the fake API server. That of
+//! the node is computed by [`node::status::patch`], and applied the same way.
 //!
 //! Why own code: the API server merges some lists by a key (`conditions` by `type`) and replaces the others, and a
 //! reporter must send only what it changed, or it would overwrite what others wrote (readiness gates, the attach
@@ -16,7 +17,7 @@ mod merge;
 mod schema;
 mod strategic;
 
-use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeStatus, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -44,36 +45,6 @@ pub fn status_patch_pod(old: &PodStatus, new: &PodStatus, uid: &str) -> Option<V
     Some(json!({ "metadata": { "uid": uid }, "status": status }))
 }
 
-/// Patch for `nodes/status` that turns the status, labels and annotations of `old` into those of `new`; `None` when
-/// they are equal. The spec and the rest of the metadata are never part of it.
-///
-/// `status.addresses` is declared as merged by `type`, which cannot hold the two `InternalIP`s of a dual-stack node;
-/// like upstream, a changed list is therefore sent whole with a `$patch: replace` element.
-#[must_use]
-pub fn status_patch_node(old: &Node, new: &Node) -> Option<Value> {
-    let mut body = Map::new();
-    let metadata = strategic::diff(&node_metadata(old), &node_metadata(new), &schema::ATOMIC);
-    if !metadata.is_empty() {
-        body.insert("metadata".to_owned(), Value::Object(metadata));
-    }
-    let empty = NodeStatus::default();
-    let old_status = old.status.as_ref().unwrap_or(&empty);
-    let new_status = new.status.as_ref().unwrap_or(&empty);
-    let mut before = to_map(old_status);
-    let mut after = to_map(new_status);
-    let old_addresses = before.remove("addresses");
-    let new_addresses = after.remove("addresses");
-    let mut status = strategic::diff(&before, &after, &schema::NODE_STATUS);
-    if old_addresses != new_addresses {
-        let addresses = new_status.addresses.as_deref().unwrap_or_default();
-        status.insert("addresses".to_owned(), replaced_addresses(addresses, old_addresses.is_some()));
-    }
-    if !status.is_empty() {
-        body.insert("status".to_owned(), Value::Object(status));
-    }
-    if body.is_empty() { None } else { Some(Value::Object(body)) }
-}
-
 /// Applies a strategic merge patch as the API server does. Meant for fakes and for tests of the differ; the server's
 /// own validation is not done.
 pub fn apply(kind: PatchKind, object: &mut Value, patch: &Value) {
@@ -83,27 +54,6 @@ pub fn apply(kind: PatchKind, object: &mut Value, patch: &Value) {
         PatchKind::Plain => &schema::ATOMIC,
     };
     merge::apply(object, patch, schema);
-}
-
-fn replaced_addresses(addresses: &[NodeAddress], had_some: bool) -> Value {
-    let mut list: Vec<Value> =
-        addresses.iter().map(|a| json!({ "type": a.type_, "address": a.address })).collect();
-    if had_some {
-        list.push(json!({ "$patch": "replace" }));
-    }
-    Value::Array(list)
-}
-
-fn node_metadata(node: &Node) -> Map<String, Value> {
-    let mut map = Map::new();
-    for (key, entries) in [("labels", &node.metadata.labels), ("annotations", &node.metadata.annotations)] {
-        let entries: Map<String, Value> =
-            entries.iter().flatten().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect();
-        if !entries.is_empty() {
-            map.insert(key.to_owned(), Value::Object(entries));
-        }
-    }
-    map
 }
 
 /// JSON of a status without what the API treats as absent.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Action, ContainerId, Done, Failure, LogFate, action::Pulled, observation::RuntimeState};
+use lifecycle::{
+    Action, ContainerId, Done, Failure, LogFate, action::Pulled, observation::RuntimeState, spec::containers,
+};
 
 use crate::{
     Violation,
@@ -185,10 +187,6 @@ impl World {
 }
 
 fn image_of(pod: &Pod, name: &str) -> String {
-    let Some(spec) = &pod.spec else { return String::new() };
-    let regular = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut all = regular
-        .map(|c| (&c.name, &c.image))
-        .chain(spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
-    all.find(|(n, _)| n.as_str() == name).and_then(|(_, image)| image.clone()).unwrap_or_default()
+    let image = pod.spec.as_ref().and_then(|spec| containers::image_of(spec, name));
+    image.unwrap_or_default().to_owned()
 }

@@ -166,23 +166,10 @@ impl Runtime {
         }
         let id = ContainerId::from(self.id("k"));
         self.pod.containers.push(ContainerRecord {
-            id: id.clone(),
-            name: name.into(),
-            attempt,
-            sandbox: sandbox.clone(),
-            state: RuntimeState::Created,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            reason: String::new(),
-            message: String::new(),
             image: image.to_owned(),
             image_ref: format!("sha256:{image}"),
             hash: lifecycle::spec::hash::container_hash(name, image),
-            resources: None,
-            user: None,
-            annotated_grace: None,
+            ..ContainerRecord::created(id.clone(), name, attempt, sandbox.clone(), now)
         });
         Ok(id)
     }

@@ -1,22 +1,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::{Mode, Runtime, Spec};
-use node_tests::{Node, all_ready, nothing_left, pods};
+use lab::{Mode, Runtime};
+use node_tests::{Node, OBJECTS, all_ready, nothing_left, pods};
 
 const BOUND: Duration = Duration::from_secs(120);
 
-const OBJECTS: &str = r#"
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings}
-data: {greeting: hello}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: credentials}
-stringData: {password: s3cret}
----
+const DEPLOYMENT: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -44,10 +34,9 @@ spec:
 "#;
 
 fn deployment(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Cluster)?;
-    spec.runtime = runtime;
-    let mut node = Node::up(spec)?;
+    let mut node = Node::plain(name, Mode::Cluster, runtime)?;
     node.apply(OBJECTS)?;
+    node.apply(DEPLOYMENT)?;
     let first = node.eventually("ten pods to be Ready", BOUND, |lab| all_ready(lab, "app=web", 10))?;
 
     node.lab()?.kubelet().kill()?;

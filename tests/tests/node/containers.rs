@@ -5,8 +5,8 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, Mode, Runtime, Spec, images};
-use node_tests::{Node, nothing_left};
+use lab::{Lab, Mode, Runtime, images};
+use node_tests::{Node, condition, gone, is_ready, nothing_left};
 use serde_json::{Value, json};
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -76,11 +76,6 @@ fn runs(pod: &Value, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn condition<'p>(pod: &'p Value, kind: &str) -> &'p str {
-    let mut all = pod["status"]["conditions"].as_array().into_iter().flatten();
-    all.find(|condition| condition["type"] == kind).and_then(|c| c["status"].as_str()).unwrap_or_default()
-}
-
 fn create_sidecars(lab: &Lab) -> Result<()> {
     let begin = |name: &str| format!("say '{name} up'; trap 'say \"{name} down\"; exit 0' TERM; ");
     let started = |name: &str| format!("sleep 1; say '{name} started'; : > /tmp/started; stay");
@@ -115,7 +110,7 @@ fn create_sidecars(lab: &Lab) -> Result<()> {
 fn sidecars(node: &Node) -> Result<()> {
     node.eventually("the pod with sidecars to be Ready", BOUND, |lab| {
         let pod = get(lab, "sidecars")?;
-        ensure!(condition(&pod, "Ready") == "True", "{}", pod["status"]);
+        ensure!(is_ready(&pod), "{}", pod["status"]);
         Ok(())
     })?;
     let up = ["early up", "early started", "between", "late up", "late started", "main up"];
@@ -126,8 +121,7 @@ fn sidecars(node: &Node) -> Result<()> {
     })?;
     node.kubectl(&["delete", "pod", "sidecars", "--wait=false"])?;
     node.eventually("the pod with sidecars to go", BOUND, |lab| {
-        ensure!(!lab.has_pod("sidecars")?, "it is still there: {:?}", journal(lab, "sidecars"));
-        Ok(())
+        gone(lab, "sidecars").with_context(|| format!("{:?}", journal(lab, "sidecars")))
     })?;
     let journal = journal(node, "sidecars");
     let end = journal.get(up.len()..).unwrap_or_default();
@@ -228,7 +222,7 @@ fn all_together(node: &Node) -> Result<()> {
             let status = status(&pod, name)?;
             ensure!(status["restartCount"] == 1, "{status}");
         }
-        ensure!(condition(&pod, "AllContainersRestarting") == "False", "{}", pod["status"]);
+        ensure!(condition(&pod, "AllContainersRestarting")["status"] == "False", "{}", pod["status"]);
         ensure!(journal(lab, "together").len() == 6, "not all have told that they run again");
         Ok(pod)
     })?;
@@ -271,9 +265,7 @@ fn ruled(node: &Node) -> Result<()> {
 }
 
 fn kinds(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Cluster)?;
-    spec.runtime = runtime;
-    let mut node = Node::up(spec)?;
+    let mut node = Node::plain(name, Mode::Cluster, runtime)?;
     for create in [create_sidecars, create_debugged, create_together, create_ruled] {
         create(&node)?;
     }

@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Output, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Lab, Mode, Runtime, Spec};
-use node_tests::Node;
+use anyhow::{Context as _, Result, ensure};
+use lab::{Lab, Mode, Runtime};
+use node_tests::{Node, no_containers};
 use serde_json::Value;
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -78,9 +78,7 @@ fn check_start(timeline: &Value) -> Result<()> {
 }
 
 fn standalone(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Standalone)?;
-    spec.runtime = runtime;
-    let mut node = Node::up(spec)?;
+    let mut node = Node::plain(name, Mode::Standalone, runtime)?;
     let rest = "trap 'exit 0' TERM; while true; do sleep 0.2; done";
     node.add_static_pod("well.yaml", &manifest("well", "busybox:1", rest))?;
     node.add_static_pod("nowhere.yaml", &manifest("nowhere", "no-such-image:1", rest))?;
@@ -136,10 +134,7 @@ fn standalone(runtime: Runtime, name: &str) -> Result<()> {
     for file in ["well.yaml", "nowhere.yaml"] {
         fs::remove_file(node.paths().manifests.join(file))?;
     }
-    node.eventually("the end of all pods", BOUND, |lab| {
-        let left = lab.ctr(&["containers", "ls", "--quiet"])?;
-        if left.trim().is_empty() { Ok(()) } else { bail!("containers left: {left}") }
-    })?;
+    node.eventually("the end of all pods", BOUND, no_containers)?;
     node.down()
 }
 
@@ -163,9 +158,7 @@ spec:
 
 /// Each thing that the pod wants is asked for by name, one after the other.
 fn wanting(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Cluster)?;
-    spec.runtime = runtime;
-    let node = Node::up(spec)?;
+    let node = Node::plain(name, Mode::Cluster, runtime)?;
     node.apply(POD)?;
     let told = blocked_on(&node, "default/wanting", "Volumes")?;
     let block = &told["blocks"][0];

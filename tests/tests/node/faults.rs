@@ -3,11 +3,11 @@
 //! Few labs, many faults in each: bringing a lab up costs more than most faults do. The deployment `keep` is the other
 //! pod that nothing may hurt: after each fault it has the same containers, never restarted, all Ready.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, Service};
-use node_tests::{Node, all_ready};
+use anyhow::{Result, ensure};
+use lab::Lab;
+use node_tests::{Node, all_ready, condition, kubelet_log};
 use serde_json::Value;
 
 mod alone;
@@ -72,6 +72,15 @@ fn sleeper(name: &str, more: &str) -> String {
     )
 }
 
+/// The manifest of a static pod that sleeps.
+fn static_sleeper(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
+         containers:\n  - name: c\n    image: registry.test/busybox:1\n    command: [sh, -c, \"echo {name}; exec sleep \
+         100000\"]\n"
+    )
+}
+
 fn pod(lab: &Lab, name: &str) -> Result<Value> {
     lab.pod(name)
 }
@@ -81,11 +90,6 @@ fn running(lab: &Lab, name: &str) -> Result<Value> {
     let state = &pod["status"]["containerStatuses"][0];
     ensure!(state["state"]["running"].is_object(), "{name} does not run: {state}");
     Ok(pod)
-}
-
-fn gone(lab: &Lab, name: &str) -> Result<()> {
-    ensure!(!lab.has_pod(name)?, "{name} is still there");
-    Ok(())
 }
 
 /// Reason and message of a container's waiting state.
@@ -105,8 +109,16 @@ fn events(lab: &Lab, pod: &str, reason: &str) -> Result<Vec<String>> {
 /// The node's Ready condition.
 fn ready(lab: &Lab) -> Result<Value> {
     let node = lab.api()?.get(&format!("/api/v1/nodes/{}", lab.plan().node_name))?;
-    let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == "Ready").context("no condition Ready")
+    let ready = condition(&node, "Ready");
+    ensure!(ready.is_object(), "no condition Ready");
+    Ok(ready.clone())
+}
+
+/// The node reports that it is ready, after a fault.
+fn ready_again(lab: &Lab) -> Result<()> {
+    let condition = ready(lab)?;
+    ensure!(condition["status"] == "True", "{condition}");
+    Ok(())
 }
 
 /// What the kubelet wrote since a mark.
@@ -114,15 +126,11 @@ struct Log(usize);
 
 impl Log {
     fn mark(lab: &Lab) -> Self {
-        Self(Self::all(lab).len())
+        Self(kubelet_log(lab).len())
     }
 
     fn since(&self, lab: &Lab) -> String {
-        Self::all(lab).split_off(self.0)
-    }
-
-    fn all(lab: &Lab) -> String {
-        String::from_utf8_lossy(&fs::read(lab.paths().log(Service::Kubelet)).unwrap_or_default()).into_owned()
+        kubelet_log(lab).split_off(self.0)
     }
 
     /// Waits for a line.

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Mode, Runtime, Spec, images};
-use node_tests::Node;
+use node_tests::{Node, kubelet_log};
 use serde_json::{Value, json};
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -160,9 +160,8 @@ fn declares_web_sockets(node: &Node) -> Result<()> {
 }
 
 /// How often a stream went a way, by the kubelet's log.
-fn ways(node: &Node, way: &str) -> Result<usize> {
-    let log = std::fs::read_to_string(node.paths().log(lab::Service::Kubelet))?;
-    Ok(log.matches(&format!("way={way:?}")).count())
+fn ways(node: &Node, way: &str) -> usize {
+    kubelet_log(node).matches(&format!("way={way:?}")).count()
 }
 
 fn all(runtime: Runtime, name: &str) -> Result<()> {
@@ -171,7 +170,7 @@ fn all(runtime: Runtime, name: &str) -> Result<()> {
     ready(&node)?;
     declares_web_sockets(&node)?;
     script::run(&node, Protocol::WebSocket)?;
-    let (translated, tunnelled) = (ways(&node, "Translated")?, ways(&node, "Tunnelled")?);
+    let (translated, tunnelled) = (ways(&node, "Translated"), ways(&node, "Tunnelled"));
     ensure!(translated > 10 && tunnelled > 0, "{translated} translated, {tunnelled} tunnelled");
     script::run(&node, Protocol::Spdy)?;
     node.down()

@@ -12,6 +12,7 @@ use metrics::{
 };
 use node_tests::{
     beside::{Beside, Both, NODE},
+    eventually,
     exposition::{self, Family},
 };
 use serde_json::{Value, json};
@@ -86,7 +87,7 @@ fn play(lab: &Lab) -> Result<()> {
         ),
     )?;
     let static_pod = format!("static-{NODE}");
-    until(lab, "all pods where they are going", |lab| {
+    eventually(lab, "all pods where they are going", BOUND, |lab| {
         for (name, wanted) in [
             ("probed", "Running"),
             ("unready", "Running"),
@@ -109,7 +110,7 @@ fn play(lab: &Lab) -> Result<()> {
     lab.kubectl(&["delete", "pod", "doomed", "--wait=true"])?;
     ensure!(lab.kubelet_get("/healthz")? == "ok", "healthz");
     // Some rounds of each probe.
-    until(lab, "probes that ran", |lab| {
+    eventually(lab, "probes that ran", BOUND, |lab| {
         let page = exposition::read(&lab.kubelet_get("/metrics/probes")?)?;
         let probes = page.get("prober_probe_total").context("no probe yet")?;
         for kind in ["Liveness", "Readiness"] {
@@ -123,15 +124,6 @@ fn play(lab: &Lab) -> Result<()> {
         let desired = page.get("kubelet_desired_pods").context("no pod is counted")?.sum(&[("static", "")]);
         ensure!(desired == 5.0, "{desired} pods, not 5");
         Ok(())
-    })
-}
-
-fn until(lab: &Lab, what: &str, look: impl Fn(&Lab) -> Result<()>) -> Result<()> {
-    lab::wait::until(what, BOUND, || {
-        Ok(match look(lab) {
-            Ok(()) => lab::wait::Look::Ready(()),
-            Err(error) => lab::wait::Look::NotYet(format!("{error:#}")),
-        })
     })
 }
 
@@ -329,7 +321,7 @@ fn compared(runtime: Runtime, name: &str) -> Result<()> {
     }
     // What is of a pod goes with it.
     beside.ours.kubectl(&["delete", "pod", "unready", "--wait=true"])?;
-    until(&beside.ours, "probes without the pod that is gone", |lab| {
+    eventually(&beside.ours, "probes without the pod that is gone", BOUND, |lab| {
         let page = lab.kubelet_get("/metrics/probes")?;
         ensure!(!page.contains("pod=\"unready\"") && page.contains("pod=\"probed\""), "{page}");
         Ok(())

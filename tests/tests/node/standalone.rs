@@ -1,8 +1,8 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Mode, Runtime, Spec};
-use node_tests::{Node, nothing_left};
+use lab::{Mode, Runtime};
+use node_tests::{Node, kubelet_log, nothing_left};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -26,9 +26,7 @@ fn printed(node: &Node, pod: &str) -> Result<String> {
 }
 
 fn static_pods(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Standalone)?;
-    spec.runtime = runtime;
-    let mut node = Node::up(spec)?;
+    let mut node = Node::plain(name, Mode::Standalone, runtime)?;
     node.add_static_pod("a.yaml", &manifest("a", "one"))?;
     node.wait_pod_seen("default", "a", BOUND)?;
     let tasks = |node: &Node| node.ctr(&["tasks", "ls", "--quiet"]);
@@ -38,8 +36,7 @@ fn static_pods(runtime: Runtime, name: &str) -> Result<()> {
     node.add_static_pod("broken.yaml", "kind: Pod\nspec: [")?;
     node.add_static_pod("b.yaml", &manifest("b", "two"))?;
     node.wait_pod_seen("default", "b", BOUND)?;
-    let log = fs::read_to_string(node.paths().log(lab::Service::Kubelet))?;
-    ensure!(log.contains("broken.yaml"), "the broken manifest was not reported");
+    ensure!(kubelet_log(&node).contains("broken.yaml"), "the broken manifest was not reported");
     let after = tasks(&node)?;
     ensure!(before.lines().all(|id| after.contains(id)), "a running container was replaced");
 
@@ -47,7 +44,7 @@ fn static_pods(runtime: Runtime, name: &str) -> Result<()> {
     node.lab()?.kubelet().kill()?;
     node.lab()?.kubelet().start()?;
     node.eventually("the log of the restarted kubelet", BOUND, |lab| {
-        let log = fs::read_to_string(lab.paths().log(lab::Service::Kubelet))?;
+        let log = kubelet_log(lab);
         ensure!(log.matches("Updated Node Allocatable limit").count() >= 2, "not started yet");
         Ok(())
     })?;

@@ -6,8 +6,8 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Lab, Mode, Runtime, Service, Spec};
-use node_tests::Node;
+use lab::{Lab, Mode, Runtime, Service};
+use node_tests::{Node, gone, is_ready};
 use serde_json::Value;
 
 /// Longest for anything to come about; upstream reads the directory every 20 s and retries mirrors after a minute.
@@ -30,11 +30,6 @@ struct Seen {
 
 fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
 /// A pod on the node's network: two versions of it cannot run side by side.
@@ -136,7 +131,7 @@ impl Manifests {
     fn until_gone(&self, what: &str, pod: &str) -> Result<()> {
         let name = self.name(pod);
         self.node.eventually(what, BOUND, |lab| {
-            ensure!(!lab.has_pod(&name)?, "the mirror is there");
+            gone(lab, &name)?;
             let runs = running(lab, &name)?;
             ensure!(runs.is_empty(), "it runs: {runs:?}");
             Ok(())
@@ -380,9 +375,7 @@ spec:
 }
 
 fn under_change(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Cluster)?;
-    spec.runtime = runtime;
-    let mut all = Manifests { node: Node::up(spec)? };
+    let mut all = Manifests { node: Node::plain(name, Mode::Cluster, runtime)? };
     all.edited_renamed_removed().context("edited, renamed, removed")?;
     all.taken_away_and_put_back_at_once().context("taken away and put back at once")?;
     all.with_a_uid().context("with a uid")?;

@@ -6,6 +6,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use lab::Runtime;
 use node_tests::{
+    OBJECTS,
     beside::{Beside, NODE},
     known::Known,
     normal::Normal,
@@ -85,18 +86,6 @@ volumes:
     sources:
     - {serviceAccountToken: {path: token, expirationSeconds: 3600}}
     - {configMap: {name: settings}}
-"#;
-
-const OBJECTS: &str = r#"
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings}
-data: {greeting: hello}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: credentials}
-stringData: {password: s3cret}
 "#;
 
 const FAILS: &str = r#"

@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Mode, Runtime, Spec, images};
+use lab::{Mode, Runtime, images};
 use node_tests::Node;
 use serde_json::{Value, json};
 
@@ -101,9 +101,7 @@ fn pages(node: &Node) -> Result<()> {
 }
 
 fn asked(runtime: Runtime, name: &str) -> Result<()> {
-    let mut spec = Spec::new(name, Mode::Cluster)?;
-    spec.runtime = runtime;
-    let node = Node::up(spec)?;
+    let node = Node::plain(name, Mode::Cluster, runtime)?;
     node.apply(&objects().to_string())?;
     node.eventually("the second run", BOUND, |lab| {
         let pod = lab.pod("talker")?;

@@ -12,12 +12,12 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::{KubeletBinary, Lab, Mode, Runtime, Spec, wait};
-use node_tests::{Node, nothing_left, ours, recorder::Recorder};
+use node_tests::{Node, is_ready, nothing_left, ours, recorder::Recorder};
 use serde_json::Value;
 
 use self::{
     holdings::kept,
-    identity::{containers, identity, instances, is_ready, processes, summary},
+    identity::{containers, identity, instances, processes, summary},
     shapes::{CHURN, PODS, TOGGLED, settled, static_pod, victim},
 };
 

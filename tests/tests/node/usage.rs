@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, Runtime, images, wait};
+use lab::{Lab, Runtime, images};
 use metrics::table::{self, Page};
 use node_tests::{
     beside::{Beside, Both},
+    eventually,
     exposition::{self, Family},
 };
 use serde_json::{Value, json};
@@ -78,15 +79,6 @@ fn objects() -> String {
     objects.join("\n---\n")
 }
 
-fn until<T>(lab: &Lab, what: &str, look: impl Fn(&Lab) -> Result<T>) -> Result<T> {
-    wait::until(what, BOUND, || {
-        Ok(match look(lab) {
-            Ok(value) => wait::Look::Ready(value),
-            Err(error) => wait::Look::NotYet(format!("{error:#}")),
-        })
-    })
-}
-
 fn summary(lab: &Lab, query: &str) -> Result<Value> {
     Ok(serde_json::from_str(&lab.kubelet_get(&format!("/stats/summary{query}"))?)?)
 }
@@ -98,7 +90,7 @@ fn pod_of<'a>(summary: &'a Value, name: &str) -> Result<&'a Value> {
 
 /// Waits until a summary tells everything that it ever will: volumes and rates come later than the rest.
 fn settled(lab: &Lab) -> Result<Value> {
-    until(lab, "a whole summary", |lab| {
+    eventually(lab, "a whole summary", BOUND, |lab| {
         let summary = summary(lab, "")?;
         for name in (0..IDLE)
             .map(|at| format!("idle-{at}"))
@@ -253,7 +245,7 @@ fn check_values(lab: &Lab, found: &mut Vec<String>) -> Result<()> {
         let before: Vec<f64> = ids.iter().map(|id| read(id)).collect::<Result<_>>()?;
         // Readings are shared for a while: one that is newer than the files were read has another use of the machine.
         let shared = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
-        let page = until(lab, "another reading", |lab| {
+        let page = eventually(lab, "another reading", BOUND, |lab| {
             let page = exposition::read(&lab.kubelet_get(Page::Cadvisor.path())?)?;
             ensure!(machine(&page)? != machine(&shared)?, "it is the same");
             Ok(page)

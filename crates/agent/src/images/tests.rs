@@ -1,7 +1,8 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use async_trait::async_trait;
-use fakes::runtime::{Code, Core, FakeRuntime, Fault, ImageScript, When};
+use fakes::{
+    clock::HandClock,
+    runtime::{Code, Core, FakeRuntime, Fault, ImageScript, When, sandbox_request},
+};
 use k8s_openapi::{
     ByteString,
     api::{
@@ -10,23 +11,12 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use lifecycle::{Tick, spec::service_env::ServiceMap};
+use lifecycle::spec::service_env::ServiceMap;
 use seams::ObjectError;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-
-/// Monotonic seconds, set by the test.
-#[derive(Default)]
-struct HandClock(AtomicU64);
-
-impl Clock for HandClock {
-    fn now(&self) -> Tick {
-        let mono = Duration::from_secs(self.0.load(Ordering::Relaxed));
-        Tick { mono, wall: "2026-11-24T01:02:03Z".parse().unwrap() }
-    }
-}
 
 /// Two pull secrets: one that opens the registry, one that cannot be read.
 struct Secrets;
@@ -75,7 +65,7 @@ fn world(settings: PullSettings) -> World {
     let root = tempfile::tempdir().unwrap();
     let runtime = FakeRuntime::new();
     let core = runtime.core.clone();
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(HandClock::at("2026-11-24T01:02:03Z".parse().unwrap()));
     let events = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock) as Arc<dyn Clock>).0;
     let (per_second, burst) = settings.rate;
     let images = Images {
@@ -107,20 +97,7 @@ impl World {
         let pod = pod(secrets);
         let container: Container =
             serde_json::from_value(json!({"name": "c", "image": image, "imagePullPolicy": policy})).unwrap();
-        let sandbox = SandboxRequest {
-            pod: Arc::new(pod.clone()),
-            attempt: 0,
-            runtime_handler: String::new(),
-            hostname: String::new(),
-            dns: lifecycle::spec::dns::DnsConfig::default(),
-            log_directory: String::new(),
-            cgroup_parent: String::new(),
-            overhead: None,
-            resources: None,
-            seccomp_default: false,
-            seccomp_root: String::new(),
-            user_namespace: None,
-        };
+        let sandbox = sandbox_request(pod.clone());
         let field_path = "spec.containers{c}".to_owned();
         let wanted = Wanted { pod: &pod, container: &container, field_path, sandbox: &sandbox };
         self.images.ensure(&wanted).await.map(|(_, done)| done)
@@ -248,7 +225,7 @@ async fn the_rate_is_a_bucket_that_refills() {
     }
     let (step, message) = world.failure("r.test/c:1", "Always", &[]).await;
     assert_eq!((step, message.as_str()), (FailureStep::ImagePull, "pull QPS exceeded"));
-    world.clock.0.store(1, Ordering::Relaxed);
+    world.clock.set(Duration::from_secs(1));
     assert!(world.ensure("r.test/c:1", "Always", &[]).await.is_ok());
 }
 

@@ -1,13 +1,15 @@
 use std::{fs, path::Path, sync::atomic::AtomicU32, sync::atomic::Ordering};
 
 use async_trait::async_trait;
-use fakes::runtime::{Code, Core, FakeRuntime, Fault, When};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use lifecycle::Tick;
+use fakes::{
+    clock::TokioClock,
+    pods,
+    runtime::{Code, Core, FakeRuntime, Fault, When, sandbox_request},
+};
 use node::log_rotation::compressed_name;
 use seams::{
     logs::{GivenBack, LogFileError},
-    runtime::{ContainerRequest, ImageInfo, LinuxResources, SandboxRequest},
+    runtime::SandboxRequest,
 };
 
 use super::*;
@@ -68,16 +70,6 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-struct TestClock(Instant);
-
-impl Clock for TestClock {
-    fn now(&self) -> Tick {
-        let mono = self.0.elapsed();
-        let begin: jiff::Timestamp = "2026-01-02T03:04:00Z".parse().unwrap();
-        Tick { mono, wall: begin + jiff::SignedDuration::try_from(mono).unwrap() }
-    }
-}
-
 /// The task beside a running container.
 struct World {
     root: tempfile::TempDir,
@@ -106,7 +98,7 @@ impl World {
             zone: TimeZone::UTC,
             files: Arc::clone(&disk) as Arc<dyn LogFiles>,
         };
-        let clock = Arc::new(TestClock(Instant::now()));
+        let clock = Arc::new(TokioClock::at("2026-01-02T03:04:00Z".parse().unwrap()));
         tokio::spawn(run(settings, Arc::new(runtime), clock, inbox, running_seen));
         Self { root, disk, core, notices, running, id }
     }
@@ -150,42 +142,10 @@ impl World {
 
 /// A running container that logs into `<dir>/c/0.log`.
 async fn container(runtime: &FakeRuntime, dir: &Path) -> ContainerId {
-    let container = Container { name: "c".into(), image: Some("img".into()), ..Container::default() };
-    let spec = PodSpec { containers: vec![container], ..PodSpec::default() };
-    let mut pod = Pod { spec: Some(spec), ..Pod::default() };
-    pod.metadata.uid = Some("u".into());
-    let sandbox = SandboxRequest {
-        pod: Arc::new(pod),
-        attempt: 0,
-        runtime_handler: String::new(),
-        hostname: String::new(),
-        dns: Default::default(),
-        log_directory: dir.display().to_string(),
-        cgroup_parent: String::new(),
-        overhead: None,
-        resources: None,
-        seccomp_default: false,
-        seccomp_root: String::new(),
-        user_namespace: None,
-    };
-    let sandbox_id = runtime.run_sandbox(&sandbox).await.unwrap();
-    let request = ContainerRequest {
-        sandbox,
-        sandbox_id,
-        name: "c".into(),
-        attempt: 0,
-        image_ref: "img".into(),
-        image: ImageInfo::default(),
-        command: Vec::new(),
-        args: Vec::new(),
-        env: Vec::new(),
-        mounts: Vec::new(),
-        resources: LinuxResources::default(),
-        log_path: "c/0.log".into(),
-    };
-    let id = runtime.create_container(&request).await.unwrap();
-    runtime.start_container(&id).await.unwrap();
-    id
+    let pod = pods::pod("ns", "p", "u", &[("c", "img")]);
+    let sandbox = SandboxRequest { log_directory: dir.display().to_string(), ..sandbox_request(pod) };
+    let (_, mut ids) = runtime.start_pod(&sandbox, &["c"]).await.unwrap();
+    ids.remove(0)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,20 +1,12 @@
-use fakes::runtime::{Code, FakeRuntime, Fault, When};
-use lifecycle::Tick;
-use tokio::time::Instant;
+use fakes::{
+    clock::TokioClock,
+    runtime::{Code, FakeRuntime, Fault, When},
+};
 
 use super::*;
 
-/// Monotonic time as tokio has it, so that a paused test is in control.
-struct TokioClock(Instant);
-
-impl Clock for TokioClock {
-    fn now(&self) -> Tick {
-        Tick { mono: self.0.elapsed(), wall: "2026-11-24T01:02:03Z".parse().unwrap() }
-    }
-}
-
 fn clock() -> Arc<dyn Clock> {
-    Arc::new(TokioClock(Instant::now()))
+    Arc::new(TokioClock::at("2026-11-24T01:02:03Z".parse().unwrap()))
 }
 
 #[tokio::test(start_paused = true)]

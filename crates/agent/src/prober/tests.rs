@@ -1,23 +1,14 @@
-use fakes::runtime::FakeRuntime;
-use lifecycle::{
-    SandboxId,
-    observation::{ContainerRecord, RuntimePod, RuntimeState},
-};
+use fakes::{clock::HandClock, runtime::FakeRuntime};
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::observation::{ContainerRecord, RuntimePod, RuntimeState};
 use serde_json::{Value, json};
 
 use super::*;
-
-/// An hour after the containers were started, in a process that has just begun.
-struct Later;
-
-impl Clock for Later {
-    fn now(&self) -> Tick {
-        Tick { mono: Duration::from_secs(1), wall: "2026-11-24T02:00:00Z".parse().unwrap() }
-    }
-}
+use crate::worker::bell::Bell;
 
 fn prober() -> Prober {
-    let clock: Arc<dyn Clock> = Arc::new(Later);
+    // An hour after the containers were started, in a process that has just begun.
+    let clock: Arc<dyn Clock> = Arc::new(HandClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
     let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
     Prober::of(Arc::new(FakeRuntime::new()), clock, events, Metrics::new())
 }
@@ -25,23 +16,9 @@ fn prober() -> Prober {
 fn record(name: &str) -> ContainerRecord {
     let started = "2026-11-24T01:00:00Z".parse().unwrap();
     ContainerRecord {
-        id: ContainerId::from(format!("id-{name}")),
-        name: ContainerName::from(name),
-        attempt: 0,
-        sandbox: SandboxId::from("s".to_owned()),
         state: RuntimeState::Running,
-        created_at: started,
         started_at: Some(started),
-        finished_at: None,
-        exit_code: 0,
-        reason: String::new(),
-        message: String::new(),
-        image: String::new(),
-        image_ref: String::new(),
-        hash: 0,
-        resources: None,
-        user: None,
-        annotated_grace: None,
+        ..ContainerRecord::created(format!("id-{name}"), name, 0, "s", started)
     }
 }
 

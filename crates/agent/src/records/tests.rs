@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use fakes::runtime::FakeRuntime;
+use fakes::{pods, runtime::FakeRuntime};
 use jiff::Timestamp;
 use lifecycle::{
     Admission, Intent, Outcome, Reason,
@@ -32,11 +32,7 @@ impl Clock for Ticking {
 }
 
 fn pod(namespace: &str, name: &str, uid: &str) -> Arc<Pod> {
-    let value = serde_json::json!({
-        "metadata": {"namespace": namespace, "name": name, "uid": uid},
-        "spec": {"containers": [{"name": "main", "image": "image:1"}]},
-    });
-    Arc::new(serde_json::from_value(value).unwrap())
+    Arc::new(pods::pod(namespace, name, uid, &[("main", "image:1")]))
 }
 
 struct World {

@@ -157,11 +157,7 @@ mod tests {
     use super::*;
 
     fn pod(name: &str, uid: &str) -> Arc<Pod> {
-        let mut pod = Pod::default();
-        pod.metadata.name = Some(name.to_owned());
-        pod.metadata.namespace = Some("default".to_owned());
-        pod.metadata.uid = Some(uid.to_owned());
-        Arc::new(pod)
+        Arc::new(fakes::pods::pod("default", name, uid, &[]))
     }
 
     #[test]

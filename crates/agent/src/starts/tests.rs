@@ -1,7 +1,4 @@
-use lifecycle::{
-    ContainerId, ContainerName, SandboxId,
-    observation::{ContainerRecord, RuntimeState},
-};
+use lifecycle::observation::{ContainerRecord, RuntimeState};
 use serde_json::{Value, json};
 
 use super::*;
@@ -35,23 +32,10 @@ fn running() -> Value {
 
 fn init_ran(from: i64, to: i64) -> RuntimePod {
     let init = ContainerRecord {
-        id: ContainerId::from("i"),
-        name: ContainerName::from("init"),
-        attempt: 0,
-        sandbox: SandboxId::from("s"),
         state: RuntimeState::Exited,
-        created_at: at(from),
         started_at: Some(at(from)),
         finished_at: Some(at(to)),
-        exit_code: 0,
-        reason: String::new(),
-        message: String::new(),
-        image: String::new(),
-        image_ref: String::new(),
-        hash: 0,
-        resources: None,
-        user: None,
-        annotated_grace: None,
+        ..ContainerRecord::created("i", "init", 0, "s", at(from))
     };
     RuntimePod { sandboxes: Vec::new(), containers: vec![init] }
 }

@@ -1,6 +1,6 @@
 //! A reading of the tree, with names and rates.
 
-use lifecycle::spec::image_reference;
+use lifecycle::spec::{containers::image_of, image_reference};
 use seams::{
     host::MachineFacts,
     stats::{
@@ -69,7 +69,7 @@ impl Assembly<'_> {
                 (_, Depth::Resource | Depth::Summary) => String::new(),
                 (None, Depth::Everything) => named.image.clone(),
                 (Some(name), Depth::Everything) => {
-                    let asked = wanted.as_ref().and_then(|pod| image_in(pod, name));
+                    let asked = wanted.as_ref().and_then(|pod| image_of(pod.spec.as_ref()?, name));
                     full_reference(asked.unwrap_or(&named.image))
                 }
             };
@@ -94,16 +94,6 @@ impl Assembly<'_> {
         found.containers.sort_by(|a, b| a.name.cmp(&b.name));
         found
     }
-}
-
-/// Image of a container of any kind, as the spec has it.
-fn image_in<'a>(pod: &'a k8s_openapi::api::core::v1::Pod, name: &str) -> Option<&'a str> {
-    let spec = pod.spec.as_ref()?;
-    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut all = plain.map(|container| (&container.name, &container.image)).chain(
-        spec.ephemeral_containers.iter().flatten().map(|container| (&container.name, &container.image)),
-    );
-    all.find(|(other, _)| *other == name)?.1.as_deref()
 }
 
 /// An image with its registry and tag, as runtimes name it.

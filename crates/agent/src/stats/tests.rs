@@ -3,7 +3,7 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use fakes::runtime::FakeRuntime;
+use fakes::{clock::TokioClock, runtime::FakeRuntime};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{PodSource, Tick};
@@ -17,16 +17,6 @@ use seams::{
 use serde_json::json;
 
 use super::*;
-
-/// Time as tokio has it, so that a paused clock drives both.
-struct TestClock(tokio::time::Instant);
-
-impl Clock for TestClock {
-    fn now(&self) -> Tick {
-        let mono = self.0.elapsed();
-        Tick { mono, wall: Timestamp::from_second(1_795_000_000).unwrap() + mono }
-    }
-}
 
 /// A kernel with one pod, whose CPU is always busy; one path of disks may hang.
 pub(super) struct Kernel {
@@ -158,7 +148,8 @@ struct Rig {
 }
 
 fn rig(volume_period: Option<Duration>) -> Rig {
-    let clock: Arc<dyn Clock> = Arc::new(TestClock(tokio::time::Instant::now()));
+    let begin = Timestamp::from_second(1_795_000_000).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::at(begin));
     let kernel = Arc::new(Kernel {
         clock: Arc::clone(&clock),
         reads: AtomicUsize::new(0),

@@ -90,23 +90,10 @@ mod tests {
 
     fn record(id: &str, reason: &str) -> ContainerRecord {
         ContainerRecord {
-            id: id.into(),
-            name: "c".into(),
-            attempt: 0,
-            sandbox: "s".into(),
             state: RuntimeState::Exited,
-            created_at: Timestamp::UNIX_EPOCH,
-            started_at: None,
-            finished_at: None,
             exit_code: 137,
             reason: reason.into(),
-            message: String::new(),
-            image: String::new(),
-            image_ref: String::new(),
-            hash: 0,
-            resources: None,
-            user: None,
-            annotated_grace: None,
+            ..ContainerRecord::created(id, "c", 0, "s", Timestamp::UNIX_EPOCH)
         }
     }
 

@@ -2,8 +2,6 @@
 //! upstream's `generatePodSandboxConfig` and `generateContainerConfig` made of them, or their error text. The
 //! numbers that upstream derives from the machine (cgroup values, `thermal_throttle` paths) are taken over as given.
 
-use std::sync::Arc;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::spec::dns::DnsConfig;
@@ -58,7 +56,6 @@ fn sandbox_request(pod: &Pod, upstream: &PodSandboxConfig) -> SandboxRequest {
     let meta = &pod.metadata;
     SandboxRequest {
         attempt: 2,
-        runtime_handler: String::new(),
         hostname: if host_network { String::new() } else { "host-1".into() },
         dns: DnsConfig {
             servers: vec!["10.0.0.10".into()],
@@ -71,13 +68,9 @@ fn sandbox_request(pod: &Pod, upstream: &PodSandboxConfig) -> SandboxRequest {
             meta.name.as_deref().unwrap(),
             meta.uid.as_deref().unwrap()
         ),
-        cgroup_parent: String::new(),
-        overhead: None,
         resources: Some(from_wire(linux.resources.as_ref())),
-        seccomp_default: false,
         seccomp_root: "/fakeSeccompProfileRoot".into(),
-        user_namespace: None,
-        pod: Arc::new(pod.clone()),
+        ..fakes::runtime::sandbox_request(pod.clone())
     }
 }
 
@@ -116,18 +109,12 @@ fn containers_are_upstreams() {
             };
             let found = container::find(&case.pod, &expected.name).unwrap();
             let request = ContainerRequest {
-                sandbox: sandbox.clone(),
-                sandbox_id: "s".into(),
-                name: expected.name.as_str().into(),
-                attempt: 3,
                 image_ref: format!("sha256:ref-of-{}", expected.name),
                 image: image_of(found.container.image.as_deref().unwrap()),
                 command: found.container.command.clone().unwrap_or_default(),
                 args: found.container.args.clone().unwrap_or_default(),
-                env: Vec::new(),
-                mounts: Vec::new(),
                 resources: from_wire(linux.resources.as_ref()),
-                log_path: format!("{}/3.log", expected.name),
+                ..fakes::runtime::container_request(&sandbox, &"s".into(), &expected.name, 3)
             };
             let at = format!("{:?}/{}", case.pod.metadata.name, expected.name);
             match container::config(&request, &found, None, &host) {

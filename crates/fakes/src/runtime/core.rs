@@ -233,16 +233,6 @@ impl Core {
         self.finish(id, code, "");
     }
 
-    /// The runtime loses track of a container.
-    pub fn lose_container(&self, id: &str) {
-        let mut state = self.state.lock();
-        if let Some(container) = state.containers.get_mut(id) {
-            container.state = ContainerState::ContainerUnknown;
-        }
-        drop(state);
-        self.touch();
-    }
-
     /// A sandbox dies, its containers with it.
     pub fn kill_sandbox(&self, id: &str) {
         self.stop_sandbox_now(id);

@@ -1,4 +1,6 @@
 //! The core as [`seams::Runtime`], without a socket.
+//!
+//! Messages are made in [`render`], accounts in [`records`], errors in [`errors`]: each as the edge would.
 
 use std::{
     collections::BTreeMap,
@@ -7,21 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{Pod, PodSpec},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use lifecycle::{
-    ContainerId, LogFate, PodUid, SandboxId,
-    observation::{ContainerRecord, RuntimePod, RuntimeState, SandboxRecord},
-    spec::hash::{container_hash, container_hash_text, parse_container_hash},
-};
-use proto::cri::{
-    AuthConfig, ContainerConfig, ContainerMetadata, ContainerState, CreateContainerRequest, ImageSpec,
-    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode, NamespaceOption,
-    PodSandboxConfig, PodSandboxMetadata, PodSandboxState, RunPodSandboxRequest,
-};
+use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimePod, spec::containers::images};
+use proto::cri::{AuthConfig, CreateContainerRequest, PodSandboxState, RunPodSandboxRequest};
 use seams::{
     Runtime, RuntimeError,
     runtime::{
@@ -30,13 +23,22 @@ use seams::{
     },
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
-use tonic::{Code, Status};
+use tonic::Code;
 
-use super::core::{Container, Core, Sandbox, is_host_network, not_found};
+use super::{
+    container_request,
+    core::{Core, Sandbox, not_found},
+};
+
+mod errors;
+mod records;
+mod render;
+
+use errors::error;
+use records::{container_record, image_info, sandbox_record, state};
+use render::{container_config, sandbox_config};
 
 const UID: &str = "io.kubernetes.pod.uid";
-const POD: &str = "io.kubernetes.pod.name";
-const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const HASH: &str = "io.kubernetes.container.hash";
 const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 
@@ -53,176 +55,24 @@ impl FakeRuntime {
     pub fn new() -> Self {
         Self::default()
     }
-}
 
-/// As the CRI edge maps statuses.
-fn error(call: &'static str) -> impl Fn(Status) -> RuntimeError {
-    move |status| {
-        let message = status.message().to_owned();
-        match status.code() {
-            Code::NotFound if call != "PullImage" => RuntimeError::NotFound { call, message },
-            Code::Unimplemented => RuntimeError::Unimplemented { call },
-            Code::Unavailable => RuntimeError::Unreachable { endpoint: "unix:///fake.sock".into(), message },
-            code => RuntimeError::Failed { call, code: code_name(code), message },
+    /// Makes a sandbox and starts these containers of its pod in it.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub async fn start_pod(
+        &self,
+        sandbox: &SandboxRequest,
+        containers: &[&str],
+    ) -> Result<(SandboxId, Vec<ContainerId>), RuntimeError> {
+        let sandbox_id = self.run_sandbox(sandbox).await?;
+        let mut ids = Vec::new();
+        for name in containers {
+            let id = self.create_container(&container_request(sandbox, &sandbox_id, name, 0)).await?;
+            self.start_container(&id).await?;
+            ids.push(id);
         }
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::AlreadyExists => "AlreadyExists",
-        Code::Cancelled => "Canceled",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Internal => "Internal",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::NotFound => "NotFound",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        _ => "Unknown",
-    }
-}
-
-fn labels(pod: &Pod) -> BTreeMap<String, String> {
-    let meta = &pod.metadata;
-    BTreeMap::from([
-        (UID.to_owned(), meta.uid.clone().unwrap_or_default()),
-        (POD.to_owned(), meta.name.clone().unwrap_or_default()),
-        (NAMESPACE.to_owned(), meta.namespace.clone().unwrap_or_default()),
-    ])
-}
-
-fn sandbox_config(request: &SandboxRequest) -> PodSandboxConfig {
-    let pod = &request.pod;
-    let host = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
-    let network = if host { NamespaceMode::Node } else { NamespaceMode::Pod };
-    PodSandboxConfig {
-        metadata: Some(PodSandboxMetadata {
-            name: pod.metadata.name.clone().unwrap_or_default(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            attempt: request.attempt,
-        }),
-        hostname: request.hostname.clone(),
-        log_directory: request.log_directory.clone(),
-        labels: labels(pod),
-        annotations: pod.metadata.annotations.clone().unwrap_or_default(),
-        linux: Some(LinuxPodSandboxConfig {
-            cgroup_parent: request.cgroup_parent.clone(),
-            security_context: Some(LinuxSandboxSecurityContext {
-                namespace_options: Some(NamespaceOption { network: network as i32, ..Default::default() }),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn spec_image(spec: &PodSpec, name: &str) -> Option<String> {
-    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut all = plain
-        .map(|c| (&c.name, &c.image))
-        .chain(spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
-    all.find(|(n, _)| *n == name).map(|(_, image)| image.clone().unwrap_or_default())
-}
-
-fn container_config(request: &ContainerRequest, image: String) -> ContainerConfig {
-    let pod = &request.sandbox.pod;
-    let name = request.name.as_str();
-    let mut annotations =
-        BTreeMap::from([(HASH.to_owned(), container_hash_text(container_hash(name, &image)))]);
-    if let Some(grace) = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds) {
-        annotations.insert(GRACE.to_owned(), grace.to_string());
-    }
-    ContainerConfig {
-        metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: request.attempt }),
-        image: Some(ImageSpec {
-            image: request.image_ref.clone(),
-            user_specified_image: image,
-            ..Default::default()
-        }),
-        command: request.command.clone(),
-        args: request.args.clone(),
-        envs: request
-            .env
-            .iter()
-            .map(|(key, value)| proto::cri::KeyValue { key: key.clone(), value: value.clone() })
-            .collect(),
-        mounts: request
-            .mounts
-            .iter()
-            .map(|m| Mount {
-                container_path: m.container_path.clone(),
-                host_path: m.host_path.clone(),
-                readonly: m.read_only,
-                ..Default::default()
-            })
-            .collect(),
-        labels: labels(pod),
-        annotations,
-        log_path: request.log_path.clone(),
-        ..Default::default()
-    }
-}
-
-fn time(nanoseconds: i64) -> Timestamp {
-    Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn state(state: ContainerState) -> RuntimeState {
-    match state {
-        ContainerState::ContainerCreated => RuntimeState::Created,
-        ContainerState::ContainerRunning => RuntimeState::Running,
-        ContainerState::ContainerExited => RuntimeState::Exited,
-        ContainerState::ContainerUnknown => RuntimeState::Unknown,
-    }
-}
-
-fn sandbox_record(sandbox: &Sandbox) -> SandboxRecord {
-    SandboxRecord {
-        id: sandbox.id.as_str().into(),
-        attempt: sandbox.config.metadata.as_ref().map_or(0, |m| m.attempt),
-        ready: sandbox.state == PodSandboxState::SandboxReady,
-        created_at: time(sandbox.created_at),
-        ips: Some(sandbox.ip.clone()).filter(|ip| !ip.is_empty()).into_iter().collect(),
-        host_network: is_host_network(&sandbox.config),
-    }
-}
-
-fn container_record(container: &Container) -> ContainerRecord {
-    let image = container.config.image.clone().unwrap_or_default();
-    let grace = container.config.annotations.get(GRACE).and_then(|g| g.parse().ok());
-    ContainerRecord {
-        id: container.id.as_str().into(),
-        name: container.name().into(),
-        attempt: container.attempt(),
-        sandbox: container.sandbox.as_str().into(),
-        state: state(container.state),
-        created_at: time(container.created_at),
-        started_at: (container.started_at != 0).then(|| time(container.started_at)),
-        finished_at: (container.finished_at != 0).then(|| time(container.finished_at)),
-        exit_code: container.exit_code,
-        reason: container.reason.clone(),
-        message: String::new(),
-        image: image.user_specified_image,
-        image_ref: image.image,
-        hash: parse_container_hash(container.config.annotations.get(HASH).map(String::as_str)),
-        resources: None,
-        user: None,
-        annotated_grace: grace.map(Duration::from_secs),
-    }
-}
-
-fn image_info(image: proto::cri::Image) -> ImageInfo {
-    ImageInfo {
-        id: image.id,
-        repo_tags: image.repo_tags,
-        repo_digests: image.repo_digests,
-        size: image.size,
-        uid: image.uid.map(|u| u.value),
-        username: image.username,
-        pinned: image.pinned,
+        Ok((sandbox_id, ids))
     }
 }
 
@@ -364,14 +214,14 @@ impl Runtime for FakeRuntime {
     async fn create_container(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         const CALL: &str = "CreateContainer";
         let spec = request.sandbox.pod.spec.as_ref();
-        let image = spec.and_then(|s| spec_image(s, request.name.as_str()));
-        let image = image.ok_or_else(|| RuntimeError::Invalid {
+        let found = spec.and_then(|spec| images(spec).find(|(name, _)| *name == request.name.as_str()));
+        let (_, image) = found.ok_or_else(|| RuntimeError::Invalid {
             call: CALL,
             message: format!("the pod's spec has no container {:?}", request.name.as_str()),
         })?;
         let message = CreateContainerRequest {
             pod_sandbox_id: request.sandbox_id.as_str().to_owned(),
-            config: Some(container_config(request, image)),
+            config: Some(container_config(request, image.unwrap_or_default())),
             sandbox_config: None,
         };
         let id = self.core.create_container(message).await.map_err(error(CALL))?;

@@ -1,58 +1,29 @@
 //! The fake keeps the promises that tests of others rely on.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use lifecycle::{LogFate, PodUid, observation::RuntimeState, spec::hash::container_hash};
+use lifecycle::{LogFate, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash};
 use seams::{
     Runtime, RuntimeError,
-    runtime::{ContainerRequest, ImageInfo, LinuxResources, RuntimeHint, SandboxRequest},
+    runtime::{ContainerRequest, RuntimeHint, SandboxRequest},
 };
 use tonic::Code;
 
-use super::{ContainerScript, FakeRuntime, Fault, ImageScript, OnTerm, When};
+use super::{
+    ContainerScript, FakeRuntime, Fault, ImageScript, OnTerm, When, container_request, sandbox_request,
+};
+use crate::pods;
 
 fn sandbox(attempt: u32) -> SandboxRequest {
-    let mut pod = Pod::default();
-    pod.metadata.name = Some("p".into());
-    pod.metadata.namespace = Some("ns".into());
-    pod.metadata.uid = Some("u".into());
-    pod.spec = Some(PodSpec {
-        containers: vec![Container { name: "c".into(), image: Some("img".into()), ..Container::default() }],
-        termination_grace_period_seconds: Some(7),
-        ..PodSpec::default()
-    });
-    SandboxRequest {
-        pod: Arc::new(pod),
-        attempt,
-        runtime_handler: String::new(),
-        hostname: "p".into(),
-        dns: lifecycle::spec::dns::DnsConfig::default(),
-        log_directory: String::new(),
-        cgroup_parent: String::new(),
-        overhead: None,
-        resources: None,
-        seccomp_default: false,
-        seccomp_root: String::new(),
-        user_namespace: None,
+    let mut pod = pods::pod("ns", "p", "u", &[("c", "img")]);
+    if let Some(spec) = &mut pod.spec {
+        spec.termination_grace_period_seconds = Some(7);
     }
+    SandboxRequest { attempt, ..sandbox_request(pod) }
 }
 
-fn container(sandbox_id: &lifecycle::SandboxId, attempt: u32) -> ContainerRequest {
-    ContainerRequest {
-        sandbox: sandbox(0),
-        sandbox_id: sandbox_id.clone(),
-        name: "c".into(),
-        attempt,
-        image_ref: "img".into(),
-        image: ImageInfo::default(),
-        command: Vec::new(),
-        args: Vec::new(),
-        env: Vec::new(),
-        mounts: Vec::new(),
-        resources: LinuxResources::default(),
-        log_path: format!("c/{attempt}.log"),
-    }
+fn container(sandbox_id: &SandboxId, attempt: u32) -> ContainerRequest {
+    container_request(&sandbox(0), sandbox_id, "c", attempt)
 }
 
 const LIMIT: Duration = Duration::from_secs(30);

@@ -5,7 +5,8 @@ use crate::{
     action::{ActionKey, Done, Failure, FailureStep, Outcome},
     decide::{images, view::Life, work::Work},
     ids::{ContainerId, ContainerName},
-    reason::{ContainerKind, ContainerRef},
+    reason::ContainerRef,
+    spec::containers,
     state::{Stage, Trouble, Volumes},
 };
 
@@ -222,15 +223,6 @@ fn name_of(work: &Work<'_>, id: &ContainerId) -> Option<ContainerName> {
 
 /// The container as events name it; `None` when the spec does not know it.
 pub(super) fn reference(work: &Work<'_>, name: &ContainerName) -> Option<ContainerRef> {
-    let is = |candidate: &str| candidate == name.as_str();
-    let kind = if work.spec.containers.iter().any(|c| is(&c.name)) {
-        ContainerKind::Regular
-    } else if work.spec.init_containers.iter().flatten().any(|c| is(&c.name)) {
-        ContainerKind::Init
-    } else if work.spec.ephemeral_containers.iter().flatten().any(|c| is(&c.name)) {
-        ContainerKind::Ephemeral
-    } else {
-        return None;
-    };
+    let kind = containers::kind_of(work.spec, name.as_str())?;
     Some(ContainerRef { kind, name: name.clone() })
 }

@@ -10,6 +10,7 @@ use crate::{
         work::Work,
     },
     ids::ContainerName,
+    spec::containers::image_of,
     state::{ImageMemo, Shown, Told, Trouble},
 };
 
@@ -67,18 +68,16 @@ pub(super) fn ensured(work: &mut Work<'_>, name: &ContainerName, done: &Done) {
     memo.image = ImageMemo::Ready { image_ref: image_ref.clone(), told };
     // A creation that failed stays in sight until the next one goes well: the image was never its trouble.
     memo.trouble = memo.trouble.take().filter(|trouble| !IMAGE_TROUBLES.contains(&trouble.reason));
-    let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
-        return;
-    };
+    let image = image_of(work.spec, name.as_str()).map(str::to_owned);
+    let (Some(container), Some(image)) = (absorb::reference(work, name), image) else { return };
     if let Some(pulled) = pulled {
         work.because(Reason::ImagePulled { container, image, pulled: pulled.clone() });
     }
 }
 
 pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failure) {
-    let (Some(container), Some(image)) = (absorb::reference(work, name), image_of(work, name)) else {
-        return;
-    };
+    let image = image_of(work.spec, name.as_str()).map(str::to_owned);
+    let (Some(container), Some(image)) = (absorb::reference(work, name), image) else { return };
     let message = match failure.step {
         FailureStep::ImageInspect => format!("Failed to inspect image \"{image}\": {}", failure.message),
         _ => failure.message.clone(),
@@ -128,12 +127,4 @@ pub(super) fn failed(work: &mut Work<'_>, name: &ContainerName, failure: &Failur
 fn unavailable(image: &str, why: &str, word: &str, message: &str) -> String {
     let rest = message.strip_prefix(word).unwrap_or(message);
     format!("image pull failed for {image} because {why}{rest}")
-}
-
-fn image_of(work: &Work<'_>, name: &ContainerName) -> Option<String> {
-    let regular = work.spec.containers.iter().chain(work.spec.init_containers.iter().flatten());
-    let mut images = regular
-        .map(|c| (&c.name, &c.image))
-        .chain(work.spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image)));
-    images.find(|(candidate, _)| candidate.as_str() == name.as_str()).and_then(|(_, image)| image.clone())
 }

@@ -15,16 +15,18 @@ use crate::{
     observation::{
         ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
     },
-    spec::hash::container_hash,
+    spec::{containers::image_of, hash::container_hash},
 };
 
 mod ephemeral;
 mod explained;
+mod failing;
 mod properties;
 mod recall;
 mod reset;
-mod scenes;
+mod restarting;
 mod sidecars;
+mod starting;
 mod termination;
 
 /// A pod and its world.
@@ -46,6 +48,10 @@ pub(super) struct Scene {
     pub(super) past: Record,
     outcomes: Vec<Outcome>,
     next: u32,
+}
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 pub(super) fn container(name: &str) -> Container {
@@ -163,13 +169,6 @@ impl Scene {
     fn effect(&mut self, action: &Action) -> Done {
         self.next += 1;
         let (now, next) = (self.wall, self.next);
-        let image = |pod: &Pod, name: &str| {
-            let spec = pod.spec.as_ref().unwrap();
-            let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-            let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| (&c.name, &c.image));
-            let mut all = plain.map(|c| (&c.name, &c.image)).chain(ephemeral);
-            all.find(|(n, _)| *n == name).and_then(|(_, image)| image.clone()).unwrap_or_default()
-        };
         let Ok(runtime) = &mut self.runtime else { return Done::Plain };
         match action {
             Action::CreateSandbox { attempt } => {
@@ -199,27 +198,21 @@ impl Scene {
             Action::EnsureImage { .. } => Done::Image { image_ref: "sha256:1".to_owned(), pulled: None },
             Action::CreateContainer { container, attempt, sandbox, .. } => {
                 let id = crate::ContainerId::from(format!("k{next}"));
-                let image = image(&self.pod, container.as_str());
+                let image = image_of(self.pod.spec.as_ref().unwrap(), container.as_str());
+                let image = image.unwrap_or_default().to_owned();
                 runtime.containers.insert(
                     0,
                     ContainerRecord {
-                        id: id.clone(),
-                        name: container.clone(),
-                        attempt: *attempt,
-                        sandbox: sandbox.clone(),
-                        state: RuntimeState::Created,
-                        created_at: now,
-                        started_at: None,
-                        finished_at: None,
-                        exit_code: 0,
-                        reason: String::new(),
-                        message: String::new(),
                         hash: container_hash(container.as_str(), &image),
                         image,
                         image_ref: "sha256:1".to_owned(),
-                        resources: None,
-                        user: None,
-                        annotated_grace: None,
+                        ..ContainerRecord::created(
+                            id.clone(),
+                            container.clone(),
+                            *attempt,
+                            sandbox.clone(),
+                            now,
+                        )
                     },
                 );
                 Done::Container(id)

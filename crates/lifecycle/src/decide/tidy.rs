@@ -7,6 +7,7 @@ use crate::{
     decide::{plan::Target, view::Life, work::Work},
     ids::{ContainerId, ContainerName, SandboxId},
     observation::RuntimeState,
+    spec::containers,
 };
 
 /// Removes dead containers beyond the newest of each name (contract §17), and sandboxes that are neither the newest
@@ -58,14 +59,7 @@ pub(super) fn strays(work: &mut Work<'_>, wanted: &[Target<'_>]) {
 
 /// Drops memory of containers and sandboxes that are gone.
 pub(super) fn forget(work: &mut Work<'_>) {
-    let names: BTreeSet<ContainerName> = work
-        .spec
-        .containers
-        .iter()
-        .chain(work.spec.init_containers.iter().flatten())
-        .map(|c| c.name.as_str().into())
-        .chain(work.spec.ephemeral_containers.iter().flatten().map(|c| c.name.as_str().into()))
-        .collect();
+    let names: BTreeSet<ContainerName> = containers::images(work.spec).map(|(name, _)| name.into()).collect();
     work.state.containers.retain(|name, _| names.contains(name));
     let Some(view) = work.view else { return };
     let containers: BTreeSet<&ContainerId> = view.containers().iter().map(|c| &c.id).collect();

@@ -1,6 +1,6 @@
 //! What each container waits for.
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 
 use super::{
     Actor, Block, BlockCause, BlockedStep, ContainerAccount, ContainerStanding, Gate, Next, ProbeKind, Scene,
@@ -14,7 +14,7 @@ use crate::{
     ids::ContainerName,
     reason::{ContainerKind, ContainerRef},
     record::{Stamp, StepKind},
-    spec::hooks::has_post_start,
+    spec::{containers, hooks::has_post_start},
     state::Stage,
 };
 
@@ -95,16 +95,7 @@ fn find<'s>(list: Option<&'s Vec<ContainerStatus>>, name: &str) -> Option<&'s Co
 
 /// A container as events name it; `None` when the spec does not know it.
 pub(super) fn reference(scene: &Scene<'_>, name: &str) -> Option<ContainerRef> {
-    let spec: &PodSpec = scene.facts.pod.spec.as_ref()?;
-    let kind = if spec.containers.iter().any(|c| c.name == name) {
-        ContainerKind::Regular
-    } else if spec.init_containers.iter().flatten().any(|c| c.name == name) {
-        ContainerKind::Init
-    } else if spec.ephemeral_containers.iter().flatten().any(|c| c.name == name) {
-        ContainerKind::Ephemeral
-    } else {
-        return None;
-    };
+    let kind = containers::kind_of(scene.facts.pod.spec.as_ref()?, name)?;
     Some(Scene::reference(kind, name))
 }
 

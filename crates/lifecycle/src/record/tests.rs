@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     Done, Failure, FailureStep,
     reason::{ContainerKind, ContainerRef},
+    testing::{observation, sandbox},
 };
 
 fn tick(millis: u64) -> Tick {
@@ -17,19 +18,7 @@ fn failed(message: &str) -> Reason {
 }
 
 fn decide(record: &mut Record, why: Vec<Reason>, phase: &str, millis: u64) {
-    let seen = Observation {
-        pod: Default::default(),
-        source: crate::PodSource::Api,
-        intent: crate::Intent::Run,
-        admission: crate::Admission::Admitted,
-        runtime: Ok(RuntimePod::default()),
-        network: Ok(()),
-        outcomes: Vec::new(),
-        node: Default::default(),
-        volumes_stale: false,
-        probes: Default::default(),
-        logged: Default::default(),
-    };
+    let seen = observation(Default::default());
     let mut decision = Decision {
         next: Default::default(),
         actions: Vec::new(),
@@ -83,15 +72,8 @@ fn a_start_is_remembered_step_by_step() {
 fn a_pod_that_was_there_before_has_no_start() {
     let mut record = Record::new(tick(0));
     let id = record.inspecting(tick(1));
-    let sandbox = crate::observation::SandboxRecord {
-        id: "s".into(),
-        attempt: 0,
-        ready: true,
-        created_at: Timestamp::UNIX_EPOCH,
-        ips: vec![],
-        host_network: false,
-    };
-    record.inspected(id, Some(&RuntimePod { sandboxes: vec![sandbox], containers: vec![] }), tick(2));
+    let sandboxes = vec![sandbox("s", Timestamp::UNIX_EPOCH)];
+    record.inspected(id, Some(&RuntimePod { sandboxes, containers: vec![] }), tick(2));
     decide(&mut record, vec![], "Running", 3);
     record.status_sent(tick(4));
     assert_eq!((record.origin(), record.start()), (Origin::TakenUp, None));

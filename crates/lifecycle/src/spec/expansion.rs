@@ -44,18 +44,18 @@ pub fn expand_bytes(text: &[u8], mut lookup: impl FnMut(&str) -> Option<Vec<u8>>
     out
 }
 
-/// [`expand_bytes`] for texts and values that are both text.
-pub fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> String {
-    let bytes = expand_bytes(text.as_bytes(), |name| lookup(name).map(String::into_bytes));
-    // Whole values are put between whole characters, so this never replaces anything.
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// [`expand_bytes`] of texts.
+    fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> String {
+        let bytes = expand_bytes(text.as_bytes(), |name| lookup(name).map(String::into_bytes));
+        // Whole values are put between whole characters.
+        String::from_utf8(bytes).unwrap()
+    }
 
     fn known(name: &str) -> Option<String> {
         match name {

@@ -1,6 +1,6 @@
 //! Statuses from accounts of the runtime.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Container, PodCondition, PodReadinessGate, ResourceRequirements, VolumeMount,
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Admission, Intent, PodSource, ProbeResults, decide,
+    decide,
     observation::{ContainerRecord, NodeFacts, RuntimePod, RuntimeState, SandboxRecord},
     spec::hash::container_hash,
+    testing::{observation, sandbox},
 };
 
 fn at(second: i64) -> jiff::Timestamp {
@@ -26,43 +27,21 @@ fn pod(value: Value) -> Pod {
 
 fn record(name: &str, image: &str, state: RuntimeState) -> ContainerRecord {
     ContainerRecord {
-        id: format!("id-{name}").into(),
-        name: name.into(),
-        attempt: 0,
-        sandbox: "s".into(),
         state,
-        created_at: at(0),
         started_at: (state != RuntimeState::Created).then(|| at(1)),
         finished_at: (state == RuntimeState::Exited).then(|| at(2)),
-        exit_code: 0,
         reason: if state == RuntimeState::Exited { "Completed".to_owned() } else { String::new() },
-        message: String::new(),
         image: image.to_owned(),
         image_ref: "sha256:2fc5".to_owned(),
         hash: container_hash(name, image),
-        resources: None,
-        user: None,
-        annotated_grace: None,
+        ..ContainerRecord::created(format!("id-{name}"), name, 0, "s", at(0))
     }
 }
 
 fn seen(pod: Pod, containers: Vec<ContainerRecord>) -> Observation {
-    let sandbox = SandboxRecord {
-        id: "s".into(),
-        attempt: 0,
-        ready: true,
-        created_at: at(0),
-        ips: vec!["10.88.1.189".to_owned()],
-        host_network: false,
-    };
+    let sandbox = SandboxRecord { ips: vec!["10.88.1.189".to_owned()], ..sandbox("s", at(0)) };
     Observation {
-        pod: Arc::new(pod),
-        source: PodSource::Api,
-        intent: Intent::Run,
-        admission: Admission::Admitted,
         runtime: Ok(RuntimePod { sandboxes: vec![sandbox], containers }),
-        network: Ok(()),
-        outcomes: Vec::new(),
         node: NodeFacts {
             name: "n".to_owned(),
             host_ips: vec!["192.0.2.2".to_owned()],
@@ -71,9 +50,7 @@ fn seen(pod: Pod, containers: Vec<ContainerRecord>) -> Observation {
             has_api: true,
             ..NodeFacts::default()
         },
-        volumes_stale: false,
-        probes: ProbeResults::default(),
-        logged: Arc::default(),
+        ..observation(pod)
     }
 }
 

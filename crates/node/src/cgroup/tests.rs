@@ -51,7 +51,6 @@ fn shares_weight_and_quota_of_the_contract() {
     ] {
         assert_eq!(quota(milli, period), expected, "{milli}m of {period} µs");
     }
-    assert_eq!(milli_of_shares(shares(100)), 100);
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Service};
-use node_tests::Node;
+use node_tests::{Node, is_ready, kubelet_log};
 use serde_json::Value;
 
 use super::{
@@ -240,9 +240,8 @@ fn outage(node: &Node) -> Result<()> {
     remove(node, "outage.yaml")?;
     node.eventually("it to be asked to end", BOUND, |_| tells(&seen, "asked"))?;
     node.service(Service::Containerd).kill()?;
-    let log = || fs::read_to_string(node.paths().log(Service::Kubelet)).unwrap_or_default();
-    node.eventually("the kubelet to miss the runtime", BOUND, |_| {
-        ensure!(log().contains("nothing listens on the socket"), "it does not say so");
+    node.eventually("the kubelet to miss the runtime", BOUND, |lab| {
+        ensure!(kubelet_log(lab).contains("nothing listens on the socket"), "it does not say so");
         Ok(())
     })?;
     let meanwhile = get(node, NAME)?;
@@ -265,8 +264,7 @@ fn forgotten(node: &mut Node) -> Result<()> {
     place(&Seen { lab: node, name: NAME, pasts: &nothing }, "forgotten.yaml", &plain(NAME, FORGOTTEN))?;
     let ready = |lab: &Lab| {
         let pod = get(lab, NAME)?;
-        let ready = &super::seen::condition(&pod, "Ready")["status"];
-        ensure!(*ready == "True", "{}", pod["status"]);
+        ensure!(is_ready(&pod), "{}", pod["status"]);
         Ok(pod)
     };
     let before = node.eventually("the static pod to be Ready", BOUND, ready)?;

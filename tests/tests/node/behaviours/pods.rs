@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lab::cgroups::Groups;
+use node_tests::condition;
 use serde_json::{Value, json};
 
 use super::{
     api,
-    seen::{Seen, condition, seconds},
+    seen::{Seen, seconds},
     stage::{Case, pod},
 };
 

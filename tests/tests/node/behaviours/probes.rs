@@ -2,13 +2,10 @@
 //! network, so each has ports of its own. Probes that should pass have ten seconds for an answer: the machine is busy.
 
 use anyhow::ensure;
+use node_tests::condition;
 use serde_json::Value;
 
-use super::{
-    api,
-    seen::{condition, seconds},
-    stage::Case,
-};
+use super::{api, seen::seconds, stage::Case};
 
 /// Which containers are probed.
 #[derive(Clone, Copy, PartialEq)]

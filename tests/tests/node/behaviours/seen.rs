@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, images};
-use node_tests::recorder::Past;
+use node_tests::{condition, recorder::Past};
 use serde_json::Value;
 
 /// One pod at one look.
@@ -224,12 +224,6 @@ fn told(events: &[Arc<Value>], reason: &str, text: &str) -> i64 {
         }
     }
     counts.values().sum()
-}
-
-/// A condition of a version.
-pub(super) fn condition<'v>(pod: &'v Value, kind: &str) -> &'v Value {
-    let mut all = pod["status"]["conditions"].as_array().into_iter().flatten();
-    all.find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
 }
 
 /// A time of the API in seconds.

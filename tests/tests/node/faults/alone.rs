@@ -6,19 +6,11 @@ use anyhow::{Result, ensure};
 use lab::{Lab, Mode, Service, Spec};
 use node_tests::Node;
 
-use super::{BOUND, Log, start};
-
-fn manifest(name: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
-         containers:\n  - name: c\n    image: registry.test/busybox:1\n    command: [sh, -c, \"echo {name}; exec sleep \
-         100000\"]\n"
-    )
-}
+use super::{BOUND, Log, start, static_sleeper};
 
 /// Manifests that no pod can be made of, and what the log has to say about each, with the file's name.
 fn bad_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let edited = |name: &str, from: &str, to: &str| manifest(name).replace(from, to).into_bytes();
+    let edited = |name: &str, from: &str, to: &str| static_sleeper(name).replace(from, to).into_bytes();
     let bomb = (0..9).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, at| {
         let list = vec![format!("*a{at}"); 9].join(", ");
         format!("{text}a{}: &a{} [{list}]\n", at + 1, at + 1)
@@ -36,7 +28,7 @@ fn bad_manifests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("kind.yaml", edited("k", "kind: Pod", "kind: Podd"), "holds a Podd, not a Pod"),
         ("deployment.yaml", edited("d", "kind: Pod", "kind: Deployment"), "holds a Deployment, not a Pod"),
         ("version.yaml", edited("v", "apiVersion: v1", "apiVersion: v7"), "not a pod: apiVersion"),
-        ("name.yaml", manifest("Bad_Name").into_bytes(), "metadata.name"),
+        ("name.yaml", static_sleeper("Bad_Name").into_bytes(), "metadata.name"),
         (
             "namespace.yaml",
             edited("spaced", "name: spaced}", "name: spaced, namespace: A_b}"),
@@ -63,7 +55,7 @@ fn tasks(lab: &Lab) -> Result<Vec<String>> {
 
 /// Each bad manifest is told once, with its file and a cause; its neighbours start, run and go.
 fn manifests(node: &Node) -> Result<()> {
-    node.add_static_pod("before.yaml", &manifest("before"))?;
+    node.add_static_pod("before.yaml", &static_sleeper("before"))?;
     node.wait_pod_seen("default", "before", BOUND)?;
     let before = tasks(node)?;
     let log = Log::mark(node);
@@ -80,7 +72,7 @@ fn manifests(node: &Node) -> Result<()> {
     symlink("loop.yaml", folder.join("loop.yaml"))?;
     symlink("/dev/zero", folder.join("zero.yaml"))?;
     ensure!(Command::new("mkfifo").arg(folder.join("pipe.yaml")).status()?.success(), "mkfifo failed");
-    node.add_static_pod("zz-after.yaml", &manifest("after"))?;
+    node.add_static_pod("zz-after.yaml", &static_sleeper("after"))?;
     node.wait_pod_seen("default", "after", BOUND)?;
     let told = |text: &str, name: &str, cause: &str| {
         let blocks: Vec<&str> = text.split("\nE").filter(|block| block.contains(name)).collect();
@@ -98,7 +90,7 @@ fn manifests(node: &Node) -> Result<()> {
         Ok(())
     })?;
     // Another look at the folder: nothing is told again.
-    node.add_static_pod("zz-last.yaml", &manifest("last"))?;
+    node.add_static_pod("zz-last.yaml", &static_sleeper("last"))?;
     node.wait_pod_seen("default", "last", BOUND)?;
     let text = log.since(node);
     for (name, _, cause) in &bad {
@@ -109,7 +101,7 @@ fn manifests(node: &Node) -> Result<()> {
     ensure!(before.iter().all(|task| after.contains(task)), "a running container was replaced");
     ensure!(node.service(Service::Kubelet).is_running(), "the kubelet ended");
     // A bad manifest that is mended becomes a pod.
-    node.add_static_pod("kind.yaml", &manifest("mended"))?;
+    node.add_static_pod("kind.yaml", &static_sleeper("mended"))?;
     node.wait_pod_seen("default", "mended", BOUND).map(drop)
 }
 

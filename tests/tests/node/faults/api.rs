@@ -4,18 +4,10 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Service;
-use node_tests::Node;
+use node_tests::{Node, gone};
 use serde_json::{Value, json};
 
-use super::{BOUND, Kept, Log, gone, pod, ready, running, sleeper};
-
-fn static_pod(name: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
-         containers:\n  - name: c\n    image: registry.test/busybox:1\n    command: [sh, -c, \"echo {name}; exec sleep \
-         100000\"]\n"
-    )
-}
+use super::{BOUND, Kept, Log, pod, ready_again, running, sleeper, static_sleeper};
 
 /// The container of a pod, in the runtime.
 fn container_id(lab: &lab::Lab, name: &str) -> Result<String> {
@@ -27,7 +19,7 @@ fn container_id(lab: &lab::Lab, name: &str) -> Result<String> {
 /// Pods end and static pods change while the server is away; when it is back, it holds what is true.
 pub(super) fn away(node: &Node, kept: &Kept) -> Result<()> {
     node.apply(&(sleeper("ends", "  restartPolicy: Never\n") + &sleeper("restarts", "")))?;
-    node.add_static_pod("leaves.yaml", &static_pod("leaves"))?;
+    node.add_static_pod("leaves.yaml", &static_sleeper("leaves"))?;
     let mirror = |name: &str| format!("{name}-{}", node.plan().node_name);
     for name in ["ends", "restarts", &mirror("leaves")] {
         node.eventually("pods before the outage", BOUND, |lab| running(lab, name))?;
@@ -40,7 +32,7 @@ pub(super) fn away(node: &Node, kept: &Kept) -> Result<()> {
     node.ctr(&["task", "kill", "--signal", "SIGKILL", &ends])?;
     node.ctr(&["task", "kill", "--signal", "SIGKILL", &restarts])?;
     fs::remove_file(node.paths().manifests.join("leaves.yaml"))?;
-    node.add_static_pod("comes.yaml", &static_pod("comes"))?;
+    node.add_static_pod("comes.yaml", &static_sleeper("comes"))?;
     node.wait_pod_seen("default", "comes", BOUND)?;
     let filter = format!("labels.\"io.kubernetes.pod.name\"=={}", mirror("leaves"));
     node.eventually("a static pod to leave without the API", BOUND, |lab| {
@@ -103,7 +95,7 @@ pub(super) fn refused(node: &mut Node, kept: &Kept) -> Result<()> {
         let log = Log::mark(node);
         node.lab()?.kubelet().start()?;
         log.wait(node, told)?;
-        node.add_static_pod("alone.yaml", &static_pod("alone"))?;
+        node.add_static_pod("alone.yaml", &static_sleeper("alone"))?;
         node.wait_pod_seen("default", "alone", BOUND)?;
         fs::remove_file(paths.manifests.join("alone.yaml"))?;
         ensure!(node.service(Service::Kubelet).is_running(), "the kubelet ended over {name}");
@@ -111,10 +103,6 @@ pub(super) fn refused(node: &mut Node, kept: &Kept) -> Result<()> {
     node.lab()?.kubelet().stop()?;
     node.lab()?.kubelet().set_flags(&[])?;
     node.lab()?.kubelet().start()?;
-    node.eventually("the node to report again", BOUND, |lab| {
-        let condition = ready(lab)?;
-        ensure!(condition["status"] == "True", "{condition}");
-        Ok(())
-    })?;
+    node.eventually("the node to report again", BOUND, ready_again)?;
     kept.unharmed(node, "refused credentials")
 }

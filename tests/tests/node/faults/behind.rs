@@ -4,10 +4,10 @@ use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::Lab;
-use node_tests::{Node, all_ready, pods};
+use node_tests::{Node, all_ready, gone, pods};
 use serde_json::Value;
 
-use super::{BOUND, Kept, gone, pod, running, sleeper};
+use super::{BOUND, Kept, pod, running, sleeper};
 
 /// Container and sandbox of a pod with one container, in the runtime.
 struct Ids {

@@ -4,10 +4,10 @@ use std::{fs, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Mode, Service, Signal, Spec};
-use node_tests::Node;
+use node_tests::{Node, gone};
 use serde_json::{Map, json};
 
-use super::{BOUND, Kept, Log, events, gone, pod, running, waiting};
+use super::{BOUND, Kept, Log, events, pod, running, waiting};
 
 const SECRETS: &str = r#"
 apiVersion: v1

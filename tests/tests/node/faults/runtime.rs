@@ -4,9 +4,9 @@ use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
 use lab::{Mode, Service, Signal, Spec, containerd};
-use node_tests::{Node, nothing_left};
+use node_tests::{Node, gone, nothing_left};
 
-use super::{BOUND, Kept, Log, api, behind, gone, ready, running, sleeper};
+use super::{BOUND, Kept, Log, api, behind, ready, ready_again, running, sleeper};
 
 /// Silence of a runtime after which the node is not ready is 30 s; it shows at most a period of the report later.
 const SILENT: Duration = Duration::from_secs(75);
@@ -49,11 +49,7 @@ fn frozen(node: &Node, kept: &Kept) -> Result<()> {
     ensure!(said.contains("The container runtime does not answer"), "the log does not tell");
     ensure!(said.contains("The node is not ready"), "the log does not say why");
     ensure!(healthy, "the kubelet ended");
-    node.eventually("the node to be ready", BOUND, |lab| {
-        let condition = ready(lab)?;
-        ensure!(condition["status"] == "True", "{condition}");
-        Ok(())
-    })?;
+    node.eventually("the node to be ready", BOUND, ready_again)?;
     kept.unharmed(node, "a frozen runtime")
 }
 

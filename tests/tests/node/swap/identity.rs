@@ -4,21 +4,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context as _, Result};
 use lab::Lab;
+use node_tests::is_ready;
 use serde_json::Value;
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// `status.conditions[type]`.
-pub(super) fn condition(pod: &Value, kind: &str) -> Option<Value> {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array)?;
-    conditions.iter().find(|condition| condition["type"] == kind).cloned()
-}
-
-/// Whether the pod's condition Ready is True.
-pub(super) fn is_ready(pod: &Value) -> bool {
-    condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
 }
 
 /// All container statuses: init, regular, ephemeral.

@@ -2,21 +2,16 @@
 
 use std::path::Path;
 
-use fakes::runtime::{Code, ContainerScript, Core, FakeRuntime, Fault, When};
-use lifecycle::{PodSource, Tick};
+use fakes::{
+    clock::HandClock,
+    runtime::{Code, ContainerScript, Core, FakeRuntime, Fault, When, sandbox_request},
+};
+use lifecycle::PodSource;
 use node::cgroup::{CgroupRules, CgroupVersion, Swap};
-use seams::runtime::{ContainerRequest, ImageInfo, LinuxResources, SandboxRequest};
+use seams::runtime::SandboxRequest;
 use serde_json::json;
 
 use super::super::*;
-
-struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> Tick {
-        Tick { mono: Duration::from_secs(1), wall: "2026-11-24T12:00:00.75Z".parse().unwrap() }
-    }
-}
 
 struct World {
     api: Api,
@@ -64,7 +59,8 @@ impl World {
         runtime.core.streaming_at("http://127.0.0.1:1");
         let (wanted, statuses) = (Wanted::default(), Arc::new(StatusQueue::new(None)));
         let seam = Arc::new(runtime.clone());
-        let api = Api::new(config(root.path()), seam, wanted.clone(), statuses, Arc::new(Noon));
+        let noon = Arc::new(HandClock::at("2026-11-24T12:00:00.75Z".parse().unwrap()));
+        let api = Api::new(config(root.path()), seam, wanted.clone(), statuses, noon);
         Self { api, runtime, wanted, root }
     }
 
@@ -81,40 +77,12 @@ impl World {
         let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
         self.wanted.insert(PodUid::from(uid.to_owned()), PodSource::Api, Arc::clone(&pod));
         let sandbox = SandboxRequest {
-            pod,
-            attempt: 0,
-            runtime_handler: String::new(),
-            hostname: String::new(),
-            dns: Default::default(),
             log_directory: self.root.path().join("logs").display().to_string(),
-            cgroup_parent: String::new(),
-            overhead: None,
-            resources: None,
-            seccomp_default: false,
-            seccomp_root: String::new(),
-            user_namespace: None,
+            ..sandbox_request(pod)
         };
-        let sandbox_id = self.runtime.run_sandbox(&sandbox).await.unwrap();
+        let (sandbox_id, containers) = self.runtime.start_pod(&sandbox, &["c", "tty"]).await.unwrap();
         let mut ids = vec![sandbox_id.as_str().to_owned()];
-        for container in ["c", "tty"] {
-            let request = ContainerRequest {
-                sandbox: sandbox.clone(),
-                sandbox_id: sandbox_id.clone(),
-                name: container.into(),
-                attempt: 0,
-                image_ref: "img".into(),
-                image: ImageInfo::default(),
-                command: Vec::new(),
-                args: Vec::new(),
-                env: Vec::new(),
-                mounts: Vec::new(),
-                resources: LinuxResources::default(),
-                log_path: format!("{container}/0.log"),
-            };
-            let id = self.runtime.create_container(&request).await.unwrap();
-            self.runtime.start_container(&id).await.unwrap();
-            ids.push(id.as_str().to_owned());
-        }
+        ids.extend(containers.iter().map(|id| id.as_str().to_owned()));
         ids
     }
 

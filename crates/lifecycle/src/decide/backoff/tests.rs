@@ -25,23 +25,11 @@ fn delays_of_failed_steps() {
 fn small_cap_is_also_the_first_delay() {
     let now = Tick { mono: Duration::from_secs(100), wall: jiff::Timestamp::UNIX_EPOCH };
     let dead = |id: &str| ContainerRecord {
-        id: id.into(),
-        name: "c".into(),
-        attempt: 0,
-        sandbox: "s".into(),
         state: crate::observation::RuntimeState::Exited,
-        created_at: now.wall,
         started_at: Some(now.wall),
         finished_at: Some(now.wall),
         exit_code: 1,
-        reason: String::new(),
-        message: String::new(),
-        image: String::new(),
-        image_ref: String::new(),
-        hash: 0,
-        resources: None,
-        user: None,
-        annotated_grace: None,
+        ..ContainerRecord::created(id, "c", 0, "s", now.wall)
     };
     let mut memo = CrashMemo::default();
     assert_eq!(memo.ask(&dead("a"), now), Restart::Now);

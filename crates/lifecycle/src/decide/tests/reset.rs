@@ -4,10 +4,6 @@ use k8s_openapi::api::core::v1::{ContainerRestartRule, ContainerRestartRuleOnExi
 
 use super::*;
 
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 /// A container with its own policy and one rule for one exit code.
 fn ruled(name: &str, policy: &str, action: &str, code: i32) -> Container {
     let exit_codes = ContainerRestartRuleOnExitCodes { operator: "In".to_owned(), values: Some(vec![code]) };

@@ -4,10 +4,6 @@ use k8s_openapi::api::core::v1::SleepAction;
 
 use super::*;
 
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 fn with_pre_stop(container: Container) -> Container {
     let handler = LifecycleHandler { sleep: Some(SleepAction { seconds: 5 }), ..LifecycleHandler::default() };
     Container { lifecycle: Some(Lifecycle { pre_stop: Some(handler), ..Lifecycle::default() }), ..container }

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 fn delete(scene: &mut Scene, grace: u64) {
     scene.intent = Intent::Delete { grace: secs(grace) };
     scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));

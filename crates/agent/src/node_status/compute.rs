@@ -1,0 +1,80 @@
+//! What the next node object is computed from: the settings, the machine, and what the runtime says.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Node;
+use node::{
+    conditions::{NodeEvent, Pressures},
+    status::{self, Image, RuntimeHandler, RuntimeReport, StatusInputs},
+};
+
+use super::Keeper;
+
+/// How long the runtime's version and the list of images are good for.
+const VERSION_AGE: Duration = Duration::from_secs(60);
+const IMAGES_AGE: Duration = Duration::from_secs(30);
+
+impl Keeper {
+    /// The next object, and the events that tell of what changed.
+    pub(super) async fn computed(&mut self, base: &Node) -> (Node, Vec<NodeEvent>) {
+        let reported =
+            base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+        let addresses = self.settings.addresses(reported);
+        if let Err(error) = &addresses {
+            tracing::error!(error, "Cannot choose the node's address");
+        }
+        let resources = self.settings.resources(&self.edges);
+        let runtime = self.runtime_report().await;
+        let images = self.images().await;
+        let ready = self.ready_inputs();
+        let inputs = StatusInputs {
+            node_name: &self.settings.registration.node_name,
+            addresses: addresses.as_ref().ok(),
+            machine: &self.identity,
+            resources: &resources,
+            runtime: &runtime,
+            kubelet_version: &self.settings.kubelet_version,
+            port: self.settings.port,
+            images: images.as_deref(),
+            max_images: self.settings.max_images,
+            declared_features: &self.settings.declared_features,
+            volumes_in_use: None,
+            pressures: Pressures::default(),
+            ready: &ready,
+        };
+        status::next(base, &inputs, self.edges.clock.now().wall)
+    }
+
+    async fn runtime_report(&mut self) -> RuntimeReport {
+        let runtime = Arc::clone(&self.edges.runtime);
+        self.version.refresh(VERSION_AGE, async move { runtime.version().await.ok() }).await;
+        let version = self.version.newest();
+        let status = self.channels.runtime.borrow().status.clone();
+        let handlers = status.iter().flat_map(|status| &status.handlers).map(|handler| RuntimeHandler {
+            name: handler.name.clone(),
+            recursive_read_only_mounts: handler.recursive_read_only_mounts,
+            user_namespaces: handler.user_namespaces,
+        });
+        RuntimeReport {
+            name: version.map(|version| version.name.clone()).unwrap_or_default(),
+            version: version.map(|version| version.version.clone()),
+            handlers: handlers.collect(),
+            supplemental_groups_policy: status.as_ref().map(|status| status.supplemental_groups_policy),
+        }
+    }
+
+    async fn images(&mut self) -> Option<Vec<Image>> {
+        let runtime = Arc::clone(&self.edges.runtime);
+        let ask = async move {
+            let images = runtime.list_images().await.ok()?.into_iter().map(|image| Image {
+                id: image.id,
+                repo_digests: image.repo_digests,
+                repo_tags: image.repo_tags,
+                size_bytes: image.size,
+            });
+            Some(images.collect())
+        };
+        self.images.refresh(IMAGES_AGE, ask).await;
+        self.images.newest().cloned()
+    }
+}

@@ -1,0 +1,116 @@
+//! What the operator set for the node side, and what follows from it together with the machine: capacity and addresses.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::NodeAddress;
+use node::{
+    addresses::{self, AddressChoice, AddressInputs, CloudProvider, HostNetwork},
+    capacity::{self, NodeResources, Reservations},
+    registration::Registration,
+};
+
+use crate::edges::Edges;
+
+/// Reads the machine's interfaces and routes.
+pub type ReadNetwork = Arc<dyn Fn() -> Result<HostNetwork, String> + Send + Sync>;
+
+/// Settings of the node side.
+#[derive(Clone)]
+pub struct NodeSettings {
+    /// What the node object is made from.
+    pub registration: Registration,
+    /// `registerNode`.
+    pub register: bool,
+    /// `--node-ip`, at most two.
+    pub node_ips: Vec<IpAddr>,
+    /// Whether an external cloud provider sets addresses.
+    pub cloud: CloudProvider,
+    /// Interfaces and routes.
+    pub network: ReadNetwork,
+    /// Root directory: its filesystem is the node's ephemeral storage.
+    pub root_dir: PathBuf,
+    /// `localStorageCapacityIsolation`.
+    pub local_storage: bool,
+    /// `maxPods`.
+    pub max_pods: u32,
+    /// `podsPerCore`.
+    pub pods_per_core: u32,
+    /// What is kept from pods.
+    pub reservations: Reservations,
+    /// Whether `kubepods` is limited to allocatable (`enforceNodeAllocatable` has `pods`).
+    pub enforce_pods: bool,
+    /// Version that the node reports, `v1.37.2`.
+    pub kubelet_version: String,
+    /// Serving port.
+    pub port: u16,
+    /// `nodeStatusMaxImages`, -1 for all.
+    pub max_images: i32,
+    /// Features that the scheduler must know of (`status.declaredFeatures`), sorted.
+    pub declared_features: Vec<&'static str>,
+    /// `nodeStatusUpdateFrequency`.
+    pub update_frequency: Duration,
+    /// `nodeStatusReportFrequency`.
+    pub report_frequency: Duration,
+    /// `nodeLeaseDurationSeconds`.
+    pub lease_duration: Duration,
+    /// When the machine was booted, and this process started; `None`: not known.
+    pub began: (Option<Timestamp>, Option<Timestamp>),
+}
+
+impl std::fmt::Debug for NodeSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeSettings").field("registration", &self.registration).finish_non_exhaustive()
+    }
+}
+
+impl NodeSettings {
+    /// Capacity and what follows from it. Disk size is read anew each time: filesystems grow.
+    #[must_use]
+    pub fn resources(&self, edges: &Edges) -> NodeResources {
+        let machine = edges.host.facts();
+        let disk = edges.host.fs_usage(&self.root_dir);
+        if let Err(error) = &disk {
+            tracing::warn!(%error, "Cannot read the size of the node's filesystem");
+        }
+        let facts = capacity::NodeFacts {
+            cpus: machine.cpus,
+            memory_bytes: machine.memory_bytes,
+            ephemeral_storage_bytes: disk
+                .ok()
+                .map(|usage| usage.capacity_bytes)
+                .filter(|_| self.local_storage),
+            hugepages: machine.hugepages.clone(),
+            max_pids: edges.host.process_count().ok().map(|(_, max)| max),
+            max_pods: self.max_pods,
+            pods_per_core: self.pods_per_core,
+        };
+        NodeResources::of(&facts, &self.reservations)
+    }
+
+    /// Chooses the node's addresses.
+    pub fn addresses(&self, reported: &[NodeAddress]) -> Result<AddressChoice, String> {
+        let network = (self.network)()?;
+        // Asking a resolver may take long, and its answer counts only where no address was given.
+        let given = self.node_ips.iter().any(|ip| !ip.is_unspecified());
+        let resolved = if given { Vec::new() } else { resolve(&self.registration.hostname) };
+        let inputs = AddressInputs {
+            node_name: &self.registration.node_name,
+            hostname: &self.registration.hostname,
+            node_ips: &self.node_ips,
+            resolved: &resolved,
+            network: &network,
+            cloud: self.cloud,
+        };
+        addresses::choose(&inputs, reported).map_err(|error| error.to_string())
+    }
+}
+
+/// What the name stands for in the node's own resolver; only asked when no address was given.
+fn resolve(hostname: &str) -> Vec<IpAddr> {
+    use std::net::ToSocketAddrs;
+    (hostname, 0)
+        .to_socket_addrs()
+        .map(|found| found.map(|address| address.ip()).collect())
+        .unwrap_or_default()
+}
