@@ -19,8 +19,8 @@ use std::{
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
-    Action, Decision, Explanation, Intent, Observation, Outcome, PodKey, PodSource, PodState, PodUid, Record,
-    Tick,
+    Action, ContainerName, Decision, Explanation, Intent, Observation, Outcome, PodKey, PodSource, PodState,
+    PodUid, Record, Tick,
     explain::{Facts, ProbeNote},
     observation::RuntimePod,
     record::{Stamp, StepId},
@@ -55,6 +55,8 @@ struct Inner {
     held_by: Option<PodKey>,
     /// As last seen: kept while the runtime does not answer.
     holdings: Holdings,
+    /// Names of the containers that ran then.
+    running: Vec<ContainerName>,
 }
 
 /// What is left of the newest decision.
@@ -86,8 +88,14 @@ struct Gone {
 impl PodRecord {
     fn new(key: PodKey, source: PodSource, seen: Tick) -> Self {
         let record = Record::new(seen);
-        let inner =
-            Inner { record, source, newest: Newest::None, held_by: None, holdings: Holdings::default() };
+        let inner = Inner {
+            record,
+            source,
+            newest: Newest::None,
+            held_by: None,
+            holdings: Holdings::default(),
+            running: Vec::new(),
+        };
         Self { key, inner: Mutex::new(inner) }
     }
 
@@ -138,6 +146,7 @@ impl PodRecord {
         inner.source = seen.source;
         if let Ok(runtime) = &seen.runtime {
             inner.holdings = Holdings::of(runtime);
+            census::note_running(&mut inner.running, runtime);
         }
         inner.record.decided(seen, decision, now);
         inner.newest = Newest::Decided(newest);

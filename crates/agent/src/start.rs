@@ -240,7 +240,12 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let admitter = Admitter::new(object_seen, config.sysctls.clone());
     let wanted = Wanted::default();
     let pull_records = images::records::folders(&config.root_dir);
-    let counted = gauges::Sources { records, wanted: wanted.clone(), mirrors: mirrors.clone(), pull_records };
+    let counted = gauges::Sources {
+        records: Arc::clone(&records),
+        wanted: wanted.clone(),
+        mirrors: mirrors.clone(),
+        pull_records,
+    };
     gauges::register(metrics, counted);
     let pods = Pods::new(context, admitter, bells, mirrors, expected, Arc::clone(&health), wanted.clone());
     let changes = edges.objects.as_ref().map(|objects| objects.changes());
@@ -259,7 +264,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
     let clock = Arc::clone(&edges.clock);
-    let stats = Arc::new(Stats::new(stats, Around::of(edges, &config, wanted.clone())));
+    let stats = Arc::new(Stats::new(stats, Around::of(edges, &config, wanted.clone(), records)));
     let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses), clock);
     Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), stats, explainer, tasks: tasks.0 }
 }

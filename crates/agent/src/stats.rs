@@ -4,6 +4,7 @@
 //!   /metrics/resource ─┐                 ┌─ Meters::read ── names ── rates ─▶ snapshot, kept for FRESH
 //!   /stats/summary ────┼─▶ share (one) ──┤
 //!   /metrics/cadvisor ─┘                 └─ disk: runtime's layers, measures (threads of their own), kept for longer
+//!   /metrics ─────────────────── logs of the containers that the records say run ──┘
 //! ```
 //!
 //! Invariants:
@@ -30,17 +31,18 @@ use std::{
 };
 
 use async_trait::async_trait;
+use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{
     Clock, Runtime,
     host::MachineFacts,
     stats::{
-        Depth, Detailed, Disk, Figure, MachineUse, Meters, NodeStats, RuntimeMeters, Snapshot, StatsError,
-        Summary, Target, VolumePlaces,
+        Depth, Detailed, Disk, Figure, LogUse, MachineUse, Meters, NodeStats, RuntimeMeters, Snapshot,
+        StatsError, Summary, Target, VolumePlaces,
     },
 };
 
-use crate::{AgentConfig, Edges, pods::wanted::Wanted};
+use crate::{AgentConfig, Edges, pods::wanted::Wanted, records::Records};
 
 use self::{disk::DiskSide, names::Names, rates::Rates, share::Share};
 
@@ -70,10 +72,12 @@ pub(crate) struct Around {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wanted: Wanted,
+    pub(crate) records: Arc<Records>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Around {
-    pub(crate) fn of(edges: &Edges, config: &AgentConfig, wanted: Wanted) -> Self {
+    pub(crate) fn of(edges: &Edges, config: &AgentConfig, wanted: Wanted, records: Arc<Records>) -> Self {
         Self {
             node_name: config.node_name.clone(),
             root_dir: config.root_dir.clone(),
@@ -82,6 +86,8 @@ impl Around {
             runtime: Arc::clone(&edges.runtime),
             clock: Arc::clone(&edges.clock),
             wanted,
+            records,
+            metrics: Arc::clone(&edges.metrics),
         }
     }
 }
@@ -205,6 +211,10 @@ impl NodeStats for Stats {
             (one, space)
         });
         Ok(Detailed { snapshot, machine: self.machine(), filesystems: filesystems.collect() })
+    }
+
+    async fn logs(&self) -> Vec<LogUse> {
+        self.disk.logs(self.around.records.running()).await
     }
 }
 

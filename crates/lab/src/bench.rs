@@ -14,8 +14,8 @@
 //!
 //! ```text
 //! round 1:  measured, reference     round 2:  reference, measured     …
-//! visit:    start ─▶ Ready ─▶ idle ─▶ a pod that is not counted ─▶ start, kill, delete ─▶ batch ─▶ fill, rest, restart
-//!           ─▶ pods gone ─▶ runtime empty ─▶ stop
+//! visit:    start ─▶ Ready ─▶ idle ─▶ silent ─▶ a pod that is not counted ─▶ start, kill, delete ─▶ batch
+//!           ─▶ fill, rest, scrape, restart ─▶ pods gone ─▶ runtime empty ─▶ stop
 //! ```
 //!
 //! The order turns with each round, so that a machine that slowly gets faster or slower favours nobody. Each visit is a new
@@ -27,6 +27,8 @@
 //! * A moment is when a line of one watch of the API server has arrived, or just before a request is sent.
 //! * CRI calls are containerd's own count of gRPC calls; processor time and memory are the kernel's.
 //! * The parts of a start ([`parts`]) come from containerd's log and hold for any kubelet.
+//! * A scrape is every page of metrics and the summary, over one kept connection, at longer intervals than any kubelet keeps
+//!   figures; only processor time from the first question to the last answer counts. `silent` asks over new connections.
 //! * `restart` lasts from the start of the process until the kubelet has acted on a change that was made in every pod while
 //!   it was down (`status.observedGeneration`). A kubelet that has nothing to report says nothing, so without a change
 //!   nobody could see when it has a pod in hand.
@@ -35,6 +37,7 @@ mod api;
 mod figures;
 mod measure;
 mod node;
+mod node_api;
 mod options;
 mod parts;
 mod pod;

@@ -44,12 +44,12 @@ Options of `up`:
 
 Options of `bench` (and --runtime, --kubelet; --name is `bench` by default):
   --against KUBELET      what to compare with (default: upstream)
-  --only LIST            size, idle, start, kill, delete, batch, rest, restart, by commas (default: all)
+  --only LIST            size, idle, silent, start, kill, delete, batch, rest, scrape, restart, by commas (default: all)
   --short                little of everything, to see that it works
   --rounds N             visits of each kubelet (default: 2)
-  --samples N            pods created, killed and deleted one by one, of each kubelet (default: 16)
+  --samples N            pods created, killed and deleted one by one, and scrapes, of each kubelet (default: 16)
   --batch N              pods created at once (default: 50)
-  --pods N               pods of `rest` and `restart` (default: 100)
+  --pods N               pods of `rest`, `scrape` and `restart` (default: 100)
   --settle SECONDS       time to come to rest (default: 120)
   --window SECONDS       time over which processor time and calls are counted (default: 60)
   --output FILE          where the figures go (default: a file in STATE/bench)

@@ -4,6 +4,7 @@
 //!   Single<V>      no labels: shown from the start, with 0
 //!   Vector<L, V>   one V for each label set that was used; nothing is shown of those that were not
 //!   Asked<L>       nothing is kept: whoever knows the truth is asked when somebody scrapes
+//!   Told<L>        all label sets at once, told just before a scrape by whoever had to wait for them
 //! ```
 //!
 //! Labels are types ([`Labels`]), one for each set of names, so that a call site can neither forget a label nor make one
@@ -250,6 +251,49 @@ impl<L: Labels> Family for Asked<L> {
             page.sample(self.row.name, &named(L::NAMES, labels), **value, None);
         }
         !sorted.is_empty()
+    }
+}
+
+/// A gauge whose values are known only after a wait, for a disk as a rule: who serves the page waits, and then tells all of
+/// them.
+pub struct Told<L> {
+    row: &'static Metric,
+    newest: RwLock<Arc<[(L, f64)]>>,
+}
+
+impl<L: Labels> Told<L> {
+    /// From its row; shows nothing until something is told.
+    #[must_use]
+    pub fn new(row: &'static Metric) -> Self {
+        check::<L>(row, Gauge::KIND);
+        Self { row, newest: RwLock::new(Arc::from([])) }
+    }
+
+    /// The values from now on; those of before are forgotten.
+    pub fn tell(&self, values: impl IntoIterator<Item = (L, f64)>) {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_by(|a, b| a.0.cmp(&b.0));
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = values.into();
+    }
+}
+
+impl<L> fmt::Debug for Told<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").field("name", &self.row.name).finish_non_exhaustive()
+    }
+}
+
+impl<L: Labels> Family for Told<L> {
+    fn row(&self) -> &'static Metric {
+        self.row
+    }
+
+    fn write(&self, page: &mut Page) -> bool {
+        let newest = Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner));
+        for (labels, value) in newest.iter() {
+            page.sample(self.row.name, &named(L::NAMES, &labels.values()), *value, None);
+        }
+        !newest.is_empty()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    family::{Asked, Single, Vector},
+    family::{Asked, Single, Told, Vector},
     labels::{Word, group, label_set, words},
     value::{Counter, Gauge, Histogram},
 };
@@ -129,6 +129,16 @@ label_set! {
     Admitted { config_mode "config_mode": ConfigMode, qos_class "qos_class": Qos }
 }
 
+label_set! {
+    /// The log of a container.
+    LogOf {
+        container "container": Arc<str>,
+        namespace "namespace": Arc<str>,
+        pod "pod": Arc<str>,
+        uid "uid": Arc<str>,
+    }
+}
+
 /// Reasons for which pods are rejected, in upstream's words. Those of the scheduler's own checks, such as `NodeAffinity`, are
 /// not among them.
 const REJECTIONS: &[&str] = &[
@@ -193,6 +203,7 @@ group! {
         cgroup_seconds: Vector<CgroupOperation, Histogram> = Metrics "kubelet_cgroup_manager_duration_seconds",
         containers_per_pod: Single<Histogram> = Metrics "kubelet_containers_per_pod_count",
         desired: Asked<Static> = Metrics "kubelet_desired_pods",
+        log_bytes: Told<LogOf> = Metrics "kubelet_container_log_filesystem_used_bytes",
         first_network_start: Single<Gauge> = Metrics "kubelet_first_network_pod_start_sli_duration_seconds",
         hook_http_fallbacks: Single<Counter> = Metrics "kubelet_lifecycle_handler_http_fallbacks_total",
         ephemeral_containers: Asked<()> = Metrics "kubelet_managed_ephemeral_containers",

@@ -39,6 +39,14 @@ words! {
     }
 }
 
+words! {
+    /// How disk use is measured.
+    MetricSource "metric_source" {
+        Walk = "du",
+        Statfs = "statfs",
+    }
+}
+
 label_set! {
     /// An operation on a volume.
     Operated {
@@ -71,6 +79,7 @@ impl Operated {
 group! {
     /// What is measured of volumes.
     Volumes {
+        measuring_seconds: Vector<MetricSource, Histogram> = Metrics "kubelet_volume_metric_collection_duration_seconds",
         operation_seconds: Vector<Operated, Histogram> = Metrics "storage_operation_duration_seconds",
         overall_seconds: Vector<Met, Histogram> = Metrics "volume_operation_total_seconds",
         held: Asked<Held> = Metrics "volume_manager_total_volumes",

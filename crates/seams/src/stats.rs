@@ -22,7 +22,9 @@ use lifecycle::PodUid;
 
 use crate::{HostError, RuntimeError};
 
-pub use disk::{Amount, ContainerDisk, DiskCounters, DiskUse, Figure, Filesystem, PodDisk, Space, Target};
+pub use disk::{
+    Amount, ContainerDisk, DiskCounters, DiskUse, Figure, Filesystem, LogUse, PodDisk, Space, Target,
+};
 pub use group::{
     Cpu, CpuLimits, Depth, DeviceIo, Faults, GroupReading, Interface, Limits, Memory, MemoryDetail,
     PodReading, Pressure, Pressures, Processes, Stall, Swap, Tasks, Throttling, Traffic, TreeReading,
@@ -139,4 +141,7 @@ pub trait NodeStats: Send + Sync + 'static {
     async fn summary(&self, disk: Disk) -> Result<Summary, StatsError>;
     /// For `/metrics/cadvisor`.
     async fn detailed(&self) -> Result<Detailed, StatsError>;
+    /// For `/metrics`: logs of running containers. Those on a disk that does not answer are left out, or are what they were
+    /// when it did.
+    async fn logs(&self) -> Vec<LogUse>;
 }

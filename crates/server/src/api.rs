@@ -265,6 +265,7 @@ impl Api {
             Endpoint::Summary => stats::summary(&*parts.stats, request).await,
             Endpoint::Metrics(Page::Cadvisor) => stats::cadvisor(&*parts.stats).await,
             Endpoint::Metrics(Page::Resource) => stats::resource(&*parts.stats).await,
+            Endpoint::Metrics(Page::Metrics) => stats::metrics(&*parts.stats, &parts.metrics).await,
             Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),

@@ -39,7 +39,7 @@ fn measured(volume: &Volume) -> Option<(Plugin, Way, bool)> {
     if let Some(source) = &volume.empty_dir {
         return match source.medium.as_deref().unwrap_or_default() {
             "" => Some((Plugin::EmptyDir, Target::Tree, true)),
-            _ => Some((Plugin::EmptyDir, Target::Space, false)),
+            _ => Some((Plugin::EmptyDir, Target::Mount, false)),
         };
     }
     let kinds = [
@@ -102,7 +102,7 @@ mod tests {
             seen[0].target,
             Target::Tree(Path::new("/root/pods/u/volumes/kubernetes.io~empty-dir/disk").into())
         );
-        assert!(matches!(seen[1].target, Target::Space(_)));
+        assert!(matches!(seen[1].target, Target::Mount(_)));
         assert!(matches!(seen[3].target, Target::Tree(_)));
     }
 

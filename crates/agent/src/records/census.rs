@@ -1,7 +1,7 @@
 //! What the records tell when pods and containers are counted.
 
 use lifecycle::{
-    PodSource, PodUid,
+    ContainerName, PodKey, PodSource, PodUid,
     observation::{RuntimePod, RuntimeState},
     state::StageKind,
 };
@@ -40,6 +40,17 @@ impl Holdings {
     }
 }
 
+/// Brings the names of running containers up to date; most often there is nothing to change.
+pub(super) fn note_running(known: &mut Vec<ContainerName>, runtime: &RuntimePod) {
+    let running = || {
+        let records = runtime.containers.iter().filter(|record| record.state == RuntimeState::Running);
+        records.map(|record| &record.name)
+    };
+    if !known.iter().eq(running()) {
+        *known = running().cloned().collect();
+    }
+}
+
 /// One pod that has a worker, and was looked at.
 #[derive(Clone, Debug)]
 pub struct Census {
@@ -73,5 +84,61 @@ impl Records {
             })
         });
         counted.collect()
+    }
+
+    /// Containers that ran when their pod was looked at last, by pod.
+    #[must_use]
+    pub fn running(&self) -> Vec<(PodKey, Vec<ContainerName>)> {
+        let live: Vec<_> = self.live.lock().values().cloned().collect();
+        let running =
+            live.into_iter().map(|record| (record.key.clone(), record.inner.lock().running.clone()));
+        running.filter(|(_, containers)| !containers.is_empty()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use lifecycle::observation::ContainerRecord;
+
+    use super::*;
+
+    fn record(name: &str, state: RuntimeState) -> ContainerRecord {
+        ContainerRecord {
+            id: "id".into(),
+            name: name.into(),
+            attempt: 0,
+            sandbox: "box".into(),
+            state,
+            created_at: Timestamp::UNIX_EPOCH,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            reason: String::new(),
+            message: String::new(),
+            image: String::new(),
+            image_ref: String::new(),
+            hash: 0,
+            resources: None,
+            user: None,
+            annotated_grace: None,
+        }
+    }
+
+    #[test]
+    fn what_runs_is_known_by_name() {
+        let mut known = vec!["gone".into()];
+        let containers = vec![
+            record("init", RuntimeState::Exited),
+            record("app", RuntimeState::Running),
+            record("side", RuntimeState::Running),
+            record("next", RuntimeState::Created),
+        ];
+        let mut pod = RuntimePod { containers, ..RuntimePod::default() };
+        note_running(&mut known, &pod);
+        assert_eq!(known, ["app".into(), "side".into()]);
+        pod.containers.clear();
+        note_running(&mut known, &pod);
+        assert_eq!(known, []);
     }
 }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use lifecycle::PodKey;
+use lifecycle::{ContainerName, PodKey};
 use seams::{
     RuntimeError,
     host::FsUsage,
     runtime::ImageFs,
     stats::{
-        Amount, ContainerDisk, DiskUse, Figure, Layer, PodDisk, PodUse, RuntimeMeters, Snapshot, Space,
-        Target, VolumePlace, VolumePlaces,
+        Amount, ContainerDisk, DiskUse, Figure, Layer, LogUse, PodDisk, PodUse, RuntimeMeters, Snapshot,
+        Space, Target, VolumePlace, VolumePlaces,
     },
 };
 use tokio::sync::Mutex;
@@ -66,7 +66,11 @@ impl DiskSide {
             meters: Arc::clone(&parts.runtime),
             volumes: Arc::clone(&parts.volumes),
             volume_period: parts.volume_period,
-            measures: Measures::new(Arc::clone(&parts.meters), Arc::clone(&around.clock)),
+            measures: Measures::new(
+                Arc::clone(&parts.meters),
+                Arc::clone(&around.clock),
+                Arc::clone(&around.metrics),
+            ),
             around,
             told: Mutex::default(),
         }
@@ -76,6 +80,25 @@ impl DiskSide {
     pub(super) async fn spaces(&self, targets: Vec<Target>) -> Figures {
         let wanted: Vec<_> = targets.into_iter().map(|target| (target, FRESH)).collect();
         self.measures.of(&wanted).await
+    }
+
+    /// Logs of these containers. They grow all the time, and are looked at as often as in a summary.
+    pub(super) async fn logs(&self, running: Vec<(PodKey, Vec<ContainerName>)>) -> Vec<LogUse> {
+        let target = |pod: &PodKey| Target::Logs(log_dir(&self.around.pod_logs_dir, pod).into());
+        let wanted: Vec<_> = running.iter().map(|(pod, _)| (target(pod), FRESH)).collect();
+        let figures = self.measures.of(&wanted).await;
+        let of_pod = |((pod, containers), (target, _)): (&(PodKey, Vec<ContainerName>), &(Target, _))| {
+            let inside = match figures.get(target) {
+                Some((Figure::Logs(_, inside), _)) => inside.as_slice(),
+                _ => &[],
+            };
+            let of_container = |container: &ContainerName| {
+                let (_, amount) = inside.iter().find(|(name, _)| name == container.as_str())?;
+                Some(LogUse { pod: pod.clone(), container: container.clone(), bytes: amount.bytes })
+            };
+            containers.iter().filter_map(of_container).collect::<Vec<_>>()
+        };
+        running.iter().zip(&wanted).flat_map(of_pod).collect()
     }
 
     /// Disk use of the node and of the pods of a snapshot.

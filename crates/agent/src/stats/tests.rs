@@ -6,7 +6,7 @@ use std::{
 use fakes::{clock::TokioClock, runtime::FakeRuntime};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{PodSource, Tick};
+use lifecycle::{PodKey, PodSource, Tick};
 use seams::{
     HostError, RuntimeError,
     host::FsUsage,
@@ -60,7 +60,7 @@ impl Meters for Kernel {
     fn measure(&self, target: &Target) -> Result<Figure, HostError> {
         let amount = |bytes| Amount { bytes, inodes: 1 };
         Ok(match target {
-            Target::Space(_) => Figure::Space(SPACE),
+            Target::Space(_) | Target::Mount(_) => Figure::Space(SPACE),
             Target::Tree(_) => Figure::Tree(amount(10), SPACE),
             Target::Logs(path) => {
                 assert_eq!(&**path, Path::new("/logs/default_web_u"));
@@ -179,6 +179,8 @@ fn rig(volume_period: Option<Duration>) -> Rig {
         pod_logs_dir: "/logs".into(),
         facts: MachineFacts { memory_bytes: 1000, hugepages: vec![(100, 2)], ..MachineFacts::default() },
         runtime: Arc::new(FakeRuntime::new()),
+        records: Arc::new(Records::new(Arc::clone(&clock))),
+        metrics: Metrics::new(),
         clock,
         wanted,
     };
@@ -284,6 +286,16 @@ async fn disk_use_is_put_together() {
     // Layer, logs of the container and of the pod, hosts file, the volume that counts.
     assert_eq!(pod.ephemeral.unwrap().used, Amount { bytes: 11_111, inodes: 5 });
     assert_eq!(stats.detailed().await.unwrap().filesystems[0].1, Some(SPACE));
+}
+
+#[tokio::test]
+async fn logs_are_told_of_containers_that_run() {
+    let Rig { stats, kernel, .. } = rig(None);
+    assert_eq!(stats.logs().await, [], "nothing runs");
+    let pod = PodKey { namespace: "default".into(), name: "web".into(), uid: "u".into() };
+    let told = stats.disk.logs(vec![(pod.clone(), vec!["app".into(), "without-a-log".into()])]).await;
+    assert_eq!(told, [LogUse { pod, container: "app".into(), bytes: 100 }]);
+    assert_eq!(kernel.reads.load(Ordering::SeqCst), 0, "no cgroup is read for that");
 }
 
 #[tokio::test]

@@ -29,6 +29,35 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// How long the API server is asked to keep the watch, in seconds: longer than any bench.
 const WATCH_SECONDS: u32 = 86_400;
 
+/// Who may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// Whose certificate is the lab's.
+    OfTheLab,
+    /// Whoever it is.
+    Anyone,
+}
+
+/// TLS with the administrator's certificate.
+///
+/// # Errors
+/// A key or certificate of the lab cannot be read.
+pub(super) fn tls(plan: &Plan, server: Server) -> Result<TlsConfig> {
+    let pem = |name: &str| {
+        let path = plan.paths.pki_file(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let authority = Certificate::from_pem(&pem("ca.crt")?)?;
+    let certificate = Certificate::from_pem(&pem("admin.crt")?)?;
+    let key = PrivateKey::from_pem(&pem("admin.key")?)?;
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[authority]))
+        .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
+        .disable_verification(server == Server::Anyone)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    Ok(tls.build())
+}
+
 /// A client of the pods in the namespace `default`.
 #[derive(Debug)]
 pub(super) struct Api {
@@ -43,20 +72,8 @@ impl Api {
     /// # Errors
     /// A key or certificate of the lab cannot be read.
     pub(super) fn new(plan: &Plan) -> Result<Self> {
-        let pem = |name: &str| {
-            let path = plan.paths.pki_file(name);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let authority = Certificate::from_pem(&pem("ca.crt")?)?;
-        let certificate = Certificate::from_pem(&pem("admin.crt")?)?;
-        let key = PrivateKey::from_pem(&pem("admin.key")?)?;
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&[authority]))
-            .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let agent = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(tls(plan, Server::OfTheLab)?)
             .http_status_as_error(false)
             .max_idle_age(KEPT)
             // To the request: the body of a watch may take for ever.

@@ -1,5 +1,6 @@
 //! One kubelet's visit: each measure, and what it writes down.
 
+mod asked;
 mod many;
 
 use std::time::Duration;
@@ -91,6 +92,7 @@ impl Visit<'_> {
         match measure {
             Measure::Size => self.size(),
             Measure::Idle => self.rest(&IDLE),
+            Measure::Silent => self.silent(),
             Measure::Start => self.starts(),
             Measure::Kill => self.kills(),
             Measure::Delete => self.deletes(),
@@ -99,6 +101,7 @@ impl Visit<'_> {
                 self.fill()?;
                 self.rest(&REST)
             }
+            Measure::Scrape => self.scrape(),
             Measure::Restart => self.restart(),
         }
     }

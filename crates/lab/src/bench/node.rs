@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use rustix::process::Pid;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     api::Api,
+    node_api::NodeApi,
     options::Options,
     pod::{self, Pod, Probe},
     watch::{Event, Kind, Stamp, Watch},
@@ -48,6 +49,7 @@ pub(super) enum Role {
 pub(super) struct Node {
     pub(super) lab: Lab,
     pub(super) api: Api,
+    pub(super) kubelet: NodeApi,
     pub(super) watch: Watch,
 }
 
@@ -66,8 +68,8 @@ impl Node {
         spec.kubelet_config = Map::from_iter([("maxPods".to_owned(), json!(most + most.div_ceil(10) + 10))]);
         let lab = Lab::up_without_kubelet(spec)?;
         let api = Api::new(lab.plan())?;
-        let watch = api.watch()?;
-        Ok(Self { lab, api, watch })
+        let (kubelet, watch) = (NodeApi::new(lab.plan())?, api.watch()?);
+        Ok(Self { lab, api, kubelet, watch })
     }
 
     /// Start a kubelet in folders of its own and wait until its node is Ready.
@@ -117,8 +119,16 @@ impl Node {
     /// # Errors
     /// The API server refuses it, or it does not run in time.
     pub(super) fn run(&mut self, name: &str) -> Result<Started> {
+        self.run_as(name, &pod::manifest(name, Probe::None))
+    }
+
+    /// The same with another manifest.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub(super) fn run_as(&mut self, name: &str, manifest: &Value) -> Result<Started> {
         let asked = Stamp::now();
-        self.api.create(&pod::manifest(name, Probe::None))?;
+        self.api.create(manifest)?;
         let mut added = None;
         let running = self.watch.until(&format!("pod {name} to run"), RUN_BOUND, |event| {
             if event.pod.name != name {

@@ -18,6 +18,8 @@ pub enum Measure {
     Size,
     /// Memory, processor time and CRI calls without pods.
     Idle,
+    /// Answers beside clients that say nothing.
+    Silent,
     /// Pods created one by one.
     Start,
     /// Containers killed one by one.
@@ -28,20 +30,24 @@ pub enum Measure {
     Batch,
     /// Memory, processor time and CRI calls with many pods.
     Rest,
+    /// Processor time of scrapes with many pods.
+    Scrape,
     /// The kubelet started again with many pods.
     Restart,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Size,
         Self::Idle,
+        Self::Silent,
         Self::Start,
         Self::Kill,
         Self::Delete,
         Self::Batch,
         Self::Rest,
+        Self::Scrape,
         Self::Restart,
     ];
 
@@ -51,11 +57,13 @@ impl Measure {
         match self {
             Self::Size => "size",
             Self::Idle => "idle",
+            Self::Silent => "silent",
             Self::Start => "start",
             Self::Kill => "kill",
             Self::Delete => "delete",
             Self::Batch => "batch",
             Self::Rest => "rest",
+            Self::Scrape => "scrape",
             Self::Restart => "restart",
         }
     }
@@ -92,7 +100,8 @@ pub struct Options {
     pub measures: BTreeSet<Measure>,
     /// Visits of each kubelet.
     pub rounds: usize,
-    /// Pods created one by one, of each kubelet, over all rounds; as many are killed and deleted.
+    /// Pods created one by one, of each kubelet, over all rounds; as many are killed and deleted, and as often the pages are
+    /// scraped.
     pub samples: usize,
     /// Pods created at once.
     pub batch: usize,

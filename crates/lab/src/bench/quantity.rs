@@ -9,6 +9,8 @@ pub(super) enum Unit {
     Megabytes,
     /// Milliseconds.
     Milliseconds,
+    /// Milliseconds of which parts matter.
+    FineMilliseconds,
     /// Seconds of processor time in a minute.
     SecondsPerMinute,
     /// Calls in a minute.
@@ -23,7 +25,7 @@ impl Unit {
         match self {
             Self::Mebibytes => "MiB",
             Self::Megabytes => "MB",
-            Self::Milliseconds => "ms",
+            Self::Milliseconds | Self::FineMilliseconds => "ms",
             Self::SecondsPerMinute => "s/min",
             Self::CallsPerMinute => "calls/min",
             Self::Count => "",
@@ -35,7 +37,7 @@ impl Unit {
         match self {
             Self::Mebibytes | Self::Megabytes | Self::CallsPerMinute => 1,
             Self::Milliseconds | Self::Count => 0,
-            Self::SecondsPerMinute => 2,
+            Self::SecondsPerMinute | Self::FineMilliseconds => 2,
         }
     }
 }
@@ -82,8 +84,16 @@ pub(super) struct Parts {
     pub(super) report: Quantity,
 }
 
+/// An answer alone, and what is added to it beside few and many clients that say nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    pub(super) alone: Quantity,
+    pub(super) few: Quantity,
+    pub(super) many: Quantity,
+}
+
 use Budget::{P50, P99, Ratio};
-use Unit::{CallsPerMinute, Count, Mebibytes, Megabytes, Milliseconds, SecondsPerMinute};
+use Unit::{CallsPerMinute, Count, FineMilliseconds, Mebibytes, Megabytes, Milliseconds, SecondsPerMinute};
 
 pub(super) const SIZE: Quantity = quantity("size.file", "size of the program", Megabytes, &[P50(20.0)]);
 
@@ -93,6 +103,17 @@ pub(super) const IDLE_PSS: Quantity = quantity("idle.pss", "no pods: Pss", Mebib
 pub(super) const IDLE_CPU: Quantity =
     quantity("idle.cpu", "no pods: processor time", SecondsPerMinute, &[P50(0.06)]);
 pub(super) const IDLE_CALLS: Quantity = quantity("idle.calls", "no pods: CRI calls", CallsPerMinute, &[]);
+
+pub(super) const SILENT_HEALTH: Beside = Beside {
+    alone: quantity("silent.health", "/healthz on a new connection", FineMilliseconds, &[]),
+    few: quantity("silent.health.few", "  added by 50 + 50 silent clients", FineMilliseconds, &[P99(50.0)]),
+    many: quantity("silent.health.many", "  added by 500 + 50", FineMilliseconds, &[P99(50.0)]),
+};
+pub(super) const SILENT_LOG: Beside = Beside {
+    alone: quantity("silent.log", "a log on a new connection", FineMilliseconds, &[]),
+    few: quantity("silent.log.few", "  added by 50 + 50 silent clients", FineMilliseconds, &[P99(50.0)]),
+    many: quantity("silent.log.many", "  added by 500 + 50", FineMilliseconds, &[P99(50.0)]),
+};
 
 pub(super) const START: Quantity =
     quantity("start.running", "a pod: creation to Running", Milliseconds, &[Ratio(0.5)]);
@@ -136,6 +157,11 @@ pub(super) const REST_CPU: Quantity =
 pub(super) const REST_CALLS: Quantity =
     quantity("rest.calls", "many pods: CRI calls", CallsPerMinute, &[Ratio(0.1)]);
 
+pub(super) const SCRAPE_CPU: Quantity =
+    quantity("scrape.cpu", "a scrape of all pages: processor time", FineMilliseconds, &[Ratio(0.333)]);
+pub(super) const SCRAPE_TIME: Quantity = quantity("scrape.time", "  until it is read", Milliseconds, &[]);
+pub(super) const SCRAPE_SIZE: Quantity = quantity("scrape.size", "  bytes", Megabytes, &[]);
+
 pub(super) const RESTART: Quantity =
     quantity("restart.pod", "restart: until a pod is taken up", Milliseconds, &[]);
 pub(super) const RESTART_ALL: Quantity =
@@ -151,6 +177,12 @@ pub(super) const ALL: &[Quantity] = &[
     IDLE_PSS,
     IDLE_CPU,
     IDLE_CALLS,
+    SILENT_HEALTH.alone,
+    SILENT_HEALTH.few,
+    SILENT_HEALTH.many,
+    SILENT_LOG.alone,
+    SILENT_LOG.few,
+    SILENT_LOG.many,
     START,
     START_PARTS.runtime,
     START_PARTS.added,
@@ -173,6 +205,9 @@ pub(super) const ALL: &[Quantity] = &[
     REST_PSS,
     REST_CPU,
     REST_CALLS,
+    SCRAPE_CPU,
+    SCRAPE_TIME,
+    SCRAPE_SIZE,
     RESTART,
     RESTART_ALL,
     RESTART_FLAPS,

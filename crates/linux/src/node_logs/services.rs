@@ -4,7 +4,7 @@
 //! says is part of arguments with a name (`--unit=…`), so that none can become an option, and was checked before: an
 //! operator asks here, never a pod.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{io, path::Path, process::Stdio, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -56,9 +56,24 @@ async fn show(directory: &LogDirectory, program: &str, mut query: ServiceQuery, 
         query.services = known;
         journal(program, &query, sender).await;
     }
+    if !other.is_empty() && has_options(&query) {
+        // Only the journal has options; upstream's words, with Go's way to show a list.
+        let text = format!(
+            "\noptions present and query resolved to log files for [{}]\ntry without specifying options\n",
+            other.join(" ")
+        );
+        let _ = sender.send(text.into()).await;
+        return;
+    }
     for service in other {
         file(directory, &service, sender).await;
     }
+}
+
+/// An option that says nothing, as boot 0, is one too.
+fn has_options(query: &ServiceQuery) -> bool {
+    let ServiceQuery { services: _, since, until, tail_lines, pattern, boot } = query;
+    since.is_some() || until.is_some() || tail_lines.is_some() || pattern.is_some() || boot.is_some()
 }
 
 fn command(program: &str) -> Command {
@@ -125,12 +140,20 @@ fn arguments(query: &ServiceQuery) -> Vec<String> {
 
 async fn file(directory: &LogDirectory, service: &str, sender: &Sender) {
     for name in [service.to_owned(), format!("{service}.log"), format!("{service}/{service}.log")] {
-        if let Ok(NodeLog::File(file, size)) = directory.open(Path::new(&name)).await {
+        match directory.open(Path::new(&name)).await {
             // As much as there was when it was opened.
-            return copy(tokio::fs::File::from_std(file).take(size), sender).await;
+            Ok(NodeLog::File(file, size)) => {
+                return copy(tokio::fs::File::from_std(file).take(size), sender).await;
+            }
+            Ok(NodeLog::Directory(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let _ = sender.send(format!("\nerror getting log for {service}: {error}\n").into()).await;
+                return;
+            }
         }
     }
-    let _ = sender.send(format!("log not found for {service}\n").into()).await;
+    let _ = sender.send(format!("\nlog not found for {service}\n").into()).await;
 }
 
 /// To the end, or until nobody listens.
@@ -157,8 +180,15 @@ mod tests {
     use super::*;
 
     async fn all(directory: &Path, program: &'static str, services: &[&str]) -> String {
+        asked(directory, program, of(services)).await
+    }
+
+    fn of(services: &[&str]) -> ServiceQuery {
         let services = services.iter().map(ToString::to_string).collect();
-        let query = ServiceQuery { services, tail_lines: Some(3), ..ServiceQuery::default() };
+        ServiceQuery { services, ..ServiceQuery::default() }
+    }
+
+    async fn asked(directory: &Path, program: &'static str, query: ServiceQuery) -> String {
         let mut lines = read(LogDirectory::new(directory.to_owned()), program, query);
         let mut text = Vec::new();
         while let Some(piece) = lines.recv().await {
@@ -176,15 +206,31 @@ mod tests {
         std::fs::write(dir.path().join("folder/folder.log"), "folder\n".repeat(20_000)).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
         let text = all(dir.path(), "/nonexistent/journalctl", &["plain", "dotted", "none", "link"]).await;
-        assert_eq!(text, "plain\ndotted\nlog not found for none\nlog not found for link\n");
+        let (files, refusal) = text.split_once("\nerror getting log for link: ").unwrap();
+        assert_eq!(files, "plain\ndotted\n\nlog not found for none\n");
+        assert!(refusal.contains("symbolic link") && refusal.ends_with('\n'), "{refusal}");
         assert_eq!(all(dir.path(), "/nonexistent/journalctl", &["folder"]).await.lines().count(), 20_000);
+    }
+
+    /// Texts are upstream's, blank line and all: tools know them.
+    #[tokio::test]
+    async fn files_have_no_options() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("plain"), "plain\n").unwrap();
+        let query = |boot, tail_lines| ServiceQuery { boot, tail_lines, ..of(&["plain", "none"]) };
+        for query in [query(Some(0), None), query(None, Some(3))] {
+            assert_eq!(
+                asked(dir.path(), "/nonexistent/journalctl", query).await,
+                "\noptions present and query resolved to log files for [plain none]\ntry without specifying options\n"
+            );
+        }
     }
 
     /// `echo` lists one unit, its own argument, which no service has.
     #[tokio::test]
     async fn a_journal_that_does_not_know_a_service_is_not_asked() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(all(dir.path(), "echo", &["none"]).await, "log not found for none\n");
+        assert_eq!(all(dir.path(), "echo", &["none"]).await, "\nlog not found for none\n");
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ const BLOCK: u64 = 512;
 /// Measures.
 pub(super) fn measure(target: &Target) -> Result<Figure, HostError> {
     Ok(match target {
-        Target::Space(path) => Figure::Space(filesystem(path)?),
+        Target::Space(path) | Target::Mount(path) => Figure::Space(filesystem(path)?),
         Target::Tree(path) => Figure::Tree(tree(path)?, filesystem(path)?),
         Target::Logs(path) => {
             let (own, inside) = logs(path)?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    pods::{ContainerType, StartError, Started},
+    pods::{ContainerType, LogOf, StartError, Started},
     table::{Page as On, find},
 };
 
@@ -47,6 +47,26 @@ fn what_is_asked_is_not_kept() {
     assert!(page(&asked).ends_with("kubelet_running_pods 3\n"));
     truth.set(4.0);
     assert!(page(&asked).ends_with("kubelet_running_pods 4\n"));
+}
+
+#[test]
+fn what_is_told_takes_the_place_of_what_was() {
+    let told: Told<LogOf> = Told::new(find(On::Metrics, "kubelet_container_log_filesystem_used_bytes"));
+    assert_eq!(page(&told), "");
+    let log = |container: &str| LogOf {
+        container: container.into(),
+        namespace: "default".into(),
+        pod: "web".into(),
+        uid: "u".into(),
+    };
+    told.tell([(log("b"), 4096.0), (log("a"), 0.0)]);
+    let rest = "namespace=\"default\",pod=\"web\",uid=\"u\"}";
+    let expected = format!(
+        "used_bytes{{container=\"a\",{rest} 0\nkubelet_container_log_filesystem_used_bytes{{container=\"b\",{rest} 4096\n"
+    );
+    assert!(page(&told).ends_with(&expected), "{}", page(&told));
+    told.tell([(log("c"), 1.0)]);
+    assert!(!page(&told).contains("\"a\"") && page(&told).contains("\"c\""));
 }
 
 #[test]

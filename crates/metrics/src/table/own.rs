@@ -11,7 +11,7 @@ const CSI: &str = "there are no CSI volumes here";
 const PODS_API: &str = "there is no gRPC API of pods here";
 const ROTATION: &str = "certificates are read from files, and not asked for by this process";
 const WINDOWS: &str = "Windows only";
-const STATS: &str = "not on this page yet; `/stats/summary` tells what is used";
+const CLAIMS: &str = "upstream tells it of volumes of persistent volume claims only, which are not built yet";
 const CREDENTIAL_PLUGINS: &str = "there are no credential plugins here";
 const SELINUX: &str = "SELinux labels of volumes are not compared";
 const NO_PINNING: &str = "always 0: only the policy `none` is here, under which upstream's is 0 too";
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Metric] = &[
     gauge("kubelet_certificate_manager_server_ttl_seconds", &[], "").absent(ROTATION),
     counter("kubelet_container_aligned_compute_resources_count", &["boundary", "scope"], "").absent("CPUs and memory are not pinned here"),
     counter("kubelet_container_aligned_compute_resources_failure_count", &["boundary", "scope"], "").absent("CPUs and memory are not pinned here"),
-    gauge("kubelet_container_log_filesystem_used_bytes", &["container", "namespace", "pod", "uid"], "Bytes that the log files of a container take").absent(STATS),
+    gauge("kubelet_container_log_filesystem_used_bytes", &["container", "namespace", "pod", "uid"], "Bytes that the log files of a running container take on disk, rotated ones too"),
     counter("kubelet_container_requested_resizes_total", &["operation", "requirement", "resource"], "").absent(RESIZE),
     histogram("kubelet_containers_per_pod_count", &[], &[1.0, 2.0, 4.0, 8.0, 16.0], "Regular containers of each pod that came to the node"),
     gauge("kubelet_cpu_manager_allocation_per_numa", &["numa_node"], "").absent("CPUs are not pinned here"),
@@ -175,13 +175,14 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_topology_manager_admission_errors_total", &[], "Pods whose devices and CPUs could not be aligned")
         .differs("always 0: there is no topology to align to"),
     counter("kubelet_topology_manager_admission_requests_total", &[], "Pods that were asked about, whether they may run here"),
-    histogram("kubelet_volume_metric_collection_duration_seconds", &["metric_source"], D, "Seconds that measuring a volume took, by the way it was measured").absent(STATS),
-    gauge("kubelet_volume_stats_available_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are free in a claim's volume").absent(STATS),
-    gauge("kubelet_volume_stats_capacity_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that a claim's volume has in all").absent(STATS),
-    gauge("kubelet_volume_stats_inodes", &["namespace", "persistentvolumeclaim"], "Inodes that a claim's volume has in all").absent(STATS),
-    gauge("kubelet_volume_stats_inodes_free", &["namespace", "persistentvolumeclaim"], "Inodes that are free in a claim's volume").absent(STATS),
-    gauge("kubelet_volume_stats_inodes_used", &["namespace", "persistentvolumeclaim"], "Inodes that are in use in a claim's volume").absent(STATS),
-    gauge("kubelet_volume_stats_used_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are in use in a claim's volume").absent(STATS),
+    histogram("kubelet_volume_metric_collection_duration_seconds", &["metric_source"], D, "Seconds that measuring the disk use of a volume, a hosts file or logs took, by the way it was measured")
+        .differs("all logs of a pod are measured at once and timed once, where upstream times file by file; volumes in memory are asked by `statfs`, where upstream walks them"),
+    gauge("kubelet_volume_stats_available_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are free in a claim's volume").absent(CLAIMS),
+    gauge("kubelet_volume_stats_capacity_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that a claim's volume has in all").absent(CLAIMS),
+    gauge("kubelet_volume_stats_inodes", &["namespace", "persistentvolumeclaim"], "Inodes that a claim's volume has in all").absent(CLAIMS),
+    gauge("kubelet_volume_stats_inodes_free", &["namespace", "persistentvolumeclaim"], "Inodes that are free in a claim's volume").absent(CLAIMS),
+    gauge("kubelet_volume_stats_inodes_used", &["namespace", "persistentvolumeclaim"], "Inodes that are in use in a claim's volume").absent(CLAIMS),
+    gauge("kubelet_volume_stats_used_bytes", &["namespace", "persistentvolumeclaim"], "Bytes that are in use in a claim's volume").absent(CLAIMS),
     counter("kubelet_websocket_streaming_requests_total", &["subresource"], "Streams into containers and to ports that were asked for over a WebSocket"),
     gauge("kubelet_working_pods", &["config", "lifecycle", "static"], "Pods that have a worker, by how far they are in their life and who wants them")
         .differs("a rejected pod has a worker too, and counts as `terminated`"),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
-use lifecycle::PodUid;
+use lifecycle::{ContainerName, PodKey, PodUid};
 
 use crate::host::FsUsage;
 
@@ -12,6 +12,8 @@ use crate::host::FsUsage;
 pub enum Target {
     /// The file system that holds a path, as statfs(2) tells it.
     Space(Arc<Path>),
+    /// A volume that is a file system of its own, as statfs(2) tells it.
+    Mount(Arc<Path>),
     /// What is below a directory, file by file, on the same file system.
     Tree(Arc<Path>),
     /// A pod's directory of logs: its own files, and those of each container's directory.
@@ -25,7 +27,11 @@ impl Target {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Space(path) | Self::Tree(path) | Self::Logs(path) | Self::File(path) => path,
+            Self::Space(path)
+            | Self::Mount(path)
+            | Self::Tree(path)
+            | Self::Logs(path)
+            | Self::File(path) => path,
         }
     }
 }
@@ -46,7 +52,7 @@ impl std::ops::AddAssign for Amount {
     }
 }
 
-/// What was measured of a [`Target`] of the same name.
+/// What was measured of a [`Target`] of the same name; of a mount, its space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Figure {
     /// Of a file system.
@@ -57,6 +63,17 @@ pub enum Figure {
     Logs(Amount, Vec<(String, Amount)>),
     /// Of a file.
     File(Amount),
+}
+
+/// What the log files of a running container take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogUse {
+    /// Its pod.
+    pub pod: PodKey,
+    /// Its name in the spec.
+    pub container: ContainerName,
+    /// Bytes on disk, rotated files too.
+    pub bytes: u64,
 }
 
 /// Use of some part of a file system.

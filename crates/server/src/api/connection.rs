@@ -12,6 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{Body, Holding};
 
@@ -35,7 +36,50 @@ pub(super) struct Places {
 
 #[derive(Debug, Default)]
 struct Young {
-    of_host: Mutex<HashMap<IpAddr, usize>>,
+    /// The oldest first.
+    of_host: Mutex<HashMap<IpAddr, Vec<Arc<Ticket>>>>,
+}
+
+/// What is known of a connection where its place is.
+#[derive(Debug)]
+struct Ticket {
+    /// Its place was given to another.
+    ousted: CancellationToken,
+    use_: Mutex<Use>,
+}
+
+impl Young {
+    /// Takes a place, from an older one if need be: of the host that has the most, the oldest that asks for nothing. False
+    /// when all are asking.
+    fn join(&self, host: IpAddr, ticket: &Arc<Ticket>) -> bool {
+        let mut of_host = self.of_host.lock();
+        let of = |of_host: &HashMap<IpAddr, Vec<_>>| of_host.get(&host).map_or(0, Vec::len);
+        let crowd = if of(&of_host) >= YOUNG_OF_HOST {
+            Some(host)
+        } else if of_host.values().map(Vec::len).sum::<usize>() >= YOUNG {
+            of_host.iter().max_by_key(|(_, tickets)| tickets.len()).map(|(host, _)| *host)
+        } else {
+            None
+        };
+        if let Some(tickets) = crowd.and_then(|crowd| of_host.get_mut(&crowd)) {
+            let oldest = tickets.iter().position(|ticket| ticket.use_.lock().busy == 0);
+            let Some(oldest) = oldest else { return false };
+            tickets.remove(oldest).ousted.cancel();
+        }
+        of_host.entry(host).or_default().push(Arc::clone(ticket));
+        of_host.retain(|_, tickets| !tickets.is_empty());
+        true
+    }
+
+    fn leave(&self, host: IpAddr, ticket: &Arc<Ticket>) {
+        let mut of_host = self.of_host.lock();
+        if let Some(tickets) = of_host.get_mut(&host) {
+            tickets.retain(|other| !Arc::ptr_eq(other, ticket));
+            if tickets.is_empty() {
+                of_host.remove(&host);
+            }
+        }
+    }
 }
 
 impl Default for Places {
@@ -45,23 +89,17 @@ impl Default for Places {
 }
 
 impl Places {
-    /// A place for a new connection; `None` when there are too many.
+    /// A place for a new connection; `None` when there are too many, and none that can be sent away.
     pub(super) fn take(&self, host: IpAddr) -> Option<Arc<Connection>> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let mut of_host = self.young.of_host.lock();
-        let young: usize = of_host.values().sum();
-        let here = of_host.get(&host).copied().unwrap_or_default();
-        if young >= YOUNG || here >= YOUNG_OF_HOST {
-            return None;
-        }
-        of_host.insert(host, here + 1);
-        drop(of_host);
-        Some(Arc::new(Connection {
-            _all: all,
-            youth: Youth { young: Arc::clone(&self.young), host, over: AtomicBool::new(false) },
-            since: Instant::now(),
-            use_: Mutex::new(Use { busy: 0, last: Instant::now() }),
-        }))
+        let use_ = Mutex::new(Use { busy: 0, last: Instant::now() });
+        let ticket = Arc::new(Ticket { ousted: CancellationToken::new(), use_ });
+        let has_place = self.young.join(host, &ticket);
+        has_place.then(|| {
+            let over = AtomicBool::new(false);
+            let youth = Youth { young: Arc::clone(&self.young), host, ticket, over };
+            Arc::new(Connection { _all: all, youth, since: Instant::now() })
+        })
     }
 }
 
@@ -70,20 +108,14 @@ impl Places {
 struct Youth {
     young: Arc<Young>,
     host: IpAddr,
+    ticket: Arc<Ticket>,
     over: AtomicBool,
 }
 
 impl Youth {
     fn end(&self) {
-        if self.over.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let mut of_host = self.young.of_host.lock();
-        if let Some(here) = of_host.get_mut(&self.host) {
-            *here -= 1;
-            if *here == 0 {
-                of_host.remove(&self.host);
-            }
+        if !self.over.swap(true, Ordering::Relaxed) {
+            self.young.leave(self.host, &self.ticket);
         }
     }
 }
@@ -100,7 +132,6 @@ pub(super) struct Connection {
     _all: tokio::sync::OwnedSemaphorePermit,
     youth: Youth,
     since: Instant,
-    use_: Mutex<Use>,
 }
 
 #[derive(Debug)]
@@ -118,15 +149,24 @@ impl Connection {
 
     /// A request is under way until what this returns is dropped.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
-        self.use_.lock().busy += 1;
+        self.youth.ticket.use_.lock().busy += 1;
         Busy(Arc::clone(self))
+    }
+
+    /// Ends when a younger connection got the place of this one before it had proven anything.
+    pub(super) async fn ousted(&self) {
+        self.youth.ticket.ousted.cancelled().await;
+        if self.youth.over.load(Ordering::Relaxed) {
+            // It had, just then.
+            std::future::pending().await
+        }
     }
 
     /// Ends when the connection has been young or idle for too long.
     pub(super) async fn outlived(&self) {
         loop {
             let until = {
-                let used = self.use_.lock();
+                let used = self.youth.ticket.use_.lock();
                 match (used.busy, self.youth.over.load(Ordering::Relaxed)) {
                     (0, false) => self.since + YOUNG_TIME,
                     (0, true) => used.last + IDLE,
@@ -147,7 +187,7 @@ pub(super) struct Busy(Arc<Connection>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut used = self.0.use_.lock();
+        let mut used = self.0.youth.ticket.use_.lock();
         used.busy -= 1;
         used.last = Instant::now();
     }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   accept ─▶ young: handshake, first request, within YOUNG_TIME ─▶ proven: idle no longer than IDLE ─▶ closed
-//!                 │ too many of one host, or too slow: closed
+//!                 │ too slow, or the oldest of too many: closed
 //! ```
 //!
 //! A connection is proven by a request that was authorized. Young ones have places of their own, and few for each host:
-//! whoever cannot prove anything cannot use up what those need who can.
+//! whoever cannot prove anything cannot use up what those need who can. When there are none left, the oldest that asks for
+//! nothing makes room: silent clients do not keep others of their own host away either.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -88,7 +89,13 @@ pub(super) async fn serve(
         let (transport, api) = (transport.clone(), Arc::clone(&api));
         let stop = stop.clone();
         tracker.spawn(async move {
-            if let Err(error) = welcome(stream, address, transport, api, connection, stop).await {
+            let place = Arc::clone(&connection);
+            // Cancel-safe: the connection is dropped for good when another has its place.
+            let ended = tokio::select! {
+                ended = welcome(stream, address, transport, api, connection, stop) => ended,
+                () = place.ousted() => Err("it asked for nothing while others waited for a place".into()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(peer = %address, %error, "A connection to the API ended early");
             }
         });

@@ -1,4 +1,4 @@
-//! `/stats/summary`, `/metrics/resource` and `/metrics/cadvisor`.
+//! `/stats/summary`, `/metrics/resource` and `/metrics/cadvisor`, and what `/metrics` tells of disks.
 //!
 //! ```text
 //!   NodeStats ─┬─ summary    one JSON document
@@ -13,13 +13,14 @@ mod summary;
 pub(super) mod testing;
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
+use metrics::{Metrics, pods::LogOf, table::Page};
 use seams::{
     NodeStats,
-    stats::{Disk, StatsError},
+    stats::{Disk, LogUse, StatsError},
 };
 
 use super::{
-    answer::{Body, METRICS, json, of_type, text},
+    answer::{Body, METRICS, full, json, of_type, text},
     query::Query,
     small_body,
 };
@@ -58,6 +59,21 @@ pub(super) async fn resource(stats: &dyn NodeStats) -> Response<Body> {
         Ok(snapshot) => of_type(StatusCode::OK, METRICS, page::parts(resource::Page::new(snapshot))),
         Err(error) => refused(&error),
     }
+}
+
+/// `/metrics`.
+pub(super) async fn metrics(stats: &dyn NodeStats, metrics: &Metrics) -> Response<Body> {
+    let logs = stats.logs().await.into_iter().map(|LogUse { pod, container, bytes }| {
+        let labels = LogOf {
+            container: container.as_str().into(),
+            namespace: pod.namespace.into(),
+            pod: pod.name.into(),
+            uid: pod.uid.as_str().into(),
+        };
+        (labels, bytes as f64)
+    });
+    metrics.pods.log_bytes.tell(logs);
+    of_type(StatusCode::OK, METRICS, full(metrics.page(Page::Metrics)))
 }
 
 /// `/metrics/cadvisor`.

@@ -246,7 +246,7 @@ fn pages(node: &Node, protocol: Protocol) -> Result<()> {
         (get("statusz").to_vec(), 0, Contains("Binary version= 1.37.2")),
         (get("containerLogs/default/desk/main?tailLines=1").to_vec(), 0, Out("last\n")),
         (get("logs/").to_vec(), 0, Contains("<pre>")),
-        (get("logs/?query=no-such-service").to_vec(), 0, Out("log not found for no-such-service\n")),
+        (get("logs/?query=no-such-service").to_vec(), 0, Out("\nlog not found for no-such-service\n")),
         (get("debug/pprof/heap").to_vec(), 1, Error("")),
         (get("nothing").to_vec(), 1, Error("could not find the requested resource")),
         // There is no CRIU here: the runtime says so.

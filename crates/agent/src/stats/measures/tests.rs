@@ -63,7 +63,7 @@ impl Meters for Disks {
 
 fn setup() -> (Arc<Disks>, Measures) {
     let disks = Arc::new(Disks::default());
-    (Arc::clone(&disks), Measures::new(disks, Arc::new(SystemClock::start())))
+    (Arc::clone(&disks), Measures::new(disks, Arc::new(SystemClock::start()), Metrics::new()))
 }
 
 fn space(name: &str) -> Target {
@@ -94,6 +94,18 @@ async fn figures_are_kept_until_they_are_old() {
     assert_eq!(figures.len(), 1, "what cannot be measured has no figure");
     measures.of(&[(space("/fails"), AGE)]).await;
     assert_eq!(disks.measured.load(Ordering::SeqCst), 3, "and is not tried at once again");
+}
+
+#[tokio::test]
+async fn what_belongs_to_pods_is_timed_by_the_way_it_is_measured() {
+    let (_, measures) = setup();
+    let path: Arc<Path> = Path::new("/x").into();
+    let ways: [fn(Arc<Path>) -> Target; 5] =
+        [Target::Space, Target::Mount, Target::Tree, Target::Logs, Target::File];
+    measures.of(&ways.map(|way| (way(Arc::clone(&path)), AGE))).await;
+    let seconds = &measures.0.metrics.volumes.measuring_seconds;
+    let count = |source| seconds.known(&source).map_or(0, |seconds| seconds.count());
+    assert_eq!((count(MetricSource::Walk), count(MetricSource::Statfs)), (3, 1));
 }
 
 #[tokio::test]

@@ -4,15 +4,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use lifecycle::PodKey;
 use parking_lot::Mutex;
 use seams::{
     HostError, NodeStats,
     host::{FsUsage, MachineFacts},
     stats::{
         Amount, ContainerDisk, ContainerUse, Cpu, CpuLimits, Detailed, DeviceIo, Disk, DiskCounters, DiskUse,
-        Faults, Filesystem, GroupReading, GroupUse, Interface, Limits, MachineUse, Memory, MemoryDetail,
-        NodeUse, PodDisk, PodUse, Pressure, Pressures, Processes, Snapshot, Space, Stall, StatsError,
-        Summary, Swap, SystemGroup, Tasks, Throttling, Traffic,
+        Faults, Filesystem, GroupReading, GroupUse, Interface, Limits, LogUse, MachineUse, Memory,
+        MemoryDetail, NodeUse, PodDisk, PodUse, Pressure, Pressures, Processes, Snapshot, Space, Stall,
+        StatsError, Summary, Swap, SystemGroup, Tasks, Throttling, Traffic,
     },
 };
 
@@ -207,5 +208,10 @@ impl NodeStats for Figures {
             machine: Arc::new(MachineUse { facts, processors: (2, 1) }),
             filesystems: vec![(filesystem, Some(usage()))],
         })
+    }
+
+    async fn logs(&self) -> Vec<LogUse> {
+        let pod = PodKey { namespace: "default".into(), name: "web".into(), uid: "u".into() };
+        vec![LogUse { pod, container: "app".into(), bytes: 8192 }]
     }
 }

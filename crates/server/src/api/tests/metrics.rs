@@ -27,6 +27,8 @@ async fn pages_are_served_and_requests_counted() {
         "authentication_token_cache_request_total{status=\"hit\"} 2".to_owned(),
         "authentication_token_cache_request_total{status=\"miss\"} 1".to_owned(),
         "authentication_token_cache_active_fetch_count{status=\"in_flight\"} 0".to_owned(),
+        "kubelet_container_log_filesystem_used_bytes{container=\"app\",namespace=\"default\",pod=\"web\",uid=\"u\"} 8192"
+            .to_owned(),
     ] {
         assert!(page.lines().any(|known| known == line), "{line}\n{page}");
     }
