@@ -1,7 +1,7 @@
 //! The API server as its administrator sees it, over kept connections: a request costs a hundredth of the processor time
 //! that a run of kubectl costs, and tests make thousands of them.
 
-use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
+use std::{fmt::Write as _, fs, io::Read, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -13,8 +13,39 @@ use ureq::{
 
 use crate::plan::Plan;
 
-/// Longest for an answer: long enough for a machine that has everything else to do too.
-const BOUND: Duration = Duration::from_secs(30);
+/// Longest for an answer to begin: long enough for a machine that has everything else to do too.
+const BOUND: Duration = Duration::from_secs(60);
+/// How long an unused connection is kept.
+const KEPT: Duration = Duration::from_secs(15);
+
+/// Who may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// Whose certificate is the lab's.
+    OfTheLab,
+    /// Whoever it is.
+    Anyone,
+}
+
+/// TLS with the administrator's certificate.
+///
+/// # Errors
+/// A key or certificate of the lab cannot be read.
+pub(crate) fn tls(plan: &Plan, server: Server) -> Result<TlsConfig> {
+    let pem = |name: &str| {
+        let path = plan.paths.pki_file(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let authority = Certificate::from_pem(&pem("ca.crt")?)?;
+    let certificate = Certificate::from_pem(&pem("admin.crt")?)?;
+    let key = PrivateKey::from_pem(&pem("admin.key")?)?;
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[authority]))
+        .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
+        .disable_verification(server == Server::Anyone)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    Ok(tls.build())
+}
 
 /// A client with the administrator's certificate.
 ///
@@ -31,22 +62,21 @@ impl Api {
     /// # Errors
     /// A key or certificate of the lab cannot be read.
     pub(crate) fn new(plan: &Plan) -> Result<Self> {
-        let pem = |name: &str| {
-            let path = plan.paths.pki_file(name);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let authority = Certificate::from_pem(&pem("ca.crt")?)?;
-        let certificate = Certificate::from_pem(&pem("admin.crt")?)?;
-        let key = PrivateKey::from_pem(&pem("admin.key")?)?;
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&[authority]))
-            .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
+        Self::keeping(plan, KEPT)
+    }
+
+    /// The same; unused connections are kept for so long.
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub(crate) fn keeping(plan: &Plan, kept: Duration) -> Result<Self> {
         let agent = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(tls(plan, Server::OfTheLab)?)
             .http_status_as_error(false)
-            .timeout_global(Some(BOUND))
+            .max_idle_age(kept)
+            // To the request: the body of a watch may take for ever.
+            .timeout_recv_response(Some(BOUND))
+            .timeout_connect(Some(BOUND))
             .proxy(None)
             .build()
             .new_agent();
@@ -113,11 +143,25 @@ impl Api {
         accepted(method, path, self.ask(method, path, kind, body)?)
     }
 
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Result<(StatusCode, Vec<u8>)> {
+    /// An answer that is read while it comes: a watch.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) fn open(&self, path: &str) -> Result<impl Read + 'static> {
+        let answer = self.agent.get(self.url(path)).call().with_context(|| format!("GET {path}"))?;
+        ensure!(answer.status().is_success(), "GET {path}: the API server answers {}", answer.status());
+        Ok(answer.into_body().into_reader())
+    }
+
+    fn url(&self, path: &str) -> String {
         let place = if path.starts_with('/') { "" } else { "/api/v1/namespaces/default/" };
+        format!("{}{place}{path}", self.server)
+    }
+
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Result<(StatusCode, Vec<u8>)> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}{place}{path}", self.server))
+            .uri(self.url(path))
             .header("Content-Type", format!("application/{kind}"))
             .body(body.as_bytes().to_vec())?;
         // DELETE has no body here, but ureq must be told that it may.

@@ -17,8 +17,10 @@ use rustls::{
 };
 use ureq::Agent;
 
-use super::api::{Server, tls};
-use crate::plan::Plan;
+use crate::{
+    api::{Server, tls},
+    plan::Plan,
+};
 
 /// Longest for an answer: a page of a busy kubelet takes seconds.
 const REQUEST_BOUND: Duration = Duration::from_secs(60);
