@@ -40,7 +40,21 @@ impl Node {
     ///
     /// # Errors
     /// It does not come up.
-    pub fn up(mut spec: Spec) -> Result<Self> {
+    pub fn up(spec: Spec) -> Result<Self> {
+        Self::by(Lab::up, spec)
+    }
+
+    /// Brings up a plain lab in which no kubelet runs.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn without_kubelet(name: &str, mode: Mode, runtime: Runtime) -> Result<Self> {
+        let mut spec = Spec::new(name, mode)?;
+        spec.runtime = runtime;
+        Self::by(Lab::up_without_kubelet, spec)
+    }
+
+    fn by(up: impl FnOnce(Spec) -> Result<Lab>, mut spec: Spec) -> Result<Self> {
         if spec.kubelet == KubeletBinary::Ours {
             spec.kubelet = ours()?;
         }
@@ -51,7 +65,7 @@ impl Node {
         if Lab::list(&spec.state)?.contains(&spec.name) {
             Lab::open(&spec.state, &spec.name)?.down()?;
         }
-        Ok(Self(Some(Lab::up(spec)?)))
+        Ok(Self(Some(up(spec)?)))
     }
 
     /// Brings up a lab that is as plain as they come on this runtime.

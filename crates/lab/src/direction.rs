@@ -51,7 +51,19 @@ const RULES: [(&str, &[&str]); 17] = [
     ("testbox", &["proto"]),
     (
         "node-tests",
-        &["lifecycle", "node", "metrics", "seams", "proto", "cri", "fakes", "sim", "lab", "kubelet"],
+        &[
+            "lifecycle",
+            "node",
+            "metrics",
+            "seams",
+            "proto",
+            "cri",
+            "cluster",
+            "fakes",
+            "sim",
+            "lab",
+            "kubelet",
+        ],
     ),
 ];
 

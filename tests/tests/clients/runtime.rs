@@ -1,13 +1,6 @@
-//! [`cri::CriRuntime`] against a real runtime. Ignored by default; it wants
-//!
-//! * `CRI_TEST_ENDPOINT`: socket of a runtime, for example `unix:///run/containerd/containerd.sock`;
-//! * `CRI_TEST_IMAGE`: an image in it with a static `/bin/sh`, whose reference is not pulled;
-//! * `CRI_TEST_CGROUP`: a cgroup to make the pod's in, for example `/kubelet-test`.
-//!
-//! The pod uses the node's network, so that no CNI is needed. It leaves nothing behind.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+//! [`CriRuntime`] against a real runtime, with a pod in the node's network. It leaves nothing behind.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use cri::{CriConfig, CriRuntime, config::host_facts};
 use fakes::{
@@ -15,6 +8,7 @@ use fakes::{
     runtime::{container_request, sandbox_request},
 };
 use k8s_openapi::api::core::v1::{Container, PodSpec, SecurityContext};
+use lab::{Lab, images};
 use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeState};
 use seams::{
     Runtime, RuntimeError,
@@ -68,23 +62,21 @@ async fn wait_for(runtime: &CriRuntime, uid: &PodUid, id: &ContainerId, state: R
     tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("{id} is not {state:?}"));
 }
 
-#[tokio::test]
-#[ignore = "needs a container runtime: see the module"]
-async fn a_pod_on_a_real_runtime() {
-    let var = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
-    let (endpoint, image) = (var("CRI_TEST_ENDPOINT"), var("CRI_TEST_IMAGE"));
+pub(crate) async fn a_pod_on_a_real_runtime(lab: &Lab) {
+    let image = images::BUSYBOX.to_owned();
     let dir = tempfile::tempdir().unwrap();
     let config = CriConfig {
         pod_logs_dir: dir.path().join("pods"),
         container_links_dir: Some(dir.path().join("links")),
         host: host_facts(),
-        ..CriConfig::new(endpoint)
+        ..CriConfig::new(format!("unix://{}", lab.paths().containerd_socket.display()))
     };
     let runtime = CriRuntime::connect(&config).unwrap();
     println!("{:?}", runtime.version().await.unwrap());
     let status = runtime.status().await.unwrap();
     assert!(status.runtime_ready.unwrap().ready);
     println!("cgroup driver {:?}", runtime.cgroup_driver().await.unwrap());
+    runtime.pull_image(&image, None, &sandbox(dir.path(), "", "x")).await.unwrap();
     let found = runtime.image_status(&image, "").await.unwrap().expect("the image");
     assert!(!runtime.list_images().await.unwrap().is_empty());
     println!("image filesystems {:?}", runtime.image_fs().await.unwrap());
@@ -92,7 +84,7 @@ async fn a_pod_on_a_real_runtime() {
     println!("absent image: {}", absent.unwrap_err());
 
     let mut hints = runtime.hints();
-    let request = sandbox(dir.path(), &var("CRI_TEST_CGROUP"), &image);
+    let request = sandbox(dir.path(), &format!("{}/client", lab.plan().cgroup_root), &image);
     let uid = PodUid::from(request.pod.metadata.uid.clone().unwrap());
     let id = runtime.run_sandbox(&request).await.unwrap();
     let outcome = tokio::spawn({

@@ -1,10 +1,5 @@
-//! Against a real API server with Node authorization and NodeRestriction. Ignored unless asked for:
-//!
-//! `CLUSTER_NODE_KUBECONFIG=… CLUSTER_ADMIN_KUBECONFIG=… CLUSTER_NODE=n1 cargo test -p cluster --test control_plane -- --ignored`
-//!
-//! The first kubeconfig is that of `system:node:<node>`, the second that of a cluster administrator. Everything is
-//! made in namespaces of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+//! [`ApiCluster`] as the node's own user, against an API server with Node authorization and NodeRestriction. Everything is
+//! made in namespaces of its own; no kubelet runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,61 +9,53 @@ use k8s_openapi::api::{
     coordination::v1::{Lease, LeaseSpec},
     core::v1::{ConfigMap, Event, Node, Pod, PodCondition, PodStatus, Secret},
 };
+use lab::{Lab, wait};
 use seams::{ApiError, Cluster as _, ObjectError, Objects as _, SystemClock, cluster::PodEvent, patch};
 use serde_json::{Value, json};
-use tokio::{process::Command, sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
-fn node_name() -> String {
-    std::env::var("CLUSTER_NODE").unwrap_or_else(|_| "n1".to_owned())
-}
-
-fn start(change_detection: ChangeDetection) -> ApiCluster {
-    let kubeconfig = std::env::var("CLUSTER_NODE_KUBECONFIG").expect("CLUSTER_NODE_KUBECONFIG");
+fn start(lab: &Lab) -> ApiCluster {
     ApiCluster::start(ApiOptions {
-        access: Access::load(kubeconfig.as_ref()).unwrap(),
-        node_name: node_name(),
+        access: Access::load(&lab.paths().kubelet_kubeconfig).unwrap(),
+        node_name: lab.plan().node_name.clone(),
         rate_limit: RateLimit::from_config(50, 100),
         lease_duration: Duration::from_secs(40),
-        change_detection,
+        change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
         metrics: metrics::Metrics::new(),
     })
 }
 
-/// kubectl as administrator; applies `objects` when there are any.
-async fn admin(arguments: &[&str], objects: &[Value]) -> String {
-    let kubeconfig = std::env::var("CLUSTER_ADMIN_KUBECONFIG").expect("CLUSTER_ADMIN_KUBECONFIG");
-    let kubectl = std::env::var("CLUSTER_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
-    let mut command = Command::new(kubectl);
-    command.args(["--kubeconfig", &kubeconfig]).args(arguments);
-    if !objects.is_empty() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        std::fs::write(file.path(), list.to_string()).unwrap();
-        command.args(["-f", file.path().to_str().unwrap()]);
-        let out = command.output().await.unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        return String::from_utf8_lossy(&out.stdout).into_owned();
+/// Makes objects, as the administrator.
+fn make(lab: &Lab, objects: &[Value]) {
+    for object in objects {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap();
+        let kind = match object["kind"].as_str().unwrap() {
+            "ConfigMap" => "configmaps",
+            "Secret" => "secrets",
+            "Pod" => "pods",
+            other => panic!("{other}"),
+        };
+        let path = format!("/api/v1/namespaces/{namespace}/{kind}");
+        lab.api().unwrap().send("POST", &path, "json", &object.to_string()).unwrap();
     }
-    let out = command.output().await.unwrap();
-    assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-async fn namespace(name: &str) -> String {
-    let name = format!("{name}-{}", std::process::id());
-    let objects = [
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}),
-    ];
-    admin(&["apply"], &objects).await;
-    name
+/// A namespace in which pods may be made.
+fn namespace(lab: &Lab, name: &str) -> String {
+    let api = lab.api().unwrap();
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    api.send("POST", "/api/v1/namespaces", "json", &object.to_string()).unwrap();
+    let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+    wait::until_true("the default service account", LONG, || matches!(api.find(&account), Ok(Some(_))))
+        .unwrap();
+    name.to_owned()
 }
 
-fn a_pod(namespace: &str, name: &str, objects: usize) -> Value {
+fn a_pod(lab: &Lab, namespace: &str, name: &str, objects: usize) -> Value {
     let mut volumes: Vec<Value> = (0..objects)
         .map(|i| json!({"name": format!("v{i}"), "configMap": {"name": format!("{name}-{i}"), "optional": true}}))
         .collect();
@@ -79,7 +66,7 @@ fn a_pod(namespace: &str, name: &str, objects: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "nodeName": node_name(), "automountServiceAccountToken": false, "serviceAccountName": "default",
+            "nodeName": lab.plan().node_name, "automountServiceAccountToken": false, "serviceAccountName": "default",
             "terminationGracePeriodSeconds": 0,
             "containers": [{"name": "c", "image": "i", "envFrom": [{"configMapRef": {"name": "cm"}}, {"secretRef": {"name": "s"}}],
                 "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "k", "optional": true}}}]}],
@@ -113,9 +100,9 @@ async fn applied(
     }
 }
 
-async fn ensure_node(api: &ApiCluster) -> Node {
+async fn ensure_node(lab: &Lab, api: &ApiCluster) -> Node {
     let mut node = Node::default();
-    node.metadata.name = Some(node_name());
+    node.metadata.name = Some(lab.plan().node_name.clone());
     match api.create_node(&node).await {
         Ok(node) => node,
         Err(ApiError::Conflict { reason, .. }) if reason == "AlreadyExists" => api.get_node().await.unwrap(),
@@ -123,12 +110,10 @@ async fn ensure_node(api: &ApiCluster) -> Node {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a control plane"]
-async fn node_lease_and_heartbeat() {
-    let api = start(ChangeDetection::Watch);
+pub(crate) async fn node_lease_and_heartbeat(lab: &Lab) {
+    let api = start(lab);
     let mut seen = api.node();
-    let node = ensure_node(&api).await;
+    let node = ensure_node(lab, &api).await;
     timeout(LONG, seen.wait_for(Option::is_some)).await.unwrap().unwrap();
     let mut wanted = node.clone();
     let mark = format!("{}", std::process::id());
@@ -153,10 +138,10 @@ async fn node_lease_and_heartbeat() {
     assert_eq!(node::status::patch(&heard, &wanted), None);
 
     let mut lease = Lease::default();
-    lease.metadata.name = Some(node_name());
+    lease.metadata.name = Some(lab.plan().node_name.clone());
     lease.metadata.namespace = Some("kube-node-lease".into());
     lease.spec = Some(LeaseSpec {
-        holder_identity: Some(node_name()),
+        holder_identity: Some(lab.plan().node_name.clone()),
         lease_duration_seconds: Some(40),
         ..LeaseSpec::default()
     });
@@ -177,15 +162,13 @@ async fn node_lease_and_heartbeat() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a control plane"]
-async fn pods_statuses_and_events() {
-    let api = start(ChangeDetection::Watch);
-    ensure_node(&api).await;
-    let ns = namespace("pods").await;
+pub(crate) async fn pods_statuses_and_events(lab: &Lab) {
+    let api = start(lab);
+    ensure_node(lab, &api).await;
+    let ns = namespace(lab, "pods");
     let mut pods = api.pods();
     assert!(matches!(event(&mut pods).await, PodEvent::Snapshot(_)));
-    admin(&["apply"], &[a_pod(&ns, "a", 0)]).await;
+    make(lab, &[a_pod(lab, &ns, "a", 0)]);
     let pod = applied(&mut pods, &ns, "a", |_| true).await;
     assert_eq!(pod.metadata.managed_fields, None);
     let uid = pod.metadata.uid.clone().unwrap();
@@ -246,24 +229,21 @@ async fn pods_statuses_and_events() {
     // The node authorizer knows pods by their node: one that is gone is nobody's.
     let gone = api.get_pod(&ns, "a").await;
     assert!(matches!(gone, Err(ApiError::Forbidden(_) | ApiError::NotFound(_))), "{gone:?}");
-    admin(&["delete", "namespace", &ns, "--wait=false"], &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a control plane"]
-async fn objects_of_pods_under_node_authorization() {
-    let api = start(ChangeDetection::Watch);
-    ensure_node(&api).await;
-    let ns = namespace("objects").await;
+pub(crate) async fn objects_of_pods_under_node_authorization(lab: &Lab) {
+    let api = start(lab);
+    ensure_node(lab, &api).await;
+    let ns = namespace(lab, "objects");
     let mut changes = api.changes();
     let mut pods = api.pods();
     let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm", "namespace": ns}, "data": {"k": "1"}});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": ns}, "immutable": true, "stringData": {"k": "1"}});
-    admin(&["apply"], &[config, secret]).await;
+    make(lab, &[config, secret]);
     // Not yet referred to by a pod of this node.
     let early = api.config_map(&ns, "cm").await;
     assert!(matches!(early, Err(ObjectError::Unavailable(_))), "{early:?}");
-    admin(&["apply"], &[a_pod(&ns, "a", 0)]).await;
+    make(lab, &[a_pod(lab, &ns, "a", 0)]);
     let pod = applied(&mut pods, &ns, "a", |_| true).await;
     api.register(&pod);
     let map: Arc<ConfigMap> = api.config_map(&ns, "cm").await.unwrap();
@@ -273,22 +253,20 @@ async fn objects_of_pods_under_node_authorization() {
     let missing = api.secret(&ns, "gone").await.unwrap_err();
     assert_eq!(missing.to_string(), "secret \"gone\" not found");
 
-    admin(&["-n", &ns, "patch", "configmap", "cm", "-p", r#"{"data":{"k":"2"}}"#], &[]).await;
+    let path = format!("/api/v1/namespaces/{ns}/configmaps/cm");
+    lab.api().unwrap().send("PATCH", &path, "merge-patch+json", r#"{"data":{"k":"2"}}"#).unwrap();
     let uid = timeout(LONG, changes.recv()).await.unwrap().unwrap();
     assert_eq!(Some(uid), pod.metadata.uid);
     assert_eq!(api.config_map(&ns, "cm").await.unwrap().data.as_ref().unwrap()["k"], "2");
-    admin(&["delete", "namespace", &ns, "--wait=false"], &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a control plane"]
-async fn more_watches_than_one_connection_carries() {
-    let api = start(ChangeDetection::Watch);
-    ensure_node(&api).await;
-    let ns = namespace("many").await;
+pub(crate) async fn more_watches_than_one_connection_carries(lab: &Lab) {
+    let api = start(lab);
+    ensure_node(lab, &api).await;
+    let ns = namespace(lab, "many");
     let mut pods = api.pods();
-    let objects: Vec<Value> = (0..4).map(|i| a_pod(&ns, &format!("p{i}"), 40)).collect();
-    admin(&["apply"], &objects).await;
+    let objects: Vec<Value> = (0..4).map(|i| a_pod(lab, &ns, &format!("p{i}"), 40)).collect();
+    make(lab, &objects);
     for i in 0..4 {
         api.register(&*applied(&mut pods, &ns, &format!("p{i}"), |_| true).await);
     }
@@ -300,5 +278,4 @@ async fn more_watches_than_one_connection_carries() {
     }
     // Room for calls is left.
     timeout(Duration::from_secs(5), api.get_pod(&ns, "p0")).await.unwrap().unwrap();
-    admin(&["delete", "namespace", &ns, "--wait=false"], &[]).await;
 }
