@@ -7,6 +7,7 @@ SHELL := /bin/bash
 KUBELET_BIN ?= ours
 RUNTIME ?= containerd2
 NAME ?= default
+UP ?=
 BENCH ?=
 # End-to-end tests that `make test` leaves to `make thorough`.
 LONG = ^histories::|::much_at_once_|::what_is_used_beside_upstream_on_containerd_1
@@ -37,9 +38,9 @@ run: build ## a standalone node with a sample pod
 	$(LAB) wait-pod hello --name $(NAME)
 
 .PHONY: cluster
-cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path
+cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path; UP=--metrics-server for more
 	$(LAB) prerequisites
-	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN)
+	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN) $(UP)
 
 .PHONY: bench
 bench: $(if $(filter ours,$(KUBELET_BIN)),build) ## figures of KUBELET_BIN beside upstream's; BENCH='--only start --short' for less
