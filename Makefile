@@ -7,6 +7,7 @@ SHELL := /bin/bash
 KUBELET_BIN ?= ours
 RUNTIME ?= containerd2
 NAME ?= default
+UP ?=
 BENCH ?=
 # The whole workspace, as the unit tests are built: one package alone would be built with other features, all over again.
 NODE_TESTS = cargo nextest run --no-fail-fast --workspace --run-ignored only
@@ -39,9 +40,9 @@ run: build ## a standalone node with a sample pod
 	$(LAB) wait-pod hello --name $(NAME)
 
 .PHONY: cluster
-cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path
+cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path; UP=--metrics-server for more
 	$(LAB) prerequisites
-	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN)
+	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN) $(UP)
 
 .PHONY: bench
 bench: $(if $(filter ours,$(KUBELET_BIN)),build) ## figures of KUBELET_BIN beside upstream's; BENCH='--only start --short' for less

@@ -183,6 +183,11 @@ fn accepted(method: &str, path: &str, (status, text): (StatusCode, Vec<u8>)) -> 
     serde_json::from_slice(&text).with_context(shown)
 }
 
+/// A condition of an object.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
 /// As it stands in a query.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut all, byte| {

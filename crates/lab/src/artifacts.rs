@@ -1,7 +1,8 @@
 //! Programs that the lab runs and Debian does not have: built once from the Go module proxy, kept in `STATE/cache`.
 //!
-//! Each artifact is a folder whose name ends in a hash of its recipe (versions, flags, for the control plane also `go.mod`
-//! and `go.sum`), so a changed recipe is another folder and a folder that exists is whole: it is built beside and renamed.
+//! Each artifact is a folder whose name ends in a hash of its recipe (versions, flags, where there is a module of ours also
+//! its `go.mod` and `go.sum`), so a changed recipe is another folder and a folder that exists is whole: it is built beside
+//! and renamed.
 
 use std::{
     fs::File,
@@ -16,13 +17,14 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     plan::{make_dir, write},
     run,
-    spec::{KubeletBinary, Mode, Runtime, Spec, checkout},
+    spec::{KubeletBinary, MetricsApi, Mode, Runtime, Spec, checkout},
 };
 
-/// The module that names the control plane and every version it is made of.
-const GO_MOD: &str = include_str!("../controlplane/go.mod");
-/// Its checksums.
-const GO_SUM: &str = include_str!("../controlplane/go.sum");
+/// A module without source of its own: it names programs and every version that they are made of.
+struct Module {
+    go_mod: &'static str,
+    go_sum: &'static str,
+}
 
 /// How one artifact is built.
 struct Recipe {
@@ -34,6 +36,8 @@ struct Recipe {
     cgo: &'static str,
     /// Arguments of `go`, before the packages.
     flags: &'static [&'static str],
+    /// What `go build` builds from; `go install` wants none.
+    module: Option<Module>,
     /// Packages: with `@version` for `go install`, without for `go build` of the module.
     packages: &'static [&'static str],
     /// How long it takes from a cold cache on two cores, for the message.
@@ -54,6 +58,10 @@ const CONTROL_PLANE: Recipe = Recipe {
         "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 \
          -X k8s.io/component-base/version.gitMinor=37",
     ],
+    module: Some(Module {
+        go_mod: include_str!("../controlplane/go.mod"),
+        go_sum: include_str!("../controlplane/go.sum"),
+    }),
     packages: &[
         "go.etcd.io/etcd/server/v3",
         "k8s.io/kubernetes/cmd/kube-apiserver",
@@ -64,6 +72,28 @@ const CONTROL_PLANE: Recipe = Recipe {
         "k8s.io/kubernetes/cmd/kubectl",
     ],
     cold: "10 minutes",
+};
+
+/// What `kubectl top` asks. Built after the control plane, and with the same tags and versions, it compiles thirty packages
+/// in place of a thousand.
+const METRICS_SERVER: Recipe = Recipe {
+    name: "metrics-server",
+    version: "0.9.0",
+    cgo: "0",
+    flags: &[
+        "build",
+        "-trimpath",
+        "-tags",
+        "selinux,notest,grpcnotrace",
+        "-ldflags",
+        "-s -w -X k8s.io/client-go/pkg/version.gitVersion=v0.9.0",
+    ],
+    module: Some(Module {
+        go_mod: include_str!("../metrics-server/go.mod"),
+        go_sum: include_str!("../metrics-server/go.sum"),
+    }),
+    packages: &["sigs.k8s.io/metrics-server/cmd/metrics-server"],
+    cold: "4 minutes",
 };
 
 /// containerd 2, its shim and client.
@@ -79,6 +109,7 @@ const CONTAINERD: Recipe = Recipe {
         "-ldflags",
         "-s -w -X github.com/containerd/containerd/v2/version.Version=2.4.2",
     ],
+    module: None,
     packages: &[
         "github.com/containerd/containerd/v2/cmd/containerd@v2.4.2",
         "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@v2.4.2",
@@ -93,6 +124,7 @@ const RUNC: Recipe = Recipe {
     version: "1.5.2",
     cgo: "1",
     flags: &["install", "-trimpath", "-tags", "seccomp"],
+    module: None,
     packages: &["github.com/opencontainers/runc@v1.5.2"],
     cold: "30 seconds",
 };
@@ -103,6 +135,7 @@ const CNI: Recipe = Recipe {
     version: "1.9.1",
     cgo: "0",
     flags: &["install", "-trimpath"],
+    module: None,
     packages: &[
         "github.com/containernetworking/plugins/plugins/main/bridge@v1.9.1",
         "github.com/containernetworking/plugins/plugins/main/loopback@v1.9.1",
@@ -120,17 +153,12 @@ impl Recipe {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        if self.is_module() {
-            hash.update(GO_MOD);
-            hash.update(GO_SUM);
+        if let Some(module) = &self.module {
+            hash.update(module.go_mod);
+            hash.update(module.go_sum);
         }
         let digest: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         format!("{}-{}-{digest}", self.name, self.version)
-    }
-
-    /// Whether it is built from the module in the repository.
-    fn is_module(&self) -> bool {
-        self.flags.first() == Some(&"build")
     }
 
     /// The artifact's folder, built if it is not there. Two processes that want the same wait for each other.
@@ -165,13 +193,13 @@ impl Recipe {
     fn build(&self, cache: &Path, into: &Path) -> Result<()> {
         let mut go = Command::new("go");
         go.args(self.flags).env("CGO_ENABLED", self.cgo).env_remove("GOFLAGS").env("GOBIN", into);
-        if self.is_module() {
+        if let Some(module) = &self.module {
             // A copy, so that go never writes into the repository.
-            let module = cache.join("controlplane-module");
-            make_dir(&module)?;
-            write(&module.join("go.mod"), GO_MOD)?;
-            write(&module.join("go.sum"), GO_SUM)?;
-            go.current_dir(&module).arg("-o").arg(format!("{}/", into.display()));
+            let folder = cache.join(format!("{}-module", self.name));
+            make_dir(&folder)?;
+            write(&folder.join("go.mod"), module.go_mod)?;
+            write(&folder.join("go.sum"), module.go_sum)?;
+            go.current_dir(&folder).arg("-o").arg(format!("{}/", into.display()));
         } else {
             go.current_dir(cache);
         }
@@ -217,6 +245,8 @@ pub struct Tools {
     pub cni: PathBuf,
     /// Folder of etcd (`server`), the control plane, `kubectl`, `kubeadm` and upstream's `kubelet`; only where needed.
     pub control_plane: Option<PathBuf>,
+    /// metrics-server; only where it is asked for.
+    pub metrics_server: Option<PathBuf>,
 }
 
 impl Tools {
@@ -243,6 +273,10 @@ pub fn ensure(spec: &Spec) -> Result<(Tools, PathBuf)> {
     } else {
         None
     };
+    let metrics_server = match spec.metrics_api {
+        MetricsApi::MetricsServer => Some(METRICS_SERVER.ensure(&cache)?.join("metrics-server")),
+        MetricsApi::Nobody => None,
+    };
     let tools = match spec.runtime {
         Runtime::Containerd2 => {
             let containerd = CONTAINERD.ensure(&cache)?;
@@ -253,6 +287,7 @@ pub fn ensure(spec: &Spec) -> Result<(Tools, PathBuf)> {
                 runc: RUNC.ensure(&cache)?.join("runc"),
                 cni: CNI.ensure(&cache)?,
                 control_plane,
+                metrics_server,
             }
         }
         Runtime::Containerd1 => Tools {
@@ -262,6 +297,7 @@ pub fn ensure(spec: &Spec) -> Result<(Tools, PathBuf)> {
             runc: "/usr/sbin/runc".into(),
             cni: "/usr/lib/cni".into(),
             control_plane,
+            metrics_server,
         },
     };
     for program in [&tools.containerd, &tools.ctr, &tools.runc, &tools.cni.join("bridge")] {
@@ -304,11 +340,15 @@ pub fn kubelet(choice: &KubeletBinary, tools: &Tools) -> Result<PathBuf> {
 /// # Errors
 /// A build fails, or Go is missing.
 pub fn ensure_all(state: &Path) -> Result<Vec<PathBuf>> {
-    [CONTAINERD, RUNC, CNI, CONTROL_PLANE].iter().map(|recipe| recipe.ensure(&state.join("cache"))).collect()
+    // What shares most of its packages with the control plane comes behind it.
+    let all = [CONTAINERD, RUNC, CNI, CONTROL_PLANE, METRICS_SERVER];
+    all.iter().map(|recipe| recipe.ensure(&state.join("cache"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -327,10 +367,36 @@ mod tests {
     }
 
     #[test]
-    fn the_module_names_what_is_built() {
-        for package in CONTROL_PLANE.packages {
-            assert!(GO_MOD.contains(package), "{package}");
+    fn a_module_names_what_is_built() {
+        for recipe in [CONTROL_PLANE, METRICS_SERVER] {
+            let module = recipe.module.as_ref().unwrap();
+            for package in recipe.packages {
+                assert!(module.go_mod.contains(package), "{package}");
+            }
         }
+    }
+
+    /// Only then does what is compiled for one serve the other.
+    #[test]
+    fn metrics_server_is_made_of_the_control_planes_versions() {
+        let versions = |recipe: &Recipe| -> BTreeMap<String, String> {
+            let lines = recipe.module.as_ref().unwrap().go_mod.lines();
+            // What replaces a version stands behind it, and counts.
+            let named =
+                lines.filter_map(|line| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    [name, "=>", _, version] => Some((*name, *version)),
+                    [name, version, ..] if version.starts_with('v') => Some((*name, *version)),
+                    _ => None,
+                });
+            named.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+        };
+        let control_plane = versions(&CONTROL_PLANE);
+        let shared: Vec<_> = versions(&METRICS_SERVER)
+            .into_iter()
+            .filter_map(|(name, version)| Some((control_plane.get(&name)?.clone(), version, name)))
+            .collect();
+        assert!(shared.len() > 80, "{}", shared.len());
+        assert_eq!(shared.iter().find(|(theirs, ours, _)| theirs != ours), None);
     }
 
     #[test]

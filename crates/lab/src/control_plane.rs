@@ -8,11 +8,12 @@ use serde_json::json;
 use crate::{
     api::Api,
     daemon::{Daemon, Invocation},
+    metrics_server,
     network::enter,
     pki::BOOTSTRAP_TOKEN,
     plan::{Plan, Service, make_dir, write},
     run,
-    spec::Credentials,
+    spec::{Credentials, MetricsApi},
     wait,
 };
 
@@ -61,6 +62,8 @@ pub(crate) fn api_server(plan: &Plan) -> Result<Invocation> {
         "--kubelet-preferred-address-types=InternalIP,Hostname".to_owned(),
         "--enable-bootstrap-token-auth=true".to_owned(),
         "--allow-privileged=true".to_owned(),
+        // There is no kube-proxy: a service's own address leads nowhere.
+        "--enable-aggregator-routing=true".to_owned(),
         format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
@@ -159,7 +162,11 @@ pub fn up(plan: &Plan) -> Result<()> {
         allow_bootstrap(plan)?;
     }
     // Pods are refused until the controller manager has made the service account that they run under by default.
-    until(&|| api.get("serviceaccounts/default").map(drop))
+    until(&|| api.get("serviceaccounts/default").map(drop))?;
+    match plan.spec.metrics_api {
+        MetricsApi::MetricsServer => metrics_server::up(plan),
+        MetricsApi::Nobody => Ok(()),
+    }
 }
 
 /// The token's Secret, and the three bindings that let its bearer ask for a certificate, approve it, and renew it.

@@ -28,6 +28,7 @@ pub mod env;
 pub mod host;
 pub mod images;
 pub mod kubelet;
+mod metrics_server;
 pub mod mounts;
 pub mod network;
 pub mod pki;
@@ -42,5 +43,5 @@ pub mod wait;
 
 pub use plan::{Paths, Plan, Service};
 pub use rustix::process::Signal;
-pub use spec::{Credentials, KubeletBinary, Mode, Runtime, Spec};
+pub use spec::{Credentials, KubeletBinary, MetricsApi, Mode, Runtime, Spec};
 pub use up::Lab;

@@ -5,7 +5,7 @@ mod bench;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lab::{KubeletBinary, Mode, Spec, spec::checkout};
+use lab::{KubeletBinary, MetricsApi, Mode, Spec, spec::checkout};
 
 /// What `lab --help` prints.
 const HELP: &str = "\
@@ -39,6 +39,7 @@ Options of `up`:
   --node-name NAME       name of the node (default: the lab's)
   --port-base PORT       first of the ports to listen on (default: the usual ones)
   --manifest FILE        a static pod; may be given again
+  --metrics-server       run metrics-server too, for `kubectl top`; wants --mode cluster
   --replace              take down a lab of the same name first
   --no-kubelet           start everything but the kubelet
 
@@ -146,8 +147,13 @@ const VALUES: [(&str, &[&str]); 20] = [
     ("--output", &["bench"]),
 ];
 /// Options without one.
-const SWITCHES: [(&str, &[&str]); 4] =
-    [("--all", &["down"]), ("--replace", &["up"]), ("--no-kubelet", &["up"]), ("--short", &["bench"])];
+const SWITCHES: [(&str, &[&str]); 5] = [
+    ("--all", &["down"]),
+    ("--metrics-server", &["up"]),
+    ("--replace", &["up"]),
+    ("--no-kubelet", &["up"]),
+    ("--short", &["bench"]),
+];
 
 impl Raw {
     fn parse(arguments: &[String]) -> Result<Self> {
@@ -285,6 +291,9 @@ fn up(raw: &Raw, state: PathBuf) -> Result<Command> {
     if let Some(text) = raw.one("--port-base") {
         spec.port_base = Some(text.parse().with_context(|| format!("--port-base {text} is no port"))?);
     }
+    if raw.has("--metrics-server") {
+        spec.metrics_api = MetricsApi::MetricsServer;
+    }
     spec.node_name = raw.one("--node-name").map(str::to_owned);
     spec.kubelet_flags = raw.all("--kubelet-flag").map(str::to_owned).collect();
     spec.manifests = raw.all("--manifest").map(|path| Path::new(path).to_owned()).collect();
@@ -313,13 +322,13 @@ mod tests {
     #[test]
     fn up_with_everything() {
         let line = "up --mode=cluster --name x --runtime containerd1 --kubelet upstream --kubelet-flag --v=4 \
-                    --kubelet-flag=--seccomp-default --replace --state /s";
+                    --kubelet-flag=--seccomp-default --metrics-server --replace --state /s";
         let Command::Up { spec, existing, .. } = parsed(line).unwrap() else { unreachable!() };
         assert_eq!(
             (spec.mode, spec.runtime, existing),
             (Mode::Cluster, Runtime::Containerd1, Existing::Replace)
         );
-        assert_eq!(spec.kubelet, KubeletBinary::Upstream);
+        assert_eq!((&spec.kubelet, spec.metrics_api), (&KubeletBinary::Upstream, MetricsApi::MetricsServer));
         assert_eq!(spec.kubelet_flags, ["--v=4", "--seccomp-default"]);
         assert_eq!((spec.name.as_str(), spec.state.as_path()), ("x", Path::new("/s")));
     }
@@ -345,6 +354,7 @@ mod tests {
             ("kubelet dance", "cannot dance"),
             ("up --name A", "cannot be the name"),
             ("up --port-base 1", "between 1024"),
+            ("up --metrics-server", "--mode cluster"),
         ] {
             let error = parsed(line).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");

@@ -11,8 +11,9 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use crate::{
+    metrics_server,
     plan::{Plan, make_dir, write},
-    spec::{Credentials, Mode},
+    spec::{Credentials, MetricsApi, Mode},
 };
 
 /// Bootstrap token: id and secret, of the shape `[a-z0-9]{6}.[a-z0-9]{16}`.
@@ -75,7 +76,7 @@ fn write_secret(file: &Path, text: &str) -> Result<()> {
 }
 
 /// Make everything: `ca`, `admin`; in cluster mode also the API server's and its clients', the front proxy's, the service
-/// account keys and all kubeconfigs.
+/// account keys and all kubeconfigs but metrics-server's, whose token the API server makes.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -111,6 +112,12 @@ pub fn make(plan: &Plan) -> Result<()> {
     )?;
     let front_proxy = Authority::new(pki, "front-proxy-ca")?;
     front_proxy.sign(pki, "front-proxy-client", "front-proxy-client", None, Purpose::Client)?;
+
+    if plan.spec.metrics_api == MetricsApi::MetricsServer {
+        let name = metrics_server::host_name();
+        let names = vec![SanType::DnsName(name.as_str().try_into().context("a DNS name is not one")?)];
+        ca.sign(pki, "metrics-server", &name, None, Purpose::Server(names))?;
+    }
 
     let tokens = KeyPair::generate().context("cannot make the service account key")?;
     write_secret(&pki.join("sa.key"), &tokens.serialize_pem())?;
@@ -150,7 +157,8 @@ fn encoded(file: &Path) -> Result<String> {
     Ok(STANDARD.encode(fs::read(file).with_context(|| format!("cannot read {}", file.display()))?))
 }
 
-fn write_kubeconfig(plan: &Plan, file: &Path, user: &Value) -> Result<()> {
+/// Write a kubeconfig for the API server, with a `user` of this shape.
+pub(crate) fn write_kubeconfig(plan: &Plan, file: &Path, user: &Value) -> Result<()> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -98,6 +98,9 @@ pub struct Ports {
     pub private_registry: u16,
     /// containerd's metrics, on the node's address.
     pub containerd_metrics: u16,
+    /// metrics-server, on the node's address.
+    #[serde(default)]
+    pub metrics_server: u16,
 }
 
 impl Ports {
@@ -114,6 +117,7 @@ impl Ports {
             registry: port(5000, 7),
             private_registry: port(5001, 8),
             containerd_metrics: port(1338, 9),
+            metrics_server: port(4443, 10),
         }
     }
 }
@@ -130,6 +134,8 @@ pub enum Service {
     ControllerManager,
     /// kube-scheduler.
     Scheduler,
+    /// metrics-server.
+    MetricsServer,
     /// containerd. Its shims and the containers are children of their own and live on without it.
     Containerd,
     /// The open registry.
@@ -142,11 +148,12 @@ pub enum Service {
 
 impl Service {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
         Self::Scheduler,
+        Self::MetricsServer,
         Self::Containerd,
         Self::Registry,
         Self::PrivateRegistry,
@@ -161,6 +168,7 @@ impl Service {
             Self::ApiServer => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
+            Self::MetricsServer => "metrics-server",
             Self::Containerd => "containerd",
             Self::Registry => "registry",
             Self::PrivateRegistry => "private-registry",

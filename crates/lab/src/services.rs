@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{
     containerd, control_plane,
     daemon::Invocation,
-    kubelet,
+    kubelet, metrics_server,
     plan::{Plan, Service},
 };
 
@@ -17,6 +17,7 @@ pub(crate) fn invocation(plan: &Plan, service: Service) -> Result<Invocation> {
         Service::ApiServer => control_plane::api_server(plan),
         Service::ControllerManager => control_plane::controller_manager(plan),
         Service::Scheduler => control_plane::scheduler(plan),
+        Service::MetricsServer => metrics_server::invocation(plan),
         Service::Containerd => Ok(containerd::invocation(plan)),
         Service::Registry | Service::PrivateRegistry => Ok(containerd::registry_invocation(plan, service)),
         Service::Kubelet => Ok(kubelet::invocation(plan)),

@@ -103,6 +103,17 @@ impl FromStr for Credentials {
     }
 }
 
+/// Who serves `metrics.k8s.io`, the API that `kubectl top` and autoscalers ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricsApi {
+    /// Nobody; the API is not there.
+    #[default]
+    Nobody,
+    /// metrics-server, which reads `/metrics/resource` of the kubelet.
+    MetricsServer,
+}
+
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
@@ -127,6 +138,9 @@ pub struct Spec {
     pub credentials: Credentials,
     /// Flags for kube-apiserver, after the lab's own.
     pub api_server_flags: Vec<String>,
+    /// Who serves `metrics.k8s.io` (cluster mode).
+    #[serde(default)]
+    pub metrics_api: MetricsApi,
     /// Name of the node; the lab's name when not given.
     pub node_name: Option<String>,
     /// First port; the usual ones when not given.
@@ -153,6 +167,7 @@ impl Spec {
             kubelet_config: Map::new(),
             credentials: Credentials::Certificate,
             api_server_flags: Vec::new(),
+            metrics_api: MetricsApi::Nobody,
             node_name: None,
             port_base: None,
             manifests: Vec::new(),
@@ -168,6 +183,10 @@ impl Spec {
         if let Some(base) = self.port_base {
             ensure!((1024..=65_000).contains(&base), "port base {base} is not between 1024 and 65000");
         }
+        ensure!(
+            self.metrics_api == MetricsApi::Nobody || self.mode == Mode::Cluster,
+            "metrics-server wants an API server\nhint: --mode cluster"
+        );
         Ok(())
     }
 }

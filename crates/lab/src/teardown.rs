@@ -126,6 +126,7 @@ fn is_service_of(command: &[u8], plan: &Plan) -> bool {
     let is_ours = program.starts_with(b"containerd")
         || program.starts_with(b"kube")
         || program == b"server"
+        || program == b"metrics-server"
         || program == b"docker-registry"
         || Some(program) == plan.kubelet.file_name().map(|name| name.as_bytes());
     // With the slash: the lab `a` is not the lab `ab`.
@@ -243,6 +244,7 @@ mod tests {
         for own in [
             &b"/t/release/kubelet\0--config=/s/labs/a/kubelet.json\0"[..],
             b"/c/containerd\0--config\0/s/labs/a/containerd/config.toml\0",
+            b"/c/metrics-server\0--kubeconfig=/s/labs/a/pki/metrics-server.kubeconfig\0",
             b"/c/containerd-shim-runc-v2\0-namespace\0k8s.io\0-address\0/s/labs/a/containerd.sock\0",
         ] {
             assert!(is_service_of(own, &plan), "{}", String::from_utf8_lossy(own));

@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    api::Api,
+    api::{Api, condition},
     artifacts,
     cgroups::Groups,
     containerd, control_plane,
@@ -242,14 +242,10 @@ impl Lab {
     pub fn wait_node_ready(&self, bound: Duration) -> Result<()> {
         let path = format!("/api/v1/nodes/{}", self.plan.node_name);
         self.service(Service::Kubelet).ready(bound, || match self.api().and_then(|api| api.get(&path)) {
-            Ok(node) => {
-                let conditions = node["status"]["conditions"].as_array();
-                match conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready") {
-                    Some(ready) if ready["status"] == "True" => wait::Look::Ready(()),
-                    Some(ready) => wait::Look::NotYet(ready.to_string()),
-                    None => wait::Look::NotYet("it has no condition Ready".to_owned()),
-                }
-            }
+            Ok(node) => match condition(&node, "Ready") {
+                Some(ready) if ready["status"] == "True" => wait::Look::Ready(()),
+                ready => wait::Look::NotYet(format!("{ready:?}")),
+            },
             Err(error) => wait::Look::NotYet(format!("{error:#}")),
         })
     }

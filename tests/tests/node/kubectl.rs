@@ -4,6 +4,7 @@
 mod bulk;
 mod rotation;
 mod script;
+mod top;
 
 use std::{
     io::Write as _,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Mode, Runtime, Spec, images};
+use lab::{MetricsApi, Mode, Runtime, Spec, images};
 use node_tests::{Node, kubelet_log};
 use serde_json::{Value, json};
 
@@ -119,9 +120,10 @@ fn objects() -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
-fn up(runtime: Runtime, name: &str) -> Result<Node> {
+fn up(runtime: Runtime, metrics_api: MetricsApi, name: &str) -> Result<Node> {
     let mut spec = Spec::new(name, Mode::Cluster)?;
     spec.runtime = runtime;
+    spec.metrics_api = metrics_api;
     spec.kubelet_config = json!({
         "containerLogMaxSize": "64Ki",
         "containerLogMaxFiles": 3,
@@ -164,32 +166,39 @@ fn ways(node: &Node, way: &str) -> usize {
     kubelet_log(node).matches(&format!("way={way:?}")).count()
 }
 
-fn all(runtime: Runtime, name: &str) -> Result<()> {
-    let node = up(runtime, name)?;
+fn all(runtime: Runtime, metrics_api: MetricsApi, name: &str) -> Result<()> {
+    let node = up(runtime, metrics_api, name)?;
     node.apply(&objects().to_string())?;
+    if metrics_api == MetricsApi::MetricsServer {
+        node.apply(&top::eater().to_string())?;
+    }
     ready(&node)?;
     declares_web_sockets(&node)?;
     script::run(&node, Protocol::WebSocket)?;
     let (translated, tunnelled) = (ways(&node, "Translated"), ways(&node, "Tunnelled"));
     ensure!(translated > 10 && tunnelled > 0, "{translated} translated, {tunnelled} tunnelled");
     script::run(&node, Protocol::Spdy)?;
+    // Last, since there are no figures before the second look.
+    if metrics_api == MetricsApi::MetricsServer {
+        top::agrees(&node)?;
+    }
     node.down()
 }
 
 #[test]
 #[ignore = "wants root, containerd and the control plane: make test"]
 fn every_command_on_containerd_2() {
-    all(Runtime::Containerd2, "t-kubectl2").unwrap();
+    all(Runtime::Containerd2, MetricsApi::MetricsServer, "t-kubectl2").unwrap();
 }
 
 #[test]
 #[ignore = "wants root, containerd and the control plane: make test"]
 fn every_command_on_containerd_1() {
-    all(Runtime::Containerd1, "t-kubectl1").unwrap();
+    all(Runtime::Containerd1, MetricsApi::Nobody, "t-kubectl1").unwrap();
 }
 
 fn much(runtime: Runtime, name: &str) -> Result<()> {
-    let node = up(runtime, name)?;
+    let node = up(runtime, MetricsApi::Nobody, name)?;
     node.apply(&objects().to_string())?;
     ready(&node)?;
     declares_web_sockets(&node)?;
@@ -214,7 +223,7 @@ fn much_at_once_on_containerd_1() {
 }
 
 fn rotated(runtime: Runtime, name: &str) -> Result<()> {
-    let node = up(runtime, name)?;
+    let node = up(runtime, MetricsApi::Nobody, name)?;
     rotation::followed(&node)?;
     node.down()
 }
