@@ -80,6 +80,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         clock: ReportClock::default(),
         version: Known::default(),
         told: None,
+        cordoned: false,
         images: Known::default(),
         node: None,
     };
@@ -102,6 +103,8 @@ struct Keeper {
     images: Known<Vec<Image>>,
     /// Status and message of the Ready condition that the log has.
     told: Option<(String, String)>,
+    /// Whether the node was unschedulable when that was last told: a kubelet starts from schedulable.
+    cordoned: bool,
     /// As the API server last returned it; in standalone mode as last computed.
     node: Option<Node>,
 }
@@ -153,6 +156,7 @@ impl Keeper {
                         self.startup.ready(self.edges.clock.now().wall);
                     }
                     self.record(events);
+                    self.tell_cordoning(&node);
                     self.node = Some(node);
                     return;
                 }
@@ -199,6 +203,13 @@ impl Keeper {
         let random = f64::from(now.wall.subsec_nanosecond().unsigned_abs() % 1000) / 1000.0;
         self.clock = self.clock.reported(now.mono, due, random);
         Ok(node)
+    }
+
+    fn tell_cordoning(&mut self, node: &Node) {
+        let name = &self.settings.registration.node_name;
+        let event = status::schedulable_event(name, self.cordoned, node);
+        self.cordoned = status::is_unschedulable(node);
+        self.record(event.into_iter().collect());
     }
 
     fn record(&self, events: Vec<NodeEvent>) {

@@ -22,6 +22,7 @@ use lifecycle::{
     ActionKey, Admission, ContainerId, ContainerName, Decision, Intent, Observation, Outcome, PodKey,
     PodSource, PodState, Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
+    spec::static_pod,
 };
 use seams::RuntimeError;
 use tokio::{sync::watch, time::Instant};
@@ -93,6 +94,9 @@ const ECHO: Duration = Duration::from_millis(50);
 pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: Arc<Bell>) -> PodKey {
     let key = PodKey::of(&mail.borrow().pod);
     let resync = jittered(context.sync_frequency, &key);
+    if let Some(warning) = priority_warning(&mail.borrow()) {
+        tracing::warn!(pod = %key, "{warning}");
+    }
     let record = context.records.open(&key, mail.borrow().source, context.edges.clock.now());
     record.taken_up();
     let logged = logged::attempts(context.executor.config.pod_log_dir(&key)).await;
@@ -123,6 +127,11 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         let wake = finished.flatten().map(|tick| worker.instant_of(tick));
         worker.wait(&mut mail, &bell, wake, resync).await;
     }
+}
+
+/// What is worth a warning about a static pod, once.
+fn priority_warning(mail: &Mail) -> Option<String> {
+    mail.source.is_static().then(|| static_pod::priority_warning(&mail.pod)).flatten()
 }
 
 /// 1 to 1.5 times the period, spread by uid so that pods of one node do not resync in step.

@@ -129,6 +129,7 @@ fn up(runtime: Runtime, metrics_api: MetricsApi, name: &str) -> Result<Node> {
         "containerLogMaxFiles": 3,
         "containerLogMonitorInterval": "3s",
         "enableSystemLogQuery": true,
+        "nodeStatusUpdateFrequency": "2s",
     })
     .as_object()
     .cloned()
@@ -161,6 +162,21 @@ fn declares_web_sockets(node: &Node) -> Result<()> {
     })
 }
 
+/// The kubelet tells that nothing is to be scheduled here, and that it is again.
+fn cordoned(node: &Node) -> Result<()> {
+    let name = &node.plan().node_name;
+    for (verb, reason) in [("cordon", "NodeNotSchedulable"), ("uncordon", "NodeSchedulable")] {
+        node.kubectl(&[verb, name])?;
+        node.eventually(reason, BOUND, |lab| {
+            let events = lab.api()?.events(&format!("involvedObject.kind=Node,reason={reason}"))?;
+            let message = format!("Node {name} status is now: {reason}");
+            ensure!(events.iter().any(|event| event["message"] == message), "{events:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// How often a stream went a way, by the kubelet's log.
 fn ways(node: &Node, way: &str) -> usize {
     kubelet_log(node).matches(&format!("way={way:?}")).count()
@@ -178,6 +194,7 @@ fn all(runtime: Runtime, metrics_api: MetricsApi, name: &str) -> Result<()> {
     let (translated, tunnelled) = (ways(&node, "Translated"), ways(&node, "Tunnelled"));
     ensure!(translated > 10 && tunnelled > 0, "{translated} translated, {tunnelled} tunnelled");
     script::run(&node, Protocol::Spdy)?;
+    cordoned(&node)?;
     // Last, since there are no figures before the second look.
     if metrics_api == MetricsApi::MetricsServer {
         top::agrees(&node)?;
