@@ -11,7 +11,7 @@ use ureq::{
     tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
 };
 
-use crate::plan::Plan;
+use crate::{plan::Plan, wait};
 
 /// Longest for an answer to begin: long enough for a machine that has everything else to do too.
 const BOUND: Duration = Duration::from_secs(60);
@@ -112,6 +112,19 @@ impl Api {
         }
     }
 
+    /// Whether a condition of an object is True.
+    pub(crate) fn look(&self, path: &str, condition: &str) -> wait::Look<()> {
+        let object = match self.get(path) {
+            Ok(object) => object,
+            Err(error) => return wait::Look::NotYet(format!("{error:#}")),
+        };
+        let mut all = object["status"]["conditions"].as_array().into_iter().flatten();
+        match all.find(|found| found["type"] == condition) {
+            Some(found) if found["status"] == "True" => wait::Look::Ready(()),
+            found => wait::Look::NotYet(format!("{found:?}")),
+        }
+    }
+
     /// The objects of one kind that a selector chooses: `("pods", "app=x")`.
     ///
     /// # Errors
@@ -181,11 +194,6 @@ fn accepted(method: &str, path: &str, (status, text): (StatusCode, Vec<u8>)) -> 
     }
     let shown = || format!("{method} {path} got no JSON: {}", String::from_utf8_lossy(&text));
     serde_json::from_slice(&text).with_context(shown)
-}
-
-/// A condition of an object.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
 
 /// As it stands in a query.

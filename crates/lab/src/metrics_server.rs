@@ -11,12 +11,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Api, condition},
+    api::Api,
     control_plane::kubectl,
     daemon::{Daemon, Invocation},
     pki,
     plan::{Plan, Service},
-    run, wait,
+    run,
 };
 
 /// Longest for the API server to have found it. It starts in a second; a machine that also compiles needs more.
@@ -78,13 +78,7 @@ pub(crate) fn up(plan: &Plan) -> Result<()> {
     daemon.start()?;
     let api = Api::new(plan)?;
     let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{API_SERVICE}");
-    daemon.ready(READY_BOUND, || match api.get(&path) {
-        Ok(service) => match condition(&service, "Available") {
-            Some(available) if available["status"] == "True" => wait::Look::Ready(()),
-            available => wait::Look::NotYet(format!("{available:?}")),
-        },
-        Err(error) => wait::Look::NotYet(format!("{error:#}")),
-    })
+    daemon.ready(READY_BOUND, || api.look(&path, "Available"))
 }
 
 /// What it may do, where it is, and what it serves.

@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    api::{Api, condition},
+    api::Api,
     artifacts,
     cgroups::Groups,
     containerd, control_plane,
@@ -241,13 +241,8 @@ impl Lab {
     /// The bound is over, or the kubelet has ended; the error says what the condition was.
     pub fn wait_node_ready(&self, bound: Duration) -> Result<()> {
         let path = format!("/api/v1/nodes/{}", self.plan.node_name);
-        self.service(Service::Kubelet).ready(bound, || match self.api().and_then(|api| api.get(&path)) {
-            Ok(node) => match condition(&node, "Ready") {
-                Some(ready) if ready["status"] == "True" => wait::Look::Ready(()),
-                ready => wait::Look::NotYet(format!("{ready:?}")),
-            },
-            Err(error) => wait::Look::NotYet(format!("{error:#}")),
-        })
+        let api = self.api()?;
+        self.service(Service::Kubelet).ready(bound, || api.look(&path, "Ready"))
     }
 
     /// Wait until a pod is running as the runtime and its log file show it, whatever the kubelet says. Works without a
