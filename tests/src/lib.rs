@@ -8,6 +8,7 @@ pub mod known;
 pub mod normal;
 pub mod play;
 pub mod recorder;
+pub mod statistics;
 
 use std::{ops::Deref, path::PathBuf, time::Duration};
 

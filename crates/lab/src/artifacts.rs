@@ -161,33 +161,16 @@ impl Recipe {
         format!("{}-{}-{digest}", self.name, self.version)
     }
 
-    /// The artifact's folder, built if it is not there. Two processes that want the same wait for each other.
+    /// The artifact's folder, built if it is not there.
     fn ensure(&self, cache: &Path) -> Result<PathBuf> {
-        let folder = cache.join(self.folder_name());
-        if folder.is_dir() {
-            return Ok(folder);
-        }
-        make_dir(cache)?;
-        let lock_file = cache.join(format!("{}.lock", self.name));
-        let lock =
-            File::create(&lock_file).with_context(|| format!("cannot make {}", lock_file.display()))?;
-        lock.lock().with_context(|| format!("cannot lock {}", lock_file.display()))?;
-        if folder.is_dir() {
-            return Ok(folder);
-        }
-        check_go()?;
-        eprintln!(
-            "lab: building {} {} (about {} when nothing is cached) …",
-            self.name, self.version, self.cold
-        );
-        let partial = cache.join(format!("{}.partial", self.folder_name()));
-        let _ = std::fs::remove_dir_all(&partial);
-        make_dir(&partial)?;
-        self.build(cache, &partial)
-            .with_context(|| format!("cannot build {} {}", self.name, self.version))?;
-        std::fs::rename(&partial, &folder)
-            .with_context(|| format!("cannot rename to {}", folder.display()))?;
-        Ok(folder)
+        kept(cache, self.name, &self.folder_name(), |partial| {
+            check_go()?;
+            eprintln!(
+                "lab: building {} {} (about {} when nothing is cached) …",
+                self.name, self.version, self.cold
+            );
+            self.build(cache, partial).with_context(|| format!("cannot build {} {}", self.name, self.version))
+        })
     }
 
     fn build(&self, cache: &Path, into: &Path) -> Result<()> {
@@ -205,6 +188,36 @@ impl Recipe {
         }
         run::shown_to_user(go.args(self.packages))
     }
+}
+
+/// A folder of the cache, made if it is not there: beside, and then renamed. Two processes that want the same wait for each
+/// other.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn kept(
+    cache: &Path,
+    lock: &str,
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = cache.join(name);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    make_dir(cache)?;
+    let lock_file = cache.join(format!("{lock}.lock"));
+    let lock = File::create(&lock_file).with_context(|| format!("cannot make {}", lock_file.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", lock_file.display()))?;
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let partial = cache.join(format!("{name}.partial"));
+    let _ = std::fs::remove_dir_all(&partial);
+    make_dir(&partial)?;
+    make(&partial)?;
+    std::fs::rename(&partial, &folder).with_context(|| format!("cannot rename to {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Whether there is a Go that can build Kubernetes 1.37: 1.26, or 1.21 and up, which fetches the toolchain it needs.

@@ -4,11 +4,11 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lab::{
-    Lab, Mode, Service, Spec, artifacts, direction, env, host, images, kubelet::Seen, prerequisites,
-    spec::KubeletBinary, wait::Since,
+    Lab, Mode, Service, Spec, artifacts, direction, env, host, images, kubelet::Seen, machine::Machine,
+    prerequisites, spec::KubeletBinary, wait::Since,
 };
 
-use crate::options::{Command, Existing, KubeletStart, Verb};
+use crate::options::{Command, Existing, KubeletStart, MachineVerb, Verb};
 
 /// Longest for a pod to be seen running: a pull and a start take seconds, a loaded machine more.
 const POD_BOUND: Duration = Duration::from_secs(120);
@@ -30,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
             }
             Ok(())
         }
+        Command::Machine { state, name, verb } => machine(&state, &name, &verb),
         Command::Bench(options) => {
             let file = lab::bench::run(&options)?;
             println!("every sample is in {}", file.display());
@@ -139,6 +140,19 @@ fn kubelet(state: &Path, name: &str, verb: Verb, binary: Option<&KubeletBinary>)
         None => println!("kubelet of {name:?} does not run"),
     }
     Ok(())
+}
+
+fn machine(state: &Path, name: &str, verb: &MachineVerb) -> Result<()> {
+    let lab = Lab::open(state, name)?;
+    match verb {
+        MachineVerb::Start => {
+            lab.start_machine()?;
+            println!("the machine of {name:?} runs, at {}", lab.plan().addresses.machine());
+            Ok(())
+        }
+        MachineVerb::Kubelet(which) => Machine::open(lab.plan())?.run_kubelet(which),
+        MachineVerb::Shell(words) => Machine::open(lab.plan())?.shell(words),
+    }
 }
 
 fn wait_pod(state: &Path, name: &str, namespace: &str, pod: &str) -> Result<()> {

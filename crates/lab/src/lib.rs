@@ -28,6 +28,7 @@ pub mod env;
 pub mod host;
 pub mod images;
 pub mod kubelet;
+pub mod machine;
 mod metrics_server;
 pub mod mounts;
 pub mod network;

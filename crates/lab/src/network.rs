@@ -72,6 +72,20 @@ pub fn up(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// Name of the virtual machine's cable, inside the namespace.
+pub(crate) const TAP: &str = "tap0";
+
+/// Lay the cable to which a virtual machine is tied; it goes with the namespace.
+///
+/// # Errors
+/// A step fails.
+pub(crate) fn tap_up(plan: &Plan) -> Result<()> {
+    let gateway = format!("{}/24", plan.addresses.machine_gateway());
+    ip(&["-n", &plan.netns, "tuntap", "add", "dev", TAP, "mode", "tap"])?;
+    ip(&["-n", &plan.netns, "addr", "add", &gateway, "dev", TAP])?;
+    ip(&["-n", &plan.netns, "link", "set", TAP, "up"]).map(drop)
+}
+
 /// Remove both; what is not there is no error.
 ///
 /// # Errors

@@ -19,6 +19,9 @@ Commands:
   kubelet VERB   stop (SIGTERM), kill (SIGKILL), start or restart a lab's kubelet
   wait-pod POD   wait until the runtime runs POD (NAME or NAMESPACE/NAME) and show the last line of its log
   status         list labs and what of them runs
+  machine start  boot Debian with systemd and cgroup v2 in a virtual machine as the node of a lab that has no kubelet
+  machine kubelet WHICH  let `ours` or `upstream` be the machine's kubelet, and restart it
+  machine shell  a shell on the machine; with words behind it, a command
   bench          measure a kubelet against upstream's, in a lab of its own
   build          build everything that labs need and Debian does not have
   prerequisites  install missing Debian packages, check toolchains
@@ -74,6 +77,17 @@ pub(crate) enum Verb {
     Restart,
 }
 
+/// What to do with a virtual machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MachineVerb {
+    /// Boot it.
+    Start,
+    /// Run one of its kubelets.
+    Kubelet(String),
+    /// Run a command, or a shell.
+    Shell(Vec<String>),
+}
+
 /// Whether `up` starts the kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KubeletStart {
@@ -100,6 +114,7 @@ pub(crate) enum Command {
     Kubelet { state: PathBuf, name: String, verb: Verb, binary: Option<KubeletBinary> },
     WaitPod { state: PathBuf, name: String, namespace: String, pod: String },
     Status { state: PathBuf },
+    Machine { state: PathBuf, name: String, verb: MachineVerb },
     Build { state: PathBuf },
     Bench(Box<lab::bench::Options>),
     Prerequisites,
@@ -260,6 +275,20 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed> {
                 namespace: namespace.to_owned(),
                 pod: pod.to_owned(),
             }
+        }
+        ["machine", verb @ ..] => {
+            let verb = match verb {
+                ["start"] => MachineVerb::Start,
+                ["kubelet", which @ ("ours" | "upstream")] => MachineVerb::Kubelet((*which).to_owned()),
+                ["shell", words @ ..] => {
+                    MachineVerb::Shell(words.iter().map(|&word| word.to_owned()).collect())
+                }
+                other => bail!(
+                    "a machine cannot {}\nhint: start, kubelet ours, kubelet upstream, shell",
+                    other.join(" ")
+                ),
+            };
+            Command::Machine { state, name: raw.name()?, verb }
         }
         ["bench"] => Command::Bench(Box::new(bench::options(&raw, state)?)),
         ["status"] => Command::Status { state },

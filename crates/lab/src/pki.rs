@@ -1,6 +1,11 @@
 //! Keys and certificates of a lab, and the kubeconfigs made of them. They live as long as the lab and protect nothing else.
 
-use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -20,19 +25,34 @@ use crate::{
 pub const BOOTSTRAP_TOKEN: (&str, &str) = ("labtok", "0123456789abcdef");
 
 /// What a certificate is for.
-enum Purpose {
+#[derive(Debug)]
+pub enum Purpose {
+    /// To ask.
     Client,
+    /// To answer under these names.
     Server(Vec<SanType>),
 }
 
+impl Purpose {
+    /// To answer at one address.
+    #[must_use]
+    pub fn server_at(address: Ipv4Addr) -> Self {
+        Self::Server(vec![SanType::IpAddress(IpAddr::V4(address))])
+    }
+}
+
 /// An authority that signs.
-struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
     /// Make one and write `NAME.crt` and `NAME.key`.
-    fn new(pki: &Path, name: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn new(pki: &Path, name: &str) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, format!("lab {name}"));
@@ -45,8 +65,18 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key) })
     }
 
-    /// Sign a certificate and write `FILE.crt` and `FILE.key`.
-    fn sign(&self, pki: &Path, file: &str, name: &str, group: Option<&str>, purpose: Purpose) -> Result<()> {
+    /// Sign a certificate for `name`, of the group (organization), and write `FILE.crt` and `FILE.key`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn sign(
+        &self,
+        pki: &Path,
+        file: &str,
+        name: &str,
+        group: Option<&str>,
+        purpose: Purpose,
+    ) -> Result<()> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         if let Some(group) = group {

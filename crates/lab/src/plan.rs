@@ -73,6 +73,22 @@ impl Addresses {
             dns: Ipv4Addr::new(10, ten, 192, 10),
         }
     }
+
+    /// The virtual machine, if the node is one.
+    #[must_use]
+    pub fn machine(&self) -> Ipv4Addr {
+        self.of_machine(2)
+    }
+
+    /// The network namespace's end of the machine's cable.
+    pub(crate) fn machine_gateway(&self) -> Ipv4Addr {
+        self.of_machine(1)
+    }
+
+    fn of_machine(&self, last: u8) -> Ipv4Addr {
+        let [ten, lab, ..] = self.node.octets();
+        Ipv4Addr::new(ten, lab, 1, last)
+    }
 }
 
 /// TCP ports, all inside the lab's network namespace.
@@ -142,13 +158,15 @@ pub enum Service {
     Registry,
     /// The registry that wants a password.
     PrivateRegistry,
+    /// The virtual machine, if the node is one.
+    Machine,
     /// The kubelet.
     Kubelet,
 }
 
 impl Service {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
@@ -157,6 +175,7 @@ impl Service {
         Self::Containerd,
         Self::Registry,
         Self::PrivateRegistry,
+        Self::Machine,
         Self::Kubelet,
     ];
 
@@ -172,6 +191,7 @@ impl Service {
             Self::Containerd => "containerd",
             Self::Registry => "registry",
             Self::PrivateRegistry => "private-registry",
+            Self::Machine => "machine",
             Self::Kubelet => "kubelet",
         }
     }

@@ -37,13 +37,24 @@ const NEEDS: [Need; 16] = [
     need("libseccomp-dev", &["/usr/include/seccomp.h"]),
 ];
 
+/// What only virtual machines need.
+const MACHINE_NEEDS: [Need; 4] = [
+    need("debootstrap", &["/usr/sbin/debootstrap"]),
+    need("e2fsprogs", &["/usr/sbin/mke2fs", "/sbin/mke2fs"]),
+    need("openssh-client", &["/usr/bin/ssh"]),
+    need("qemu-system-x86", &["/usr/bin/qemu-system-x86_64"]),
+];
+
+fn missing_of(needs: &[Need]) -> Vec<&'static str> {
+    let exists = |path: &&str| std::path::Path::new(path).exists();
+    needs.iter().filter(|need| !need.shown_by.iter().any(exists)).map(|need| need.package).collect()
+}
+
 /// Packages that are missing.
 fn missing() -> Vec<&'static str> {
-    let exists = |path: &&str| std::path::Path::new(path).exists();
-    let mut packages: Vec<&str> =
-        NEEDS.iter().filter(|need| !need.shown_by.iter().any(exists)).map(|need| need.package).collect();
+    let mut packages = missing_of(&NEEDS);
     // gcc alone has no headers and no static C library.
-    if !exists(&"/usr/include/stdio.h") {
+    if !std::path::Path::new("/usr/include/stdio.h").exists() {
         packages.push("libc6-dev");
     }
     packages
@@ -54,6 +65,19 @@ fn missing() -> Vec<&'static str> {
 /// # Errors
 /// apt-get fails, the machine has none, or there is no Go; what can be checked is checked first.
 pub fn ensure() -> Result<()> {
+    bring(missing)?;
+    artifacts::check_go()
+}
+
+/// The same for what virtual machines need.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_for_machines() -> Result<()> {
+    bring(|| missing_of(&MACHINE_NEEDS))
+}
+
+fn bring(missing: impl Fn() -> Vec<&'static str>) -> Result<()> {
     let packages = missing();
     if !packages.is_empty() {
         install(&packages)?;
@@ -62,7 +86,7 @@ pub fn ensure() -> Result<()> {
             bail!("apt-get did not bring {}", still.join(", "));
         }
     }
-    artifacts::check_go()
+    Ok(())
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -98,9 +122,8 @@ mod tests {
 
     #[test]
     fn each_package_once() {
-        let mut names: Vec<&str> = NEEDS.iter().map(|need| need.package).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), NEEDS.len());
+        let all = || NEEDS.iter().chain(&MACHINE_NEEDS).map(|need| need.package);
+        let different: std::collections::BTreeSet<&str> = all().collect();
+        assert_eq!(all().count(), different.len());
     }
 }

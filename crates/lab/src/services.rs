@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{
     containerd, control_plane,
     daemon::Invocation,
-    kubelet, metrics_server,
+    kubelet, machine, metrics_server,
     plan::{Plan, Service},
 };
 
@@ -20,6 +20,7 @@ pub(crate) fn invocation(plan: &Plan, service: Service) -> Result<Invocation> {
         Service::MetricsServer => metrics_server::invocation(plan),
         Service::Containerd => Ok(containerd::invocation(plan)),
         Service::Registry | Service::PrivateRegistry => Ok(containerd::registry_invocation(plan, service)),
+        Service::Machine => Ok(machine::invocation(plan)),
         Service::Kubelet => Ok(kubelet::invocation(plan)),
     }
 }

@@ -128,6 +128,7 @@ fn is_service_of(command: &[u8], plan: &Plan) -> bool {
         || program == b"server"
         || program == b"metrics-server"
         || program == b"docker-registry"
+        || program == b"qemu-system-x86_64"
         || Some(program) == plan.kubelet.file_name().map(|name| name.as_bytes());
     // With the slash: the lab `a` is not the lab `ab`.
     let folder = format!("{}/", plan.paths.dir.display());

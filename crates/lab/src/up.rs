@@ -27,10 +27,11 @@ use crate::{
     daemon::Daemon,
     env, host, images,
     kubelet::{self, Kubelet, Seen},
+    machine::Machine,
     network, pki,
     plan::{Paths, Plan, Service, make_dir},
     run,
-    spec::{Mode, Spec},
+    spec::{KubeletBinary, Mode, Spec},
     teardown, wait,
 };
 
@@ -176,6 +177,20 @@ impl Lab {
     #[must_use]
     pub fn service(&self, service: Service) -> Daemon<'_> {
         Daemon::new(&self.plan, service)
+    }
+
+    /// Start a virtual machine as its node, in place of the kubelet and the runtime on this machine. It has our kubelet, as
+    /// `ours`, and upstream's; neither runs yet.
+    ///
+    /// # Errors
+    /// As [`Machine::start`], or a kubelet is not there.
+    pub fn start_machine(&self) -> Result<Machine<'_>> {
+        let mut kubelets = vec![("ours".to_owned(), self.plan.kubelet.clone())];
+        if self.plan.tools.control_plane.is_some() {
+            let upstream = artifacts::kubelet(&KubeletBinary::Upstream, &self.plan.tools)?;
+            kubelets.push(("upstream".to_owned(), upstream));
+        }
+        Machine::start(&self.plan, &kubelets)
     }
 
     /// A command in its network namespace.

@@ -2,7 +2,7 @@
 //! `docs/compat.md` as absent; and what ours tells agrees with the kernel's files and with what the pods were made to use.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,11 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Runtime, images};
-use metrics::table::{self, Page};
+use metrics::table::Page;
 use node_tests::{
     beside::{Beside, Both},
-    eventually,
-    exposition::{self, Family},
+    eventually, exposition,
+    statistics::{Families, compare_pages, compare_summaries},
 };
 use serde_json::{Value, json};
 
@@ -23,8 +23,6 @@ const BOUND: Duration = Duration::from_secs(180);
 const TOLERANCE: f64 = 0.02;
 /// Bytes that a pod writes into its volume, into its container and into its log.
 const WRITTEN: f64 = 4.0 * 1024.0 * 1024.0;
-
-type Families = BTreeMap<String, Family>;
 
 /// Pods that do nothing, beside those that do something.
 const IDLE: usize = 16;
@@ -115,91 +113,6 @@ fn settled(lab: &Lab) -> Result<Value> {
         ensure!(used(&writer["ephemeral-storage"]) >= 3.0 * WRITTEN, "{}", writer["ephemeral-storage"]);
         Ok(summary)
     })
-}
-
-/// Every field that a document has: members of lists count as one.
-fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                fields(member, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
-            }
-        }
-        Value::Array(members) => {
-            for member in members {
-                fields(member, &format!("{path}[]"), found);
-            }
-        }
-        _ => {
-            found.insert(path.to_owned());
-        }
-    }
-}
-
-/// Fields that the compat document says are absent: rows of its table, each for a field and all below it.
-fn absent() -> Result<Vec<String>> {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compat.md");
-    let text = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
-    let rows = text
-        .lines()
-        .skip_while(|line| !line.contains("begin:summary"))
-        .take_while(|line| !line.contains("end:summary"));
-    Ok(rows.filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect())
-}
-
-fn compare_summaries(query: &str, both: &Both<Value>, found: &mut Vec<String>) -> Result<()> {
-    let (mut upstream, mut ours) = (BTreeSet::new(), BTreeSet::new());
-    fields(&both.upstream, "", &mut upstream);
-    fields(&both.ours, "", &mut ours);
-    let absent = absent()?;
-    let is_absent = |field: &str| {
-        absent.iter().any(|row| match row.strip_prefix('*') {
-            Some(end) => field.contains(&format!("{end}.")) || field.ends_with(end),
-            None => field == row || field.starts_with(&format!("{row}.")),
-        })
-    };
-    for field in upstream.difference(&ours).filter(|field| !is_absent(field)) {
-        found.push(format!("/stats/summary{query}: {field} is not here"));
-    }
-    let extra: Vec<_> = ours.difference(&upstream).map(String::as_str).collect();
-    if !query.is_empty() && !extra.is_empty() {
-        found.push(format!("/stats/summary{query}: more than upstream's: {}", extra.join(", ")));
-    }
-    Ok(())
-}
-
-fn compare_pages(page: Page, both: &Both<Families>, found: &mut Vec<String>) {
-    for (name, family) in &both.upstream {
-        let Some(row) = table::all().find(|row| row.page == page && row.name == name) else {
-            found.push(format!("{}: {name} has no row", page.path()));
-            continue;
-        };
-        let Some(ours) = both.ours.get(name) else {
-            if row.support.is_served() {
-                found.push(format!("{}: {name} is not here", page.path()));
-            }
-            continue;
-        };
-        if (&ours.kind, &ours.stability) != (&family.kind, &family.stability) {
-            found.push(format!("{}: {name} is another kind of thing", page.path()));
-        }
-        if !ours.labels.is_superset(&family.labels) {
-            found.push(format!(
-                "{}: {name} has labels {:?}, upstream's {:?}",
-                page.path(),
-                ours.labels,
-                family.labels
-            ));
-        }
-        if ours.help == family.help {
-            found.push(format!("{}: the help of {name} is upstream's", page.path()));
-        }
-    }
-    for name in
-        both.ours.keys().filter(|name| !table::all().any(|row| row.page == page && row.name == **name))
-    {
-        found.push(format!("{}: our {name} has no row", page.path()));
-    }
 }
 
 /// A file of the kernel's for a group: of v1 in the hierarchy of its controller, of v2 in the only one.
