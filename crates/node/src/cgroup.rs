@@ -282,16 +282,16 @@ pub fn qos_values<'a>(
             .fold(0i64, i64::saturating_add),
         _ => 0,
     };
-    let unbounded = |size: &u64| Some((resources::huge_page_unit(*size)?, HUGE_PAGES_UNBOUNDED));
     CgroupValues {
         cpu_shares: (class != QosClass::Guaranteed).then(|| shares(milli)),
-        hugepage_limits: hugepage_sizes.iter().filter_map(unbounded).collect(),
+        hugepage_limits: unbounded_hugepages(hugepage_sizes),
         ..CgroupValues::default()
     }
 }
 
 /// Values of `kubepods`, the group of all pods: the given list (capacity, or allocatable without eviction thresholds,
-/// see [`crate::capacity::NodeResources::enforced`]) of cpu, memory, `pid` and huge pages.
+/// see [`crate::capacity::NodeResources::enforced`]) of cpu, memory and `pid`. It is also the group of guaranteed pods,
+/// and like those of the other classes it bounds no huge pages.
 #[must_use]
 pub fn kubepods_values(list: &ResourceList, hugepage_sizes: &[u64]) -> CgroupValues {
     CgroupValues {
@@ -299,8 +299,12 @@ pub fn kubepods_values(list: &ResourceList, hugepage_sizes: &[u64]) -> CgroupVal
         cpu_quota: None,
         memory_limit: list.get("memory").map(|memory| memory.value()),
         pids_limit: list.get("pid").map(|pids| pids.value()),
-        hugepage_limits: sizes_or_zero(list, hugepage_sizes),
+        hugepage_limits: unbounded_hugepages(hugepage_sizes),
     }
+}
+
+fn unbounded_hugepages(sizes: &[u64]) -> Vec<(String, u64)> {
+    sizes.iter().filter_map(|size| Some((resources::huge_page_unit(*size)?, HUGE_PAGES_UNBOUNDED))).collect()
 }
 
 #[cfg(test)]

@@ -213,7 +213,7 @@ wire! {
         /// Refuse to start when swap is on.
         fail_swap_on: bool, "failSwapOn", Bool, pointer B(true), Effective;
         /// Swap for pods.
-        memory_swap: MemorySwap, "memorySwap", Object(MemorySwap::FIELDS), value Nothing, not_yet("swap limits are not built yet");
+        memory_swap: MemorySwap, "memorySwap", Object(MemorySwap::FIELDS), value Nothing, Effective;
         /// Size at which a container's log is rotated.
         container_log_max_size: String, "containerLogMaxSize", Text, value T("10Mi"), Effective;
         /// Log files kept per container.

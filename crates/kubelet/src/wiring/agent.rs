@@ -119,7 +119,11 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Co
                 .config
                 .single_process_oom_kill
                 .unwrap_or(made.cgroups == CgroupVersion::V1),
-            swap: if made.swap_is_controlled { Swap::NoSwap } else { Swap::Uncontrolled },
+            swap: match (made.swap_is_controlled, settings.config.memory_swap.swap_behavior.as_str()) {
+                (false, _) => Swap::Uncontrolled,
+                (true, "LimitedSwap") => Swap::Limited { node_swap_bytes: facts.swap_bytes },
+                (true, _) => Swap::NoSwap,
+            },
             pod_pids_limit: pods.pids_limit,
         },
         max_restart_backoff: pods.max_restart_delay,

@@ -273,5 +273,5 @@ fn qos_and_kubepods_groups() {
         (whole.cpu_shares, whole.memory_limit, whole.pids_limit),
         (Some(2048), Some(1 << 30), Some(1000))
     );
-    assert_eq!(whole.hugepage_limits, [("2MB".to_owned(), 4 << 20)]);
+    assert_eq!(whole.hugepage_limits, [("2MB".to_owned(), HUGE_PAGES_UNBOUNDED)]);
 }

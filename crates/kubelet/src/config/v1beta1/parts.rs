@@ -67,7 +67,7 @@ wire! {
     /// Swap for pods.
     pub struct MemorySwap {
         /// Empty, `NoSwap` or `LimitedSwap`.
-        swap_behavior: String, "swapBehavior", Text, value Nothing, not_yet("swap limits are not built yet");
+        swap_behavior: String, "swapBehavior", Text, value Nothing, Effective;
     }
 
     /// Logging.
