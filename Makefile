@@ -12,7 +12,7 @@ BENCH ?=
 # The whole workspace, as the unit tests are built: one package alone would be built with other features, all over again.
 NODE_TESTS = cargo nextest run --no-fail-fast --workspace --run-ignored only
 # End-to-end tests that `make test` leaves to `make thorough`.
-LONG = ^histories::|::much_at_once_|::what_is_used_beside_upstream_on_containerd_1
+LONG = ^histories::|^machine::|::much_at_once_|::what_is_used_beside_upstream_on_containerd_1
 CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 export PATH := $(CARGO_BIN):$(PATH)
 LAB = cargo run --quiet -p lab --
@@ -43,6 +43,13 @@ run: build ## a standalone node with a sample pod
 cluster: build ## a node under a control plane; KUBELET_BIN=ours, upstream or a path; UP=--metrics-server for more
 	$(LAB) prerequisites
 	$(LAB) up --mode cluster --replace --name $(NAME) --runtime $(RUNTIME) --kubelet $(KUBELET_BIN) $(UP)
+
+.PHONY: machine
+machine: build ## the same with systemd and cgroup v2, in a virtual machine; KUBELET_BIN=ours or upstream
+	$(LAB) prerequisites
+	$(LAB) up --mode cluster --replace --name $(NAME) --no-kubelet
+	$(LAB) machine start --name $(NAME)
+	$(LAB) machine kubelet $(KUBELET_BIN) --name $(NAME)
 
 .PHONY: bench
 bench: $(if $(filter ours,$(KUBELET_BIN)),build) ## figures of KUBELET_BIN beside upstream's; BENCH='--only start --short' for less

@@ -212,9 +212,12 @@ fn debian(name: &str) -> Result<()> {
     // The same pods made anew, by ours.
     node.kubectl(&["delete", "pods", "--selector", LABEL, "--wait=false"])?;
     node.eventually("the end of the pods", BOUND, |lab| NAMES.iter().try_for_each(|name| gone(lab, name)))?;
-    let left = machine
-        .run("find /sys/fs/cgroup/kubepods -mindepth 1 -type d -name 'pod*'; ls /var/lib/kubelet/pods")?;
-    ensure!(left.is_empty(), "groups or folders are left: {left}");
+    node.eventually("the end of groups and folders", BOUND, |_| {
+        let groups = "find /sys/fs/cgroup/kubepods -mindepth 1 -type d -name 'pod*'";
+        let left = machine.run(&format!("{groups}; ls /var/lib/kubelet/pods"))?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(())
+    })?;
     node.apply(PODS)?;
     let ours = account(&node, &machine).context("made by ours")?;
     compare(&theirs, &ours, &mut found)?;

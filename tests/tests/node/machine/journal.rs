@@ -6,7 +6,7 @@ use lab::{Lab, machine::Machine};
 use super::page;
 
 /// What both kubelets are asked: the first lines of a service that says no more about that time.
-pub(super) const QUERY: &str = "/logs/?query=systemd-networkd&pattern=eth0";
+pub(super) const QUERY: &str = "/logs/?query=ssh&pattern=Server%20listening";
 
 /// Lines of a service by number, by pattern, by time, and of a service that is not there.
 ///
