@@ -20,12 +20,12 @@ use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use metrics::{Metrics, table::Page};
 use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, NodeStats, Reviews};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::routes::{Endpoint, ReadOnly, Route, Switch},
     health::{self, Check},
+    port,
 };
 
 use self::{
@@ -308,7 +308,7 @@ pub async fn serve_read_only(address: SocketAddr, api: Arc<Api>, stop: Cancellat
 
 async fn listen(address: SocketAddr, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
     loop {
-        match TcpListener::bind(address).await {
+        match port::bind(address) {
             Ok(listener) => {
                 tracing::info!(%address, "Starting to listen");
                 return listener::serve(listener, transport, api, stop).await;

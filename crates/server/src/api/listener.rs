@@ -84,6 +84,8 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        // A socket of both families tells IPv4 in IPv6's words: it is the same host.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         // Without a place the stream is closed here.
         let Some(connection) = places.take(address.ip()) else { continue };
         let (transport, api) = (transport.clone(), Arc::clone(&api));
