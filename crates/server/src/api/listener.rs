@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   accept ─▶ young: handshake, first request, within YOUNG_TIME ─▶ proven: idle no longer than IDLE ─▶ closed
-//!                 │ too slow, or the oldest of too many: closed
+//!                 │ too slow, or the oldest of too many: closed, also in the middle of a request
 //! ```
 //!
 //! A connection is proven by a request that was authorized. Young ones have places of their own, and few for each host:
-//! whoever cannot prove anything cannot use up what those need who can. When there are none left, the oldest that asks for
-//! nothing makes room: silent clients do not keep others of their own host away either.
+//! whoever cannot prove anything cannot use up what those need who can. When there are too many, the oldest make room,
+//! those before the others that ask for nothing; who came just now is left alone, so that a burst of good clients gets in.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -95,7 +95,7 @@ pub(super) async fn serve(
             // Cancel-safe: the connection is dropped for good when another has its place.
             let ended = tokio::select! {
                 ended = welcome(stream, address, transport, api, connection, stop) => ended,
-                () = place.ousted() => Err("it asked for nothing while others waited for a place".into()),
+                () = place.ousted() => Err("it proved nothing while others waited for a place".into()),
             };
             if let Err(error) = ended {
                 tracing::debug!(peer = %address, %error, "A connection to the API ended early");
