@@ -14,18 +14,18 @@
 //! What differs from upstream: whatever runs something in a container needs `create` on `nodes/proxy`, also by GET;
 //! links below `/var/log` are not followed; paths that are not clean are unknown, not redirected.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use metrics::{Metrics, table::Page};
 use seams::{Clock, ContainerLogs, NodeApi, NodeLogs, NodeStats, Reviews};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::routes::{Endpoint, ReadOnly, Route, Switch},
     health::{self, Check},
-    port,
 };
 
 use self::{
@@ -293,39 +293,22 @@ fn allows(route: &Route, method: &str) -> bool {
     route.methods.iter().any(|known| known.as_str() == method)
 }
 
-/// Between two tries to bind.
-const RETRY: Duration = Duration::from_secs(5);
-
-/// Serves HTTPS until `stop`. An address that is taken is told, and tried again: the node's pods go on without its API.
-pub async fn serve(address: SocketAddr, tls: Arc<Tls>, api: Arc<Api>, stop: CancellationToken) {
-    listen(address, Transport::Tls(tls), api, stop).await;
+/// Serves HTTPS until `stop`.
+pub async fn serve(listener: TcpListener, tls: Arc<Tls>, api: Arc<Api>, stop: CancellationToken) {
+    listen(listener, Transport::Tls(tls), api, stop).await;
 }
 
 /// Serves plain HTTP, likewise.
-pub async fn serve_read_only(address: SocketAddr, api: Arc<Api>, stop: CancellationToken) {
-    listen(address, Transport::Plain, api, stop).await;
+pub async fn serve_read_only(listener: TcpListener, api: Arc<Api>, stop: CancellationToken) {
+    listen(listener, Transport::Plain, api, stop).await;
 }
 
-async fn listen(address: SocketAddr, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
-    loop {
-        match port::bind(address) {
-            Ok(listener) => {
-                tracing::info!(%address, "Starting to listen");
-                return listener::serve(listener, transport, api, stop).await;
-            }
-            Err(error) => tracing::error!(
-                %error,
-                %address,
-                hint = "free the port, or set address and port of the configuration",
-                "Failed to listen and serve"
-            ),
-        }
-        // Cancel-safe: nothing is held.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RETRY) => {}
-        }
+async fn listen(listener: TcpListener, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "Starting to listen"),
+        Err(error) => tracing::info!(%error, "Starting to listen on an unknown address"),
     }
+    listener::serve(listener, transport, api, stop).await;
 }
 
 /// For bodies that are read: the one that is has a number in it.
