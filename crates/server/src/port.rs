@@ -6,6 +6,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
 use rustix::net::{
@@ -15,6 +16,9 @@ use tokio::net::TcpListener;
 
 /// Connections that wait to be accepted; the kernel's own limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 1024;
+/// Silence on a connection before the peer's kernel is asked whether it is still there, and between two such questions;
+/// after the kernel's number of them (9) without an answer the connection ends. Go's periods.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Listens on an address. Must be called within a tokio runtime. A port whose former owner has ended is free at once.
 ///
@@ -44,6 +48,10 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // Connections of a former process that wait for their end do not keep its port.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Accepted connections inherit it (tcp(7)).
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(&socket, SILENCE)?;
     bind_socket(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     TcpListener::from_std(std::net::TcpListener::from(socket))
@@ -81,5 +89,16 @@ mod tests {
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         let taken = bind((Ipv4Addr::UNSPECIFIED, address.port()).into()).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse, "not by the other family behind its back");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_is_noticed() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (_stream, accepted) = tokio::join!(connecting, listener.accept());
+        let (accepted, _) = accepted.unwrap();
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&accepted).unwrap(), SILENCE);
+        assert_eq!(sockopt::tcp_keepintvl(&accepted).unwrap(), SILENCE);
     }
 }

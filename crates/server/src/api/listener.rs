@@ -38,6 +38,9 @@ const HEAD: Duration = Duration::from_secs(95);
 const HEAD_BYTES: usize = 128 << 10;
 /// Requests at once on one HTTP/2 connection: an API server multiplexes its log readers.
 const STREAMS: u32 = 250;
+/// Between two pings on HTTP/2, and for their answer: a peer that is gone without a word is noticed.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(15);
 /// Pause after a failed accept: out of descriptors, mostly.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For connections to end in good order at the end of the process.
@@ -133,7 +136,8 @@ async fn welcome(
     }
 }
 
-async fn converse<S>(
+/// Speaks HTTP on a stream.
+pub(super) async fn converse<S>(
     stream: S,
     peer: Peer,
     api: Arc<Api>,
@@ -157,6 +161,8 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     let http = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -6,7 +6,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::rig::{Ask, Authority, Rig, SOON, Setup, get, write_pair};
+use super::{
+    super::{
+        connection::Places,
+        listener::{Peer, converse},
+    },
+    rig::{Ask, Authority, Rig, SOON, Setup, get, write_pair},
+};
 
 #[tokio::test]
 async fn silent_clients_do_not_hurt_others() {
@@ -87,6 +93,22 @@ async fn a_burst_of_good_clients_of_one_host_gets_in() {
         let read = timeout(SOON, stream.read_exact(&mut head)).await.expect("an answer");
         assert!(read.is_ok() && head.starts_with(b"HTTP/1.1 200"), "{read:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http2_that_is_gone_without_a_word_is_noticed() {
+    let rig = Rig::start(Setup { access_ttls: None, plain: true, ..Setup::default() }).await;
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let connection = Places::default().take(rig.address.ip()).unwrap();
+    // A known client, between two requests.
+    connection.proven();
+    let _request = connection.busy();
+    let peer = Peer { address: rig.address, certificates: std::sync::Arc::default() };
+    let serving = tokio::spawn(converse(server, peer, rig.api.clone(), connection.clone(), rig.stop.clone()));
+    // The preface and empty settings; then nothing, not even answers to pings.
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let ended = timeout(std::time::Duration::from_secs(60), serving).await.expect("an end");
+    assert!(ended.unwrap().is_err());
 }
 
 #[tokio::test]
