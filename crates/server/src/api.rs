@@ -43,6 +43,7 @@ mod authentication;
 mod authorization;
 mod cache;
 mod checkpoint;
+mod compress;
 mod connection;
 mod counting;
 mod dial;
@@ -263,10 +264,20 @@ impl Api {
             Endpoint::AllocatedPods => pods::allocated(&*parts.node, &parameters),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
             Endpoint::Summary => stats::summary(&*parts.stats, request).await,
-            Endpoint::Metrics(Page::Cadvisor) => stats::cadvisor(&*parts.stats).await,
-            Endpoint::Metrics(Page::Resource) => stats::resource(&*parts.stats).await,
-            Endpoint::Metrics(Page::Metrics) => stats::metrics(&*parts.stats, &parts.metrics).await,
-            Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
+            Endpoint::Metrics(page) => {
+                let answer = match page {
+                    Page::Cadvisor => stats::cadvisor(&*parts.stats).await,
+                    Page::Resource => stats::resource(&*parts.stats).await,
+                    Page::Metrics => stats::metrics(&*parts.stats, &parts.metrics).await,
+                    page => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
+                };
+                // As Prometheus' own handler does: a page of a full node has megabytes.
+                if answer.status() == StatusCode::OK && compress::accepts_gzip(request.headers()) {
+                    compress::gzipped(answer, compress::Sent::InBlocks)
+                } else {
+                    answer
+                }
+            }
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),
