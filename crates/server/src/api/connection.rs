@@ -110,7 +110,7 @@ fn leaving(tickets: &[Arc<Ticket>], now: Instant, is_full: bool) -> Option<usize
 }
 
 /// Whose places an address takes: who has one address of IPv6 has 2^64.
-fn host(address: IpAddr) -> IpAddr {
+pub(super) fn host(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),

@@ -102,6 +102,15 @@ async fn a_client_certificate_is_a_user_and_a_bad_one_is_401() {
 }
 
 #[tokio::test]
+async fn many_requests_of_one_token_are_one_review() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    let asks = (0..40).map(async |_| rig.ask(get("/pods")).await.0);
+    let answers = futures::future::join_all(asks).await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert_eq!(rig.judge.tokens.lock().len(), 1);
+}
+
+#[tokio::test]
 async fn without_an_answer_nobody_is_let_in() {
     let rig = Rig::start(Setup::default()).await;
     rig.judge.allow("admin", "*", "*");
