@@ -54,6 +54,7 @@ mod pages;
 mod paths;
 mod pods;
 mod profiles;
+mod protocol_token;
 mod query;
 mod reviewing;
 mod spdy_tunnel;

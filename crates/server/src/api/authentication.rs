@@ -1,7 +1,8 @@
 //! Who asks: client certificate, then bearer token, then nobody (contract §24 "Authn chain").
 //!
 //! As upstream's chain: a certificate that is not good does not stop a good token; but whoever showed something bad and
-//! nothing good is refused, also where anonymous requests are let in.
+//! nothing good is refused, also where anonymous requests are let in. A token is in its header, or among the protocols of a
+//! WebSocket.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -24,6 +25,7 @@ use super::{
     cache::Cache,
     connection, counting,
     listener::Peer,
+    protocol_token::{self, NoToken},
     reviewing::{Pace, ReviewError, Reviewing},
     tls::Tls,
 };
@@ -106,10 +108,18 @@ impl Authenticator {
                 Err(unknown) => refused = Some(unknown),
             }
         }
-        if let (Some(tokens), Some(token)) = (&self.tokens, bearer(headers)) {
-            match tokens.user(token, peer.address.ip()).await {
-                Ok(user) => return Ok(user),
-                Err(unknown) => refused = Some(unknown),
+        if let Some(tokens) = &self.tokens {
+            let of_protocol = protocol_token::token(headers);
+            let of_header = bearer(headers).map(|token| Ok(token.to_owned()));
+            for token in of_header.into_iter().chain(of_protocol) {
+                let answer = match token {
+                    Ok(token) if token.len() <= LONGEST_TOKEN => tokens.user(&token, peer.address.ip()).await,
+                    Ok(_) | Err(NoToken) => Err(Unknown::Token),
+                };
+                match answer {
+                    Ok(user) => return Ok(user),
+                    Err(unknown) => refused = Some(unknown),
+                }
             }
         }
         match refused {
