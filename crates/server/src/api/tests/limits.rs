@@ -125,6 +125,17 @@ async fn heads_have_a_limit() {
 }
 
 #[tokio::test]
+async fn lines_have_a_limit() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    let mut stream = rig.connect(None, &["http/1.1"]).await;
+    let line = format!("GET /pods?{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70 << 10));
+    stream.write_all(line.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    timeout(SOON, stream.read_exact(&mut head)).await.expect("an answer").unwrap();
+    assert_eq!(&head, b"HTTP/1.1 414");
+}
+
+#[tokio::test]
 async fn a_new_pair_and_a_new_client_ca_are_taken_up() {
     let rig = Rig::start(Setup::default()).await;
     rig.judge.allow("late", "*", "*");
