@@ -9,8 +9,7 @@ use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics::Metrics;
-use server::health::respond;
-use tokio::net::TcpListener;
+use server::{health::respond, port};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info};
 
@@ -49,7 +48,7 @@ async fn listen(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = port::bind(address)?;
     info!(v = 1, address = %address, "Serving healthz");
     let tracker = TaskTracker::new();
     let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));

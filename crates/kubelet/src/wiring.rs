@@ -13,7 +13,7 @@ use ::agent::{
 use metrics::Metrics;
 use seams::{ContainerLogs, Reviews, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::{
     healthz::{self, Check},
@@ -25,6 +25,7 @@ use crate::{
 
 mod agent;
 mod api;
+mod doors;
 mod edges;
 mod fetch;
 mod measured;
@@ -44,6 +45,9 @@ enum WiringError {
     /// Something that the node cannot be without.
     #[error("failed to run Kubelet")]
     Edges(#[source] edges::EdgeError),
+    /// A port or the root directory is another's.
+    #[error("failed to run Kubelet")]
+    Doors(#[source] doors::DoorError),
     /// The serving certificate or the client CA.
     #[error("failed to run Kubelet: the HTTPS API")]
     Tls(#[source] server::api::tls::TlsError),
@@ -60,6 +64,7 @@ impl WiringError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Edges(error) => error.hint(),
+            Self::Doors(error) => Some(error.hint()),
             Self::Config(error) => error.hint(),
             _ => None,
         }
@@ -119,20 +124,17 @@ async fn serve(settings: Settings) -> Result<(), WiringError> {
     let watched = checks.clone();
     tasks.spawn(watchdog.run(stop.clone(), move || watched.iter().try_for_each(Check::named)));
     // Cancel-safe: nothing runs yet that a signal could interrupt half-way.
-    let (mut agent, reviews, logs) = tokio::select! {
+    let (doors, (mut agent, reviews, logs)) = tokio::select! {
         started = start(&settings, &metrics) => started?,
         () = signals.recv() => return Ok(()),
     };
     let clock = Arc::new(SystemClock::start());
     let around = api::Around { reviews, logs, checks: api_checks(checks), clock, metrics };
-    api::start(&settings, &agent, around, &tasks, &stop).map_err(WiringError::Tls)?;
-    let socket = settings.paths.root.join(server::local::FILE);
-    match server::local::bind(&socket).await {
-        Ok(bound) => {
-            let explainer = Arc::clone(&agent.explainer) as Arc<dyn seams::Explainer>;
-            tasks.spawn(server::local::serve(bound, explainer, stop.clone()));
-        }
-        Err(error) => warn!(%error, "`kubelet explain` and `kubelet timeline` will not work"),
+    let doors::Doors { main, read_only, local } = doors;
+    api::start(&settings, &agent, around, (main, read_only), &tasks, &stop).map_err(WiringError::Tls)?;
+    if let Some(socket) = local {
+        let explainer = Arc::clone(&agent.explainer) as Arc<dyn seams::Explainer>;
+        tasks.spawn(server::local::serve(socket, explainer, stop.clone()));
     }
     drop(settings);
     // Nobody else fills it.
@@ -167,8 +169,10 @@ fn api_checks(mut checks: Vec<Check>) -> Vec<Check> {
 
 type Started = (Agent, Option<Arc<dyn Reviews>>, Arc<dyn ContainerLogs>);
 
-/// Makes the edges and starts the agent.
-async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Started, WiringError> {
+/// Opens the doors, makes the edges and starts the agent.
+async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(doors::Doors, Started), WiringError> {
+    edges::make_root(settings).map_err(WiringError::Edges)?;
+    let doors = doors::open(settings).await.map_err(WiringError::Doors)?;
     let made = edges::make(settings, metrics).await.map_err(WiringError::Edges)?;
     measured::node(metrics, made.cgroups);
     let config = agent::config(settings, &made).map_err(WiringError::Config)?;
@@ -185,5 +189,5 @@ async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Started, W
     let log_rotation = agent::log_rotation(settings, &made);
     let stats = made.stats.clone();
     let outside = Outside { config, node, events, event_task, log_rotation, fetch, stats };
-    Ok((::agent::start(&made.edges, outside), made.reviews, made.logs))
+    Ok((doors, (::agent::start(&made.edges, outside), made.reviews, made.logs)))
 }

@@ -12,6 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "cli/beside.rs"]
+mod beside;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn kubelet() -> Command {
@@ -82,9 +85,12 @@ impl HungRuntime {
         Self { directory, _socket: socket }
     }
 
-    fn args(&self, port: u16) -> [String; 6] {
+    fn args(&self, port: u16) -> [String; 8] {
         let root = self.directory.path().display();
         [
+            // Ports that other nodes here, and on this machine, would have too.
+            "--enable-server=false".to_owned(),
+            "--read-only-port=0".to_owned(),
             format!("--healthz-port={port}"),
             "--fail-cgroupv1=false".to_owned(),
             format!("--container-runtime-endpoint=unix://{root}/runtime.sock"),

@@ -14,7 +14,7 @@
 //! What differs from upstream: whatever runs something in a container needs `create` on `nodes/proxy`, also by GET;
 //! links below `/var/log` are not followed; paths that are not clean are unknown, not redirected.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Incoming};
@@ -43,6 +43,7 @@ mod authentication;
 mod authorization;
 mod cache;
 mod checkpoint;
+mod compress;
 mod connection;
 mod counting;
 mod dial;
@@ -53,6 +54,7 @@ mod pages;
 mod paths;
 mod pods;
 mod profiles;
+mod protocol_token;
 mod query;
 mod reviewing;
 mod spdy_tunnel;
@@ -263,10 +265,20 @@ impl Api {
             Endpoint::AllocatedPods => pods::allocated(&*parts.node, &parameters),
             Endpoint::RunningPods => pods::running(&*parts.node).await,
             Endpoint::Summary => stats::summary(&*parts.stats, request).await,
-            Endpoint::Metrics(Page::Cadvisor) => stats::cadvisor(&*parts.stats).await,
-            Endpoint::Metrics(Page::Resource) => stats::resource(&*parts.stats).await,
-            Endpoint::Metrics(Page::Metrics) => stats::metrics(&*parts.stats, &parts.metrics).await,
-            Endpoint::Metrics(page) => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
+            Endpoint::Metrics(page) => {
+                let answer = match page {
+                    Page::Cadvisor => stats::cadvisor(&*parts.stats).await,
+                    Page::Resource => stats::resource(&*parts.stats).await,
+                    Page::Metrics => stats::metrics(&*parts.stats, &parts.metrics).await,
+                    page => of_type(StatusCode::OK, METRICS, full(parts.metrics.page(page))),
+                };
+                // As Prometheus' own handler does: a page of a full node has megabytes.
+                if answer.status() == StatusCode::OK && compress::accepts_gzip(request.headers()) {
+                    compress::gzipped(answer, compress::Sent::InBlocks)
+                } else {
+                    answer
+                }
+            }
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),
@@ -293,39 +305,22 @@ fn allows(route: &Route, method: &str) -> bool {
     route.methods.iter().any(|known| known.as_str() == method)
 }
 
-/// Between two tries to bind.
-const RETRY: Duration = Duration::from_secs(5);
-
-/// Serves HTTPS until `stop`. An address that is taken is told, and tried again: the node's pods go on without its API.
-pub async fn serve(address: SocketAddr, tls: Arc<Tls>, api: Arc<Api>, stop: CancellationToken) {
-    listen(address, Transport::Tls(tls), api, stop).await;
+/// Serves HTTPS until `stop`.
+pub async fn serve(listener: TcpListener, tls: Arc<Tls>, api: Arc<Api>, stop: CancellationToken) {
+    listen(listener, Transport::Tls(tls), api, stop).await;
 }
 
 /// Serves plain HTTP, likewise.
-pub async fn serve_read_only(address: SocketAddr, api: Arc<Api>, stop: CancellationToken) {
-    listen(address, Transport::Plain, api, stop).await;
+pub async fn serve_read_only(listener: TcpListener, api: Arc<Api>, stop: CancellationToken) {
+    listen(listener, Transport::Plain, api, stop).await;
 }
 
-async fn listen(address: SocketAddr, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => {
-                tracing::info!(%address, "Starting to listen");
-                return listener::serve(listener, transport, api, stop).await;
-            }
-            Err(error) => tracing::error!(
-                %error,
-                %address,
-                hint = "free the port, or set address and port of the configuration",
-                "Failed to listen and serve"
-            ),
-        }
-        // Cancel-safe: nothing is held.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RETRY) => {}
-        }
+async fn listen(listener: TcpListener, transport: Transport, api: Arc<Api>, stop: CancellationToken) {
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "Starting to listen"),
+        Err(error) => tracing::info!(%error, "Starting to listen on an unknown address"),
     }
+    listener::serve(listener, transport, api, stop).await;
 }
 
 /// For bodies that are read: the one that is has a number in it.

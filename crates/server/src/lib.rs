@@ -5,4 +5,5 @@ pub mod api;
 pub mod catalog;
 pub mod health;
 pub mod local;
+pub mod port;
 mod spdy;

@@ -11,7 +11,7 @@
 //! Invariants:
 //! * only root and the kubelet's own user are answered: the socket's mode says so, and each peer is asked who it is;
 //! * a client can hold one of a bounded number of connections, for a bounded time; the node does not notice;
-//! * the socket is a convenience: the kubelet runs without it.
+//! * the kubelet runs where no socket can be made; but not where another process answers on it, which has the root directory.
 
 use std::{convert::Infallible, io, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Whose groups they are: the runtime's lists, asked only when a group turns up that is not known yet.
 //!
-//! A name never changes, so that in the steady state no scrape asks the runtime for one.
+//! A name never changes, so that in the steady state no scrape asks the runtime for one. A runtime may make a group a while
+//! before it names the container in its list: a group that it does not name is asked for again while it is new.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,6 +16,10 @@ use seams::stats::{Depth, Named, RuntimeMeters, TreeReading};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// After it did not answer it is left alone this long, so that scrapes do not wait one after the other.
 const REST: Duration = Duration::from_secs(15);
+/// So long, and so many times at least, a group is asked for that the runtime does not name. A start of a container is over
+/// by then; what is no container's stays unnamed for ever, and must not cost a list with every scrape.
+const NEW: Duration = Duration::from_secs(60);
+const LOOKS: u32 = 3;
 /// Sandboxes asked for their image at once.
 const AT_ONCE: usize = 8;
 
@@ -23,11 +28,26 @@ const AT_ONCE: usize = 8;
 pub(super) struct Names {
     known: HashMap<Arc<str>, Named>,
     /// Groups in pods that are no container of the runtime's.
-    strangers: HashSet<Arc<str>>,
+    strangers: HashMap<Arc<str>, Stranger>,
     /// Sandboxes whose image the runtime does not tell.
     without_image: HashSet<Arc<str>>,
     /// Until then, on the monotonic clock, the runtime is not asked again.
     rest_until: Duration,
+}
+
+/// What is known of one.
+#[derive(Clone, Copy)]
+struct Stranger {
+    /// First seen, on the monotonic clock.
+    since: Duration,
+    /// How often the runtime was asked.
+    looks: u32,
+}
+
+impl Stranger {
+    fn is_new(self, now: Duration) -> bool {
+        self.looks < LOOKS || now.saturating_sub(self.since) < NEW
+    }
 }
 
 impl Names {
@@ -45,9 +65,11 @@ impl Names {
         now: Duration,
     ) -> bool {
         let mut complete = true;
-        let is_new = |id: &Arc<str>| !self.known.contains_key(id) && !self.strangers.contains(id);
+        let is_new = |id: &Arc<str>| {
+            !self.known.contains_key(id) && self.strangers.get(id).is_none_or(|stranger| stranger.is_new(now))
+        };
         if ids(tree).any(is_new) {
-            complete = now >= self.rest_until && self.list(runtime, tree).await;
+            complete = now >= self.rest_until && self.list(runtime, tree, now).await;
             if !complete && now >= self.rest_until {
                 self.rest_until = now + REST;
             }
@@ -59,7 +81,7 @@ impl Names {
         complete
     }
 
-    async fn list(&mut self, runtime: &dyn RuntimeMeters, tree: &TreeReading) -> bool {
+    async fn list(&mut self, runtime: &dyn RuntimeMeters, tree: &TreeReading, now: Duration) -> bool {
         let listed = match tokio::time::timeout(PATIENCE, runtime.named()).await {
             Ok(Ok(listed)) => listed,
             Ok(Err(error)) => {
@@ -80,8 +102,11 @@ impl Names {
             let named = before.remove(&new.id).unwrap_or(new);
             self.known.insert(Arc::clone(&named.id), named);
         }
-        let strangers = here.into_iter().filter(|id| !self.known.contains_key(*id)).map(Arc::clone);
-        self.strangers = strangers.collect();
+        let before = std::mem::take(&mut self.strangers);
+        for id in here.into_iter().filter(|id| !self.known.contains_key(*id)) {
+            let before = before.get(id).copied().unwrap_or(Stranger { since: now, looks: 0 });
+            self.strangers.insert(Arc::clone(id), Stranger { looks: before.looks + 1, ..before });
+        }
         self.without_image.retain(|id| self.known.contains_key(id));
         true
     }

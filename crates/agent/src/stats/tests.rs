@@ -90,6 +90,8 @@ struct Names {
     layers: AtomicUsize,
     hangs: std::sync::atomic::AtomicBool,
     made: AtomicU64,
+    /// Containers that it does not list yet.
+    unlisted: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait]
@@ -108,7 +110,9 @@ impl RuntimeMeters for Names {
             image: container.map(|_| "sha256:1").unwrap_or_default().to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
         };
-        Ok(vec![named("box", None), named("c1", Some("app")), named("c2", Some("app"))])
+        let mut all = vec![named("box", None), named("c1", Some("app")), named("c2", Some("app"))];
+        all.retain(|named| !self.unlisted.lock().contains(&&*named.id));
+        Ok(all)
     }
 
     async fn sandbox_image(&self, _: &str) -> Result<String, RuntimeError> {
@@ -248,10 +252,28 @@ async fn the_runtime_is_asked_for_names_only_when_there_are_new_ones() {
     kernel.inside.lock().push("of-the-pod's-own");
     assert_eq!(again().await.snapshot.pods[0].containers.len(), 1, "no container");
     again().await;
-    assert_eq!(names.asked.load(Ordering::SeqCst), 2, "asked once about the stranger");
+    assert_eq!(names.asked.load(Ordering::SeqCst), 3, "asked again about the stranger while it is new");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    again().await;
+    let asked = names.asked.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        again().await;
+    }
+    assert_eq!(names.asked.load(Ordering::SeqCst), asked, "no more when it is old");
     *kernel.inside.lock() = vec!["box", "c2"];
     assert_eq!(&*again().await.snapshot.pods[0].containers[0].id, "c2");
-    assert_eq!((names.asked.load(Ordering::SeqCst), names.images.load(Ordering::SeqCst)), (3, 1));
+    assert_eq!((names.asked.load(Ordering::SeqCst), names.images.load(Ordering::SeqCst)), (asked + 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_the_runtime_names_late_is_told() {
+    let Rig { kernel, names, stats } = rig(MINUTE);
+    names.unlisted.lock().push("c2");
+    *kernel.inside.lock() = vec!["box", "c1", "c2"];
+    assert_eq!(stats.detailed().await.unwrap().snapshot.pods[0].containers.len(), 1);
+    names.unlisted.lock().clear();
+    tokio::time::advance(FRESH + Duration::from_millis(1)).await;
+    assert_eq!(stats.detailed().await.unwrap().snapshot.pods[0].containers.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

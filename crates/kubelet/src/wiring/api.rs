@@ -12,6 +12,7 @@ use server::{
     },
     health::Check,
 };
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -38,7 +39,7 @@ pub(super) struct Around {
     pub metrics: Arc<Metrics>,
 }
 
-/// Starts what is configured.
+/// Serves on what was opened: the port and the read-only port.
 ///
 /// # Errors
 /// [`TlsError`]: a serving certificate that cannot be used stops the start, as upstream's does.
@@ -46,16 +47,17 @@ pub(super) fn start(
     settings: &Settings,
     agent: &Agent,
     around: Around,
+    (main, read_only): (Option<TcpListener>, Option<TcpListener>),
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), TlsError> {
     let server = &settings.server;
     let parts = || parts(settings, agent, &around);
-    if let Some(address) = server.read_only {
+    if let Some(listener) = read_only {
         let api = Arc::new(Api::read_only(parts()));
-        tasks.spawn(server::api::serve_read_only(address, api, stop.clone()));
+        tasks.spawn(server::api::serve_read_only(listener, api, stop.clone()));
     }
-    if let Some(address) = server.listen {
+    if let Some(listener) = main {
         let tls = Arc::new(Tls::load(tls(settings, &*around.clock)?)?);
         if around.reviews.is_none()
             && (server.token_review_ttl.is_some() || server.access_review_ttls.is_some())
@@ -66,7 +68,7 @@ pub(super) fn start(
             );
         }
         let api = Arc::new(Api::new(parts(), Some(Arc::clone(&tls))));
-        tasks.spawn(server::api::serve(address, tls, api, stop.clone()));
+        tasks.spawn(server::api::serve(listener, tls, api, stop.clone()));
     }
     Ok(())
 }

@@ -115,13 +115,12 @@ pub(super) struct Made {
     pub swap_is_controlled: bool,
 }
 
-/// Makes them all.
+/// Makes them all, but for the root directory, which is there already.
 ///
 /// # Errors
 /// [`EdgeError`].
 pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Made, EdgeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    make_root(settings)?;
     let runtime = runtime(settings, metrics)?;
     let driver = cgroup_driver(&runtime, settings).await?;
     let host = host(settings, driver, metrics)?;
@@ -172,7 +171,7 @@ fn system_groups(settings: &Settings, host: &LinuxHost) -> SystemGroups {
 }
 
 /// The root directory is shared with containers that mount below it, so mounts must spread both ways.
-fn make_root(settings: &Settings) -> Result<(), EdgeError> {
+pub(super) fn make_root(settings: &Settings) -> Result<(), EdgeError> {
     use std::os::unix::fs::DirBuilderExt;
     let path = &settings.paths.root;
     let failed = |source| EdgeError::RootDir { path: path.clone(), source };

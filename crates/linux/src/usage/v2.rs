@@ -1,7 +1,7 @@
 //! A group of the unified hierarchy: one directory, opened once.
 //!
 //! The root group has no files for its own memory and swap: there they are what the machine uses, added up as upstream
-//! does.
+//! does. What only v1 counts by itself (kernel memory, how often the limit was hit) is 0, as upstream tells it.
 
 use jiff::Timestamp;
 use node::cgroup::shares_of_weight;
@@ -21,7 +21,7 @@ pub(super) fn read(pass: &mut Pass<'_>, mount: &str, path: &str) -> Option<(Grou
     if group.cpu.is_none() && group.memory.is_none() {
         return None;
     }
-    group.swap = swap(pass, &directory, path);
+    group.swap = group.memory.map(|_| swap(pass, &directory, path));
     if depth == Depth::Resource {
         return Some((group, None));
     }
@@ -70,12 +70,10 @@ fn memory(pass: &mut Pass<'_>, group: &Directory) -> Option<Memory> {
     let usage = pass.reader.number(group, "memory.current");
     let everything = pass.depth == Depth::Everything;
     let mut memory = Memory::default();
-    let mut kernel = 0;
     for (name, value) in super::group::lines(pass.reader.text(group, "memory.stat")?) {
         match name {
             "anon" => memory.rss = value,
             "file" => memory.cache = value,
-            "kernel" => kernel = value,
             "file_mapped" => memory.mapped_file = value,
             "file_dirty" => memory.dirty = value,
             "file_writeback" => memory.writeback = value,
@@ -95,18 +93,19 @@ fn memory(pass: &mut Pass<'_>, group: &Directory) -> Option<Memory> {
     let Faults { all, major, .. } = memory.faults;
     memory.faults = Faults { all, major, own: all, own_major: major };
     if everything {
-        memory.detail = Some(MemoryDetail { kernel, ..MemoryDetail::default() });
+        memory.detail = Some(MemoryDetail::default());
     }
     Some(memory)
 }
 
-fn swap(pass: &mut Pass<'_>, group: &Directory, path: &str) -> Option<Swap> {
+/// Where the kernel does not account for swap, nothing is used, as upstream tells it.
+fn swap(pass: &mut Pass<'_>, group: &Directory, path: &str) -> Swap {
     let usage = match pass.reader.number(group, "memory.swap.current") {
         Some(usage) => usage,
-        None if path == "/" => machine_swap(pass)?,
-        None => return None,
+        None if path == "/" => machine_swap(pass).unwrap_or(0),
+        None => 0,
     };
-    Some(Swap { usage, limit: pass.reader.limit(group, "memory.swap.max").flatten() })
+    Swap { usage, limit: pass.reader.limit(group, "memory.swap.max").flatten() }
 }
 
 /// Bytes of swap that the machine uses.
@@ -127,7 +126,7 @@ fn detail(pass: &mut Pass<'_>, directory: &Directory, group: &mut GroupReading) 
     group.limits = Some(Limits {
         cpu,
         memory: group.memory.and_then(|memory| memory.limit),
-        memory_reservation: reader.limit(directory, "memory.low").flatten(),
+        memory_reservation: reader.limit(directory, "memory.min").flatten(),
         swap: group.swap.and_then(|swap| swap.limit),
     });
     if let Some(detail) = group.memory.as_mut().and_then(|memory| memory.detail.as_mut()) {
@@ -136,7 +135,7 @@ fn detail(pass: &mut Pass<'_>, directory: &Directory, group: &mut GroupReading) 
         {
             match name {
                 "high" => detail.high_events = value,
-                "max" => (detail.max_events, detail.limit_hits) = (value, value),
+                "max" => detail.max_events = value,
                 "oom_kill" => detail.oom_kills = value,
                 _ => {}
             }
@@ -148,11 +147,11 @@ fn detail(pass: &mut Pass<'_>, directory: &Directory, group: &mut GroupReading) 
     group.io = io::of_v2(reader, pass.proc, directory, &mut pass.devices);
 }
 
-/// The root group has no weight: it competes with nobody, and the kernel's default stands for it.
+/// The root group has no weight and no period: it competes with nobody.
 fn cpu_limits(reader: &mut super::reader::Reader, group: &Directory, path: &str) -> Option<CpuLimits> {
     let shares = match reader.number(group, "cpu.weight") {
         Some(weight) => shares_of_weight(weight),
-        None if path == "/" => 1024,
+        None if path == "/" => return Some(CpuLimits { shares: 0, period_us: 0, quota_us: None }),
         None => return None,
     };
     // `max 100000` or `20000 100000`

@@ -1,9 +1,10 @@
 //! Who asks: client certificate, then bearer token, then nobody (contract §24 "Authn chain").
 //!
 //! As upstream's chain: a certificate that is not good does not stop a good token; but whoever showed something bad and
-//! nothing good is refused, also where anonymous requests are let in.
+//! nothing good is refused, also where anonymous requests are let in. A token is in its header, or among the protocols of a
+//! WebSocket.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use jiff::SignedDuration;
@@ -22,15 +23,18 @@ use tokio::time::Instant;
 use super::{
     ApiParts,
     cache::Cache,
-    counting,
+    connection, counting,
     listener::Peer,
-    reviewing::{ReviewError, Reviewing},
+    protocol_token::{self, NoToken},
+    reviewing::{Pace, ReviewError, Reviewing},
     tls::Tls,
 };
 
 const AUTHENTICATED: &str = "system:authenticated";
 /// Longest token that is looked at, bytes.
 const LONGEST_TOKEN: usize = 64 << 10;
+/// Reviews of tokens: anybody can make some up, and a node is asked by a handful of callers, each once in its TTL.
+const PACE: Pace = Pace { per_second: 10, burst: 50 };
 
 /// Why somebody is not known.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +69,9 @@ struct Tokens {
     reviews: Option<Arc<dyn Reviews>>,
     ttl: std::time::Duration,
     /// By hash: a token in memory is a token in a core dump.
-    known: Cache<[u8; 32], Option<Arc<User>>>,
+    known: Cache<[u8; 32], Arc<User>>,
+    /// Nobody's. Kept apart: whoever makes up tokens makes no good one forgotten.
+    nobodys: Cache<[u8; 32], ()>,
     reviewing: Reviewing,
     metrics: Arc<Metrics>,
 }
@@ -76,7 +82,8 @@ impl Authenticator {
             reviews: parts.reviews.clone(),
             ttl,
             known: Cache::default(),
-            reviewing: Reviewing::default(),
+            nobodys: Cache::default(),
+            reviewing: Reviewing::new(PACE),
             metrics: Arc::clone(&parts.metrics),
         });
         Self {
@@ -101,10 +108,18 @@ impl Authenticator {
                 Err(unknown) => refused = Some(unknown),
             }
         }
-        if let (Some(tokens), Some(token)) = (&self.tokens, bearer(headers)) {
-            match tokens.user(token).await {
-                Ok(user) => return Ok(user),
-                Err(unknown) => refused = Some(unknown),
+        if let Some(tokens) = &self.tokens {
+            let of_protocol = protocol_token::token(headers);
+            let of_header = bearer(headers).map(|token| Ok(token.to_owned()));
+            for token in of_header.into_iter().chain(of_protocol) {
+                let answer = match token {
+                    Ok(token) if token.len() <= LONGEST_TOKEN => tokens.user(&token, peer.address.ip()).await,
+                    Ok(_) | Err(NoToken) => Err(Unknown::Token),
+                };
+                match answer {
+                    Ok(user) => return Ok(user),
+                    Err(unknown) => refused = Some(unknown),
+                }
             }
         }
         match refused {
@@ -141,22 +156,35 @@ impl Authenticator {
 }
 
 impl Tokens {
-    async fn user(&self, token: &str) -> Result<Arc<User>, Unknown> {
+    async fn user(&self, token: &str, address: IpAddr) -> Result<Arc<User>, Unknown> {
         let began = Instant::now();
         let key: [u8; 32] = Sha256::digest(token).into();
-        let known = self.known.get(&key);
+        let known = self.known(&key);
         let cached = if known.is_some() { Cached::Hit } else { Cached::Miss };
         let answer = match known {
-            Some(known) => known.ok_or(Unknown::Token),
-            None => self.review(token, key).await,
+            Some(known) => known,
+            None => self.review(token, key, address).await,
         };
         self.metrics.http.tokens.inc(&cached);
         self.metrics.http.token_seconds.took(&cached, began.elapsed());
         answer
     }
 
-    async fn review(&self, token: &str, key: [u8; 32]) -> Result<Arc<User>, Unknown> {
+    fn known(&self, key: &[u8; 32]) -> Option<Result<Arc<User>, Unknown>> {
+        match self.known.get(key) {
+            Some(user) => Some(Ok(user)),
+            None => self.nobodys.get(key).map(|()| Err(Unknown::Token)),
+        }
+    }
+
+    async fn review(&self, token: &str, key: [u8; 32], address: IpAddr) -> Result<Arc<User>, Unknown> {
         let reviews = self.reviews.as_ref().ok_or(Unknown::Review(ReviewError::Standalone))?;
+        // A scraper asks for several pages at once.
+        let _alone = self.reviewing.alone(key).await.map_err(Unknown::Review)?;
+        if let Some(known) = self.known(&key) {
+            return known;
+        }
+        let _place = self.reviewing.line_up(connection::host(address)).map_err(Unknown::Review)?;
         let counts = &self.metrics.http;
         let under_way = counts.token_fetches_under_way.of(&Fetching::InFlight);
         under_way.add(1.0);
@@ -165,9 +193,13 @@ impl Tokens {
         under_way.add(-1.0);
         counts.token_fetches.inc(if asked.is_ok() { &Fetched::Ok } else { &Fetched::Error });
         let user = asked.map_err(Unknown::Review)?;
-        let user = user.map(|user| Arc::new(authenticated(user)));
-        self.known.put(key, user.clone(), self.ttl);
-        user.ok_or(Unknown::Token)
+        let Some(user) = user else {
+            self.nobodys.put(key, (), self.ttl);
+            return Err(Unknown::Token);
+        };
+        let user = Arc::new(authenticated(user));
+        self.known.put(key, Arc::clone(&user), self.ttl);
+        Ok(user)
     }
 }
 

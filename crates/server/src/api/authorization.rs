@@ -14,9 +14,12 @@ use super::{
     answer::{Body, text},
     cache::Cache,
     counting,
-    reviewing::{ReviewError, Reviewing},
+    reviewing::{Pace, ReviewError, Reviewing},
 };
 use crate::catalog::routes::{Access, Route, Verb};
+
+/// Who asks is known, and asks for few things: the rate that upstream's client of the API server has by default.
+const PACE: Pace = Pace { per_second: 50, burst: 100 };
 
 /// Why not.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl Authorizer {
             allowed_ttl,
             denied_ttl,
             known: Cache::default(),
-            reviewing: Reviewing::default(),
+            reviewing: Reviewing::new(PACE),
             metrics: Arc::clone(&parts.metrics),
         });
         Self { node: parts.access.node_name.clone(), webhook }

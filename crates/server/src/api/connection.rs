@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,12 +18,19 @@ use super::answer::{Body, Holding};
 
 /// Connections at once, proven or not, streams into containers among them.
 const ALL: usize = 4096;
-/// Connections that have not proven anything yet.
+/// Connections that have not proven anything yet, before the old ones of them make room.
 const YOUNG: usize = 512;
-/// Of these, from one address: an API server opens a few at a time.
+/// Of these, from one host: an API server opens a few at a time.
 const YOUNG_OF_HOST: usize = 128;
+/// Of these, whatever their age. What one costs before it is proven is a handshake's buffers, some tens of kilobytes.
+const MOST_YOUNG: usize = 1024;
+/// Who has been here for less is left alone while there is room at all: a burst of good clients is no attack, and a
+/// handshake and its first request take a few round trips.
+const GRACE: Duration = Duration::from_secs(2);
 /// For a handshake and a first request that is authorized.
 const YOUNG_TIME: Duration = Duration::from_secs(15);
+/// Longer than that, for a first request that is under way: a review with all its tries takes 20 s.
+const REVIEW_TIME: Duration = Duration::from_secs(20);
 /// Without a request, upstream's idle timeout.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -37,38 +44,35 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Young {
     /// The oldest first.
-    of_host: Mutex<HashMap<IpAddr, Vec<Arc<Ticket>>>>,
+    of_host: Mutex<OfHost>,
 }
+
+type OfHost = HashMap<IpAddr, Vec<Arc<Ticket>>>;
 
 /// What is known of a connection where its place is.
 #[derive(Debug)]
 struct Ticket {
     /// Its place was given to another.
     ousted: CancellationToken,
+    since: Instant,
     use_: Mutex<Use>,
 }
 
 impl Young {
-    /// Takes a place, from an older one if need be: of the host that has the most, the oldest that asks for nothing. False
-    /// when all are asking.
-    fn join(&self, host: IpAddr, ticket: &Arc<Ticket>) -> bool {
+    /// Takes a place, from older ones if need be: where a host or all together have too many, those of the biggest crowd
+    /// that are past their grace go, the oldest first.
+    fn join(&self, host: IpAddr, ticket: &Arc<Ticket>) {
         let mut of_host = self.of_host.lock();
-        let of = |of_host: &HashMap<IpAddr, Vec<_>>| of_host.get(&host).map_or(0, Vec::len);
-        let crowd = if of(&of_host) >= YOUNG_OF_HOST {
-            Some(host)
-        } else if of_host.values().map(Vec::len).sum::<usize>() >= YOUNG {
-            of_host.iter().max_by_key(|(_, tickets)| tickets.len()).map(|(host, _)| *host)
-        } else {
-            None
-        };
-        if let Some(tickets) = crowd.and_then(|crowd| of_host.get_mut(&crowd)) {
-            let oldest = tickets.iter().position(|ticket| ticket.use_.lock().busy == 0);
-            let Some(oldest) = oldest else { return false };
-            tickets.remove(oldest).ousted.cancel();
+        while let Some(crowd) = crowd(&of_host, host) {
+            let is_full = all(&of_host) >= MOST_YOUNG;
+            let Some(tickets) = of_host.get_mut(&crowd) else { break };
+            let Some(leaving) = leaving(tickets, ticket.since, is_full) else { break };
+            tickets.remove(leaving).ousted.cancel();
+            if tickets.is_empty() {
+                of_host.remove(&crowd);
+            }
         }
         of_host.entry(host).or_default().push(Arc::clone(ticket));
-        of_host.retain(|_, tickets| !tickets.is_empty());
-        true
     }
 
     fn leave(&self, host: IpAddr, ticket: &Arc<Ticket>) {
@@ -82,6 +86,37 @@ impl Young {
     }
 }
 
+fn all(of_host: &OfHost) -> usize {
+    of_host.values().map(Vec::len).sum()
+}
+
+/// Who has to make room for a newcomer of this host.
+fn crowd(of_host: &OfHost, host: IpAddr) -> Option<IpAddr> {
+    let biggest = || of_host.iter().max_by_key(|(_, tickets)| tickets.len()).map(|(host, _)| *host);
+    match (all(of_host), of_host.get(&host).map_or(0, Vec::len)) {
+        (MOST_YOUNG.., _) => biggest(),
+        (_, YOUNG_OF_HOST..) => Some(host),
+        (YOUNG.., _) => biggest(),
+        _ => None,
+    }
+}
+
+/// Of these, the oldest first, one that asks for nothing; if there is none, one whose request is under way: its client may
+/// never take the answer.
+fn leaving(tickets: &[Arc<Ticket>], now: Instant, is_full: bool) -> Option<usize> {
+    let is_ripe = |ticket: &Ticket| is_full || now.duration_since(ticket.since) >= GRACE;
+    let idle = tickets.iter().position(|ticket| is_ripe(ticket) && ticket.use_.lock().busy == 0);
+    idle.or_else(|| tickets.iter().position(|ticket| is_ripe(ticket)))
+}
+
+/// Whose places an address takes: who has one address of IPv6 has 2^64.
+pub(super) fn host(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 impl Default for Places {
     fn default() -> Self {
         Self { all: Arc::new(Semaphore::new(ALL)), young: Arc::default() }
@@ -89,17 +124,16 @@ impl Default for Places {
 }
 
 impl Places {
-    /// A place for a new connection; `None` when there are too many, and none that can be sent away.
-    pub(super) fn take(&self, host: IpAddr) -> Option<Arc<Connection>> {
+    /// A place for a new connection; `None` when there are too many proven ones.
+    pub(super) fn take(&self, address: IpAddr) -> Option<Arc<Connection>> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let use_ = Mutex::new(Use { busy: 0, last: Instant::now() });
-        let ticket = Arc::new(Ticket { ousted: CancellationToken::new(), use_ });
-        let has_place = self.young.join(host, &ticket);
-        has_place.then(|| {
-            let over = AtomicBool::new(false);
-            let youth = Youth { young: Arc::clone(&self.young), host, ticket, over };
-            Arc::new(Connection { _all: all, youth, since: Instant::now() })
-        })
+        let (host, since) = (host(address), Instant::now());
+        let use_ = Mutex::new(Use { busy: 0, last: since });
+        let ticket = Arc::new(Ticket { ousted: CancellationToken::new(), since, use_ });
+        self.young.join(host, &ticket);
+        let over = AtomicBool::new(false);
+        let youth = Youth { young: Arc::clone(&self.young), host, ticket, over };
+        Some(Arc::new(Connection { _all: all, youth }))
     }
 }
 
@@ -131,7 +165,6 @@ impl Drop for Youth {
 pub(super) struct Connection {
     _all: tokio::sync::OwnedSemaphorePermit,
     youth: Youth,
-    since: Instant,
 }
 
 #[derive(Debug)]
@@ -162,21 +195,25 @@ impl Connection {
         }
     }
 
-    /// Ends when the connection has been young or idle for too long.
+    /// Ends when the connection has been young or idle for too long. A client that does not take its answer is busy for
+    /// as long as it likes, so that only a proven one may be.
     pub(super) async fn outlived(&self) {
+        let ticket = &self.youth.ticket;
         loop {
             let until = {
-                let used = self.youth.ticket.use_.lock();
+                let used = ticket.use_.lock();
                 match (used.busy, self.youth.over.load(Ordering::Relaxed)) {
-                    (0, false) => self.since + YOUNG_TIME,
+                    (0, false) => ticket.since + YOUNG_TIME,
+                    (_, false) => ticket.since + YOUNG_TIME + REVIEW_TIME,
                     (0, true) => used.last + IDLE,
-                    _ => Instant::now() + YOUNG_TIME,
+                    (_, true) => Instant::now() + YOUNG_TIME,
                 }
             };
             if until <= Instant::now() {
                 return;
             }
-            tokio::time::sleep_until(until).await;
+            // Looked at again in between: a busy one may have become idle, and that ends it sooner.
+            tokio::time::sleep_until(until.min(Instant::now() + YOUNG_TIME)).await;
         }
     }
 }
@@ -199,3 +236,6 @@ impl Busy {
         Holding::new(body, self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,14 @@ use hyper::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE},
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use super::answer::{Body, full};
+
+mod any_certificate;
 
 /// For connecting to a server on this machine and for the head of its answer.
 const DIAL: Duration = Duration::from_secs(30);
@@ -34,7 +39,9 @@ pub(super) enum DialError {
     #[error("Upgrade request required")]
     NoUpgrade,
     /// The runtime's address is none that is dialled.
-    #[error("the container runtime's streaming address {url} is not one of this machine, or not http")]
+    #[error(
+        "the container runtime's streaming address {url} is not one of this machine, or neither http nor https"
+    )]
     Address {
         /// As the runtime gave it, without its path, which holds a token.
         url: String,
@@ -62,21 +69,41 @@ pub(super) async fn ask(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response<Incoming>, DialError> {
-    let (address, authority, path) = target(url)?;
+    let Target { scheme, address, authority, path } = target(url)?;
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.method_mut() = method;
     *request.uri_mut() = path;
     *request.headers_mut() = headers;
     request.headers_mut().insert(HOST, authority);
-    tokio::time::timeout(DIAL, send(address, request)).await.map_err(|_| DialError::Late)?
+    tokio::time::timeout(DIAL, send(scheme, address, request)).await.map_err(|_| DialError::Late)?
 }
 
-/// Address, authority and path of the runtime's streaming server.
-fn target(url: &str) -> Result<(SocketAddr, HeaderValue, Uri), DialError> {
+/// What is spoken below HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+/// The runtime's streaming server, and what is asked there.
+#[derive(Debug)]
+struct Target {
+    scheme: Scheme,
+    address: SocketAddr,
+    authority: HeaderValue,
+    path: Uri,
+}
+
+fn target(url: &str) -> Result<Target, DialError> {
     let uri: Option<Uri> = url.parse().ok();
     let authority = uri.as_ref().and_then(|uri| uri.authority()).map(ToString::to_string).unwrap_or_default();
     let refused = || DialError::Address { url: authority.clone() };
-    let uri = uri.as_ref().filter(|uri| uri.scheme_str() == Some("http")).ok_or_else(refused)?;
+    let uri = uri.as_ref().ok_or_else(refused)?;
+    let (scheme, port) = match uri.scheme_str() {
+        Some("http") => (Scheme::Http, 80),
+        Some("https") => (Scheme::Https, 443),
+        _ => return Err(refused()),
+    };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let ip = match host {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
@@ -84,8 +111,9 @@ fn target(url: &str) -> Result<(SocketAddr, HeaderValue, Uri), DialError> {
     };
     let ip = ip.filter(|ip| is_own(*ip)).ok_or_else(refused)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| refused())?;
-    let authority = HeaderValue::from_str(&authority).map_err(|_| refused())?;
-    Ok((SocketAddr::new(ip, uri.port_u16().unwrap_or(80)), authority, path))
+    let header = HeaderValue::from_str(&authority).map_err(|_| refused())?;
+    let address = SocketAddr::new(ip, uri.port_u16().unwrap_or(port));
+    Ok(Target { scheme, address, authority: header, path })
 }
 
 /// Whether an address is this machine's: only then a socket can be bound to it.
@@ -93,9 +121,26 @@ fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || std::net::UdpSocket::bind((ip, 0)).is_ok()
 }
 
-async fn send(address: SocketAddr, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, DialError> {
+async fn send(
+    scheme: Scheme,
+    address: SocketAddr,
+    request: Request<Empty<Bytes>>,
+) -> Result<Response<Incoming>, DialError> {
     let stream = TcpStream::connect(address).await.map_err(DialError::Dial)?;
     stream.set_nodelay(true).map_err(DialError::Dial)?;
+    match scheme {
+        Scheme::Http => exchange(stream, request).await,
+        Scheme::Https => {
+            let shaken = any_certificate::shake_hands(stream, address.ip()).await;
+            exchange(shaken.map_err(DialError::Dial)?, request).await
+        }
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(DialError::Http)?;
     // Ends with the sender, or hands the stream over to the upgrade.
@@ -126,18 +171,17 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_dialled() {
-        let (address, authority, path) = target("http://127.0.0.1:1234/exec/token").unwrap();
-        assert_eq!(address.to_string(), "127.0.0.1:1234");
-        assert_eq!(
-            (authority.to_str().unwrap(), path.to_string().as_str()),
-            ("127.0.0.1:1234", "/exec/token")
-        );
+        let found = target("http://127.0.0.1:1234/exec/token").unwrap();
+        assert_eq!((found.scheme, found.address.to_string().as_str()), (Scheme::Http, "127.0.0.1:1234"));
+        assert_eq!((found.authority.to_str().unwrap(), found.path.path()), ("127.0.0.1:1234", "/exec/token"));
+        let found = target("https://127.0.0.1/exec/token").unwrap();
+        assert_eq!((found.scheme, found.address.to_string().as_str()), (Scheme::Https, "127.0.0.1:443"));
         assert!(target("http://[::1]:1/attach/token").is_ok());
         assert!(target("http://localhost:1/attach/token").is_ok());
         for bad in [
             "http://192.0.2.1:80/exec/token",
             "http://example.org/exec/token",
-            "https://127.0.0.1:1/exec/token",
+            "https://192.0.2.1:1/exec/token",
             "unix:///run/x.sock",
             "/exec/token",
             "",

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   accept ─▶ young: handshake, first request, within YOUNG_TIME ─▶ proven: idle no longer than IDLE ─▶ closed
-//!                 │ too slow, or the oldest of too many: closed
+//!                 │ too slow, or the oldest of too many: closed, also in the middle of a request
 //! ```
 //!
 //! A connection is proven by a request that was authorized. Young ones have places of their own, and few for each host:
-//! whoever cannot prove anything cannot use up what those need who can. When there are none left, the oldest that asks for
-//! nothing makes room: silent clients do not keep others of their own host away either.
+//! whoever cannot prove anything cannot use up what those need who can. When there are too many, the oldest make room,
+//! those before the others that ask for nothing; who came just now is left alone, so that a burst of good clients gets in.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -38,6 +38,9 @@ const HEAD: Duration = Duration::from_secs(95);
 const HEAD_BYTES: usize = 128 << 10;
 /// Requests at once on one HTTP/2 connection: an API server multiplexes its log readers.
 const STREAMS: u32 = 250;
+/// Between two pings on HTTP/2, and for their answer: a peer that is gone without a word is noticed.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(15);
 /// Pause after a failed accept: out of descriptors, mostly.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For connections to end in good order at the end of the process.
@@ -84,6 +87,8 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        // A socket of both families tells IPv4 in IPv6's words: it is the same host.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         // Without a place the stream is closed here.
         let Some(connection) = places.take(address.ip()) else { continue };
         let (transport, api) = (transport.clone(), Arc::clone(&api));
@@ -93,7 +98,7 @@ pub(super) async fn serve(
             // Cancel-safe: the connection is dropped for good when another has its place.
             let ended = tokio::select! {
                 ended = welcome(stream, address, transport, api, connection, stop) => ended,
-                () = place.ousted() => Err("it asked for nothing while others waited for a place".into()),
+                () = place.ousted() => Err("it proved nothing while others waited for a place".into()),
             };
             if let Err(error) = ended {
                 tracing::debug!(peer = %address, %error, "A connection to the API ended early");
@@ -131,7 +136,8 @@ async fn welcome(
     }
 }
 
-async fn converse<S>(
+/// Speaks HTTP on a stream.
+pub(super) async fn converse<S>(
     stream: S,
     peer: Peer,
     api: Arc<Api>,
@@ -155,6 +161,8 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     let http = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -1,34 +1,22 @@
 //! `/logs/`: files below `/var/log`, as Go's file server shows them, and lines of services.
 
-use std::{
-    convert::Infallible,
-    io,
-    path::Path,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{io, path::Path};
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
 use hyper::{
     Method, Response, StatusCode,
-    body::{Body as HttpBody, Frame, SizeHint},
-    header::{HeaderValue, LOCATION},
+    header::{HeaderMap, HeaderValue, LOCATION},
     http::request::Parts,
 };
 use seams::{NodeLogs, node_logs::NodeLog};
-use tokio::io::{AsyncRead as _, ReadBuf};
 
 use self::query::Asked;
 use super::{
-    answer::{Body, HTML, TEXT, full, not_allowed, not_found, of_type, text},
+    answer::{Body, HTML, full, not_allowed, not_found, of_type, text},
     paths::Parameters,
     query::Query,
 };
 
-/// Bytes of a file that are in memory at once.
-const PIECE: usize = 32 << 10;
-
+mod file;
 mod query;
 mod services;
 
@@ -46,18 +34,18 @@ pub(super) async fn serve(
     };
     match asked {
         Ok(Asked::Nothing) if head.method != Method::GET => not_allowed("GET", "Method Not Allowed"),
-        Ok(Asked::Nothing) => tree(logs, head.uri.path(), &parameters.rest).await,
+        Ok(Asked::Nothing) => tree(logs, head.uri.path(), &parameters.rest, &head.headers).await,
         Ok(Asked::File(file)) => match logs.open(Path::new(&file)).await {
             Err(error) => text(StatusCode::NOT_ACCEPTABLE, format!("query: {file:?}: {error}\n")),
             // With a slash behind, a directory is shown in its place.
-            Ok(_) => tree(logs, "/", &file).await,
+            Ok(_) => tree(logs, "/", &file, &head.headers).await,
         },
         Ok(Asked::Services(query)) => services::serve(logs.services(query), &head.headers),
         Err((status, message)) => text(status, message + "\n"),
     }
 }
 
-async fn tree(logs: &dyn NodeLogs, path: &str, below: &str) -> Response<Body> {
+async fn tree(logs: &dyn NodeLogs, path: &str, below: &str, asked: &HeaderMap) -> Response<Body> {
     match logs.open(Path::new(below)).await {
         Ok(NodeLog::Directory(names)) => {
             if path.ends_with('/') {
@@ -66,10 +54,7 @@ async fn tree(logs: &dyn NodeLogs, path: &str, below: &str) -> Response<Body> {
                 to_directory(path)
             }
         }
-        Ok(NodeLog::File(file, size)) => {
-            let body = FileBody { file: tokio::fs::File::from_std(file), left: size };
-            of_type(StatusCode::OK, TEXT, body.boxed_unsync())
-        }
+        Ok(NodeLog::File(file, size)) => file::serve(file, size, asked),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(),
             io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN, "403 Forbidden\n"),
@@ -112,44 +97,6 @@ fn escaped(name: &str) -> String {
     name.replace('"', "&#34;").replace('\'', "&#39;")
 }
 
-/// As much of a file as there was when it was opened: a log that grows has an end here.
-struct FileBody {
-    file: tokio::fs::File,
-    left: u64,
-}
-
-impl HttpBody for FileBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let most = usize::try_from(self.left).unwrap_or(PIECE).min(PIECE);
-        if most == 0 {
-            return Poll::Ready(None);
-        }
-        let mut piece = BytesMut::zeroed(most);
-        let mut buffer = ReadBuf::new(&mut piece);
-        match Pin::new(&mut self.file).poll_read(cx, &mut buffer) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                let read = buffer.filled().len();
-                self.left = self.left.saturating_sub(read as u64);
-                piece.truncate(read);
-                Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
-            }
-            // It became shorter, or cannot be read any more: an end without the announced length tells the client.
-            Poll::Ready(_) => Poll::Ready(None),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,16 +107,5 @@ mod tests {
         assert!(page.contains("<a href=\"./a%26b%3Cscript%3E.log\">a&amp;b&lt;script&gt;.log</a>"), "{page}");
         assert!(page.contains("<a href=\"./dir/\">dir/</a>"), "{page}");
         assert!(!page.contains("<script>"));
-    }
-
-    #[tokio::test]
-    async fn a_file_is_sent_in_pieces() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
-        let content: Vec<u8> = (0..3 * PIECE + 5).map(|at| u8::try_from(at % 251).unwrap()).collect();
-        std::fs::write(&path, &content).unwrap();
-        let file = tokio::fs::File::open(&path).await.unwrap();
-        let body = FileBody { file, left: content.len() as u64 }.collect().await.unwrap().to_bytes();
-        assert!(body == content);
     }
 }

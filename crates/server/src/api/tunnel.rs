@@ -37,6 +37,7 @@ use super::{
     answer::{Body, full},
     connection::Connection,
     dial::{self, DialError},
+    protocol_token,
 };
 
 /// Answers an upgrade request with what the runtime answers to it; with a 101, the stream goes on by itself.
@@ -84,6 +85,7 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     for name in [HOST, AUTHORIZATION, COOKIE, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(name);
     }
+    protocol_token::remove(&mut headers);
     headers
 }
 
@@ -182,8 +184,11 @@ mod tests {
         headers.insert(COOKIE, HeaderValue::from_static("secret"));
         headers.insert("x-stream-protocol-version", HeaderValue::from_static("v5.channel.k8s.io"));
         headers.append("x-stream-protocol-version", HeaderValue::from_static("v4.channel.k8s.io"));
+        let protocols = "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2VjcmV0";
+        headers.insert("sec-websocket-protocol", HeaderValue::from_static(protocols));
         let passed = passed_on(&headers);
         assert_eq!(passed.get_all("x-stream-protocol-version").iter().count(), 2);
-        assert_eq!(passed.len(), 2);
+        assert_eq!(passed["sec-websocket-protocol"], "v4.channel.k8s.io");
+        assert_eq!(passed.len(), 3);
     }
 }

@@ -114,7 +114,8 @@ impl Fixture {
             ),
             ("memory.max", "67108864\n".to_owned()),
             ("memory.peak", "5000\n".to_owned()),
-            ("memory.low", "0\n".to_owned()),
+            ("memory.low", "4096\n".to_owned()),
+            ("memory.min", "8192\n".to_owned()),
             ("memory.events", "low 0\nhigh 1\nmax 2\noom 4\noom_kill 3\n".to_owned()),
             ("memory.swap.current", "7\n".to_owned()),
             ("memory.swap.max", "0\n".to_owned()),
@@ -214,7 +215,8 @@ fn a_group_of_v2_is_one_directory() {
     let root = tree.root.memory.unwrap();
     assert_eq!((root.usage, root.working_set), (1500, 1000), "the root has no file for its usage");
     assert_eq!(tree.root.swap.unwrap().usage, 40 << 10, "nor for its swap");
-    assert_eq!(tree.root.limits.unwrap().cpu.unwrap().shares, 1024);
+    let of_root = tree.root.limits.unwrap().cpu.unwrap();
+    assert_eq!((of_root.shares, of_root.period_us, of_root.quota_us), (0, 0, None), "nothing that limits it");
     assert_eq!(tree.root.processes.unwrap().open_files_limit, Some(512));
     let system: Vec<_> = tree.system.iter().map(|(name, group)| (*name, group.path.as_ref())).collect();
     assert_eq!(system, [("kubelet", "/system.slice/kubelet.service")], "what is not there is left out");
@@ -229,13 +231,29 @@ fn a_group_of_v2_is_one_directory() {
     assert_eq!((memory.usage, memory.working_set, memory.limit), (1300, 1200, Some(64 << 20)));
     assert_eq!((memory.faults.own, memory.scanned, memory.stolen), (50, 21, 20));
     let detail = memory.detail.unwrap();
-    assert_eq!((detail.kernel, detail.high_events, detail.max_events, detail.oom_kills), (600, 1, 2, 3));
+    assert_eq!((detail.high_events, detail.max_events, detail.oom_kills), (1, 2, 3));
+    assert_eq!((detail.kernel, detail.limit_hits), (0, 0), "v1's counters");
     assert_eq!(container.swap.unwrap(), seams::stats::Swap { usage: 7, limit: Some(0) });
     assert_eq!(container.pressure.memory.unwrap().full.total_us, 3);
     assert!(container.pressure.io.is_none(), "a file that the kernel does not have");
-    assert_eq!(container.limits.unwrap().cpu.unwrap().quota_us, Some(20_000));
+    let limits = container.limits.unwrap();
+    assert_eq!((limits.cpu.unwrap().quota_us, limits.memory_reservation), (Some(20_000), Some(8192)));
     assert_eq!(container.processes.unwrap().count, 2);
     assert_eq!(container.io[0].written_bytes, 2);
+}
+
+#[test]
+fn a_kernel_that_does_not_account_for_swap_has_none_used() {
+    let fixture = Fixture::new(CgroupVersion::V2);
+    for path in ["", "/kubepods", &format!("/kubepods/pod{UID}")] {
+        fixture.v2(path, 9000);
+        for file in ["memory.swap.current", "memory.swap.max"] {
+            fs::remove_file(fixture.dir.path().join(format!("cg{path}/{file}"))).unwrap();
+        }
+    }
+    let tree = fixture.meter(CgroupDriver::Cgroupfs, vec![]).pass(Depth::Resource).unwrap();
+    assert_eq!(tree.pods[0].group.swap, Some(seams::stats::Swap::default()));
+    assert_eq!(tree.root.swap.unwrap().usage, 40 << 10, "the machine's own");
 }
 
 #[test]

@@ -2,40 +2,35 @@
 
 use std::{
     convert::Infallible,
-    io::Write as _,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http_body_util::BodyExt as _;
 use hyper::{
     Response, StatusCode,
     body::{Body as HttpBody, Frame},
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue},
+    header::{ACCEPT_ENCODING, HeaderMap, HeaderValue},
 };
 use tokio::sync::mpsc;
 
-use crate::api::answer::{Body, of_type};
+use crate::api::{
+    answer::{Body, of_type},
+    compress::{Sent, gzipped},
+};
 
 /// In upstream's spelling, which differs here from that of other pages.
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain;charset=UTF-8");
 
 pub(super) fn serve(lines: mpsc::Receiver<Bytes>, asked: &HeaderMap) -> Response<Body> {
+    let answer = of_type(StatusCode::OK, PLAIN, Lines(lines).boxed_unsync());
     let is_compressed = asked.get(ACCEPT_ENCODING).is_some_and(|value| value == "gzip");
-    let gzip = is_compressed.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut response = of_type(StatusCode::OK, PLAIN, Lines { lines, gzip }.boxed_unsync());
-    if is_compressed {
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    response
+    // Each piece can be read when it arrives.
+    if is_compressed { gzipped(answer, Sent::Promptly) } else { answer }
 }
 
-struct Lines {
-    lines: mpsc::Receiver<Bytes>,
-    gzip: Option<GzEncoder<Vec<u8>>>,
-}
+struct Lines(mpsc::Receiver<Bytes>);
 
 impl HttpBody for Lines {
     type Data = Bytes;
@@ -45,28 +40,15 @@ impl HttpBody for Lines {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = &mut *self;
-        let Some(piece) = std::task::ready!(this.lines.poll_recv(cx)) else {
-            // The end of the compressed stream, once. A vector takes all that is written to it.
-            let end = this.gzip.take().and_then(|gzip| gzip.finish().ok());
-            return Poll::Ready(end.map(|end| Ok(Frame::data(end.into()))));
-        };
-        let piece = match &mut this.gzip {
-            None => piece,
-            Some(gzip) => {
-                // Each piece can be read when it arrives.
-                let written = gzip.write_all(&piece).and_then(|()| gzip.flush());
-                debug_assert!(written.is_ok(), "a vector takes all");
-                std::mem::take(gzip.get_mut()).into()
-            }
-        };
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+
+    use hyper::header::CONTENT_ENCODING;
 
     use super::*;
 

@@ -48,7 +48,7 @@ impl Page {
             }
             Value::Constant(of) => {
                 for subject in self.subjects.iter() {
-                    if let Some(value) = of(subject, &self.found.snapshot) {
+                    if let Some(value) = of(subject, &self.found) {
                         text.sample_of(name, &subject.labels, &[], value, None);
                     }
                 }

@@ -189,7 +189,7 @@ impl NodeStats for Figures {
         self.check()?;
         let facts = MachineFacts {
             cpus: 2,
-            memory_bytes: 1_000_000,
+            memory_bytes: 1_200_000,
             machine_id: "m".to_owned(),
             system_uuid: "s".to_owned(),
             boot_id: "b".to_owned(),

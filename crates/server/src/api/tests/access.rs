@@ -1,8 +1,12 @@
 //! Who is let in, route by route.
 
 use hyper::Method;
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 
-use super::rig::{Ask, Authority, Rig, Setup, get};
+use super::{
+    rig::{Ask, Authority, Rig, SOON, Setup, get},
+    streams::head,
+};
 use crate::catalog::routes::{Access, ROUTES, Server, Verb};
 
 /// A path of a route.
@@ -99,6 +103,33 @@ async fn a_client_certificate_is_a_user_and_a_bad_one_is_401() {
     assert_eq!(rig.ask(Ask { token: None, ..get("/pods") }).await.0, 403);
     let asked = rig.judge.asked.lock();
     assert!(asked.iter().all(|(_, access)| access.node == "node"));
+}
+
+#[tokio::test]
+async fn many_requests_of_one_token_are_one_review() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    let asks = (0..40).map(async |_| rig.ask(get("/pods")).await.0);
+    let answers = futures::future::join_all(asks).await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert_eq!(rig.judge.tokens.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_among_the_protocols_of_a_web_socket_is_good() {
+    let rig = Rig::start(Setup::default()).await;
+    rig.judge.allow("admin", "*", "*");
+    for (token, status) in [("t-admin", 400), ("bad", 401)] {
+        let mut stream = rig.connect(None, &["http/1.1"]).await;
+        let entry = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, token);
+        let request = format!(
+            "GET /exec/ns/pod/c HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-protocol: base64url.bearer.authorization.k8s.io.{entry}, v4.channel.k8s.io\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // No stream is asked for: who may ask is told so.
+        let answer = timeout(SOON, head(&mut stream)).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
 }
 
 #[tokio::test]

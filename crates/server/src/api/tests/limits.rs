@@ -6,7 +6,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::rig::{Ask, Authority, Rig, SOON, Setup, get, write_pair};
+use super::{
+    super::{
+        connection::Places,
+        listener::{Peer, converse},
+    },
+    rig::{Ask, Authority, Rig, SOON, Setup, get, write_pair},
+};
 
 #[tokio::test]
 async fn silent_clients_do_not_hurt_others() {
@@ -53,9 +59,9 @@ async fn the_oldest_silent_clients_of_a_host_make_room() {
     for _ in 0..400 {
         silent.push(TcpStream::connect(rig.address).await.unwrap());
     }
-    assert_eq!(rig.ask(get("/pods")).await.0, 200, "who asks has a place");
     let settled = async {
         loop {
+            assert_eq!(rig.ask(get("/pods")).await.0, 200, "who asks has a place");
             let mut held = Vec::new();
             for (at, stream) in silent.iter_mut().enumerate() {
                 // A connection that was sent away shows as an end; one that has its place, as nothing.
@@ -74,6 +80,38 @@ async fn the_oldest_silent_clients_of_a_host_make_room() {
 }
 
 #[tokio::test]
+async fn a_burst_of_good_clients_of_one_host_gets_in() {
+    let rig = Rig::start(Setup { access_ttls: None, plain: true, ..Setup::default() }).await;
+    let mut streams = Vec::new();
+    for _ in 0..300 {
+        streams.push(TcpStream::connect(rig.address).await.unwrap());
+    }
+    for stream in &mut streams {
+        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t-admin\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut head = [0; 12];
+        let read = timeout(SOON, stream.read_exact(&mut head)).await.expect("an answer");
+        assert!(read.is_ok() && head.starts_with(b"HTTP/1.1 200"), "{read:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http2_that_is_gone_without_a_word_is_noticed() {
+    let rig = Rig::start(Setup { access_ttls: None, plain: true, ..Setup::default() }).await;
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let connection = Places::default().take(rig.address.ip()).unwrap();
+    // A known client, between two requests.
+    connection.proven();
+    let _request = connection.busy();
+    let peer = Peer { address: rig.address, certificates: std::sync::Arc::default() };
+    let serving = tokio::spawn(converse(server, peer, rig.api.clone(), connection.clone(), rig.stop.clone()));
+    // The preface and empty settings; then nothing, not even answers to pings.
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let ended = timeout(std::time::Duration::from_secs(60), serving).await.expect("an end");
+    assert!(ended.unwrap().is_err());
+}
+
+#[tokio::test]
 async fn heads_have_a_limit() {
     let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
     let mut stream = rig.connect(None, &["http/1.1"]).await;
@@ -84,6 +122,17 @@ async fn heads_have_a_limit() {
     let mut answer = Vec::new();
     let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn lines_have_a_limit() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    let mut stream = rig.connect(None, &["http/1.1"]).await;
+    let line = format!("GET /pods?{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70 << 10));
+    stream.write_all(line.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    timeout(SOON, stream.read_exact(&mut head)).await.expect("an answer").unwrap();
+    assert_eq!(&head, b"HTTP/1.1 414");
 }
 
 #[tokio::test]

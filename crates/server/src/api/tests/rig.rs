@@ -75,7 +75,8 @@ pub(super) struct Rig {
     pub(super) figures: Arc<Figures>,
     pub(super) verbosity: Arc<Mutex<u32>>,
     pub(super) address: SocketAddr,
-    stop: CancellationToken,
+    pub(super) api: Arc<Api>,
+    pub(super) stop: CancellationToken,
 }
 
 impl Drop for Rig {
@@ -130,16 +131,15 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        if setup.plain {
-            let api = Arc::new(Api::new(parts, None));
-            tokio::spawn(serve(listener, Transport::Plain, api, stop.clone()));
+        let (api, transport) = if setup.plain {
+            (Api::new(parts, None), Transport::Plain)
         } else if setup.read_only {
-            let api = Arc::new(Api::read_only(parts));
-            tokio::spawn(serve(listener, Transport::Plain, api, stop.clone()));
+            (Api::read_only(parts), Transport::Plain)
         } else {
-            let api = Arc::new(Api::new(parts, Some(Arc::clone(&tls))));
-            tokio::spawn(serve(listener, Transport::Tls(tls), api, stop.clone()));
-        }
-        Self { dir, authority, judge, node, figures, verbosity, address, stop }
+            (Api::new(parts, Some(Arc::clone(&tls))), Transport::Tls(tls))
+        };
+        let api = Arc::new(api);
+        tokio::spawn(serve(listener, transport, Arc::clone(&api), stop.clone()));
+        Self { dir, authority, judge, node, figures, verbosity, address, api, stop }
     }
 }

@@ -64,6 +64,25 @@ async fn the_large_page_comes_in_parts() {
 }
 
 #[tokio::test]
+async fn pages_of_metrics_are_compressed_for_who_takes_it() {
+    let rig = open(false).await;
+    for path in ["/metrics/cadvisor", "/metrics/resource", "/metrics", "/metrics/probes"] {
+        let (_, plain, page) = rig.ask_fully(get(path)).await;
+        assert!(!plain.contains_key("content-encoding"), "{path}");
+        let asked = Ask { encoding: Some("gzip, deflate;q=0.5"), ..get(path) };
+        let (status, headers, same) = rig.ask_fully(asked).await;
+        assert_eq!((status, headers["content-encoding"].as_str()), (200, "gzip"), "{path}");
+        assert_eq!(headers["content-type"], plain["content-type"]);
+        assert!(!headers.contains_key("content-length"), "of the plain page");
+        let families = |page: &str| page.lines().filter(|line| line.starts_with('#')).count();
+        assert_eq!(families(&same), families(&page), "{path}");
+        assert!(same.ends_with('\n'));
+    }
+    let (_, headers, _) = rig.ask_fully(Ask { encoding: Some("gzip"), ..get("/stats/summary") }).await;
+    assert!(!headers.contains_key("content-encoding"), "as upstream");
+}
+
+#[tokio::test]
 async fn without_figures_there_is_an_error_with_its_cause() {
     let rig = open(true).await;
     for path in ["/stats/summary", "/metrics/resource", "/metrics/cadvisor"] {

@@ -1,8 +1,9 @@
 //! Streams through the API, to a streaming server that plays the runtime's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::Method;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -10,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::rig::{Ask, Rig, SOON, Setup, get};
+use super::rig::{Ask, Authority, Rig, SOON, Setup, get};
 
 /// Reads a head of HTTP/1.
 pub(super) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
@@ -74,6 +75,46 @@ async fn an_upgrade_goes_through_with_half_close() {
     let (command, streams) = rig.node.asked.lock()[0].clone();
     assert_eq!(command, ["cat", "-"]);
     assert!(streams.stdin && streams.stdout && !streams.stderr && !streams.tty);
+}
+
+#[tokio::test]
+async fn a_runtime_may_speak_tls_with_a_certificate_of_its_own() {
+    let rig = Rig::start(Setup { access_ttls: None, ..Setup::default() }).await;
+    // Nobody's authority, and another name.
+    let (certificate, key) = Authority::new("runtime").issue("runtime", "x", &["elsewhere"]);
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (url, server) = runtime(async move |stream: TcpStream| {
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let head = head(&mut stream).await;
+        stream.write_all(SWITCHED).await.unwrap();
+        let mut said = [0; 4];
+        stream.read_exact(&mut said).await.unwrap();
+        stream.write_all(&said).await.unwrap();
+        stream.shutdown().await.unwrap();
+        head
+    })
+    .await;
+    *rig.node.url.lock() = url.replace("http://", "https://");
+    let mut stream = rig.connect(None, &["http/1.1"]).await;
+    stream.write_all(UPGRADE.as_bytes()).await.unwrap();
+    let answer = timeout(SOON, head(&mut stream)).await.unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    stream.write_all(b"ping").await.unwrap();
+    let mut said = [0; 9];
+    timeout(SOON, stream.read_exact(&mut said)).await.expect("an answer").unwrap();
+    assert_eq!(&said, b"earlyping");
+    let asked = timeout(SOON, server).await.unwrap().unwrap().to_lowercase();
+    assert!(asked.starts_with("post /exec/token http/1.1\r\n"), "{asked}");
 }
 
 #[tokio::test]

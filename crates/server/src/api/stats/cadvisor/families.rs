@@ -7,7 +7,8 @@ use metrics::{
 use seams::{
     host::FsUsage,
     stats::{
-        Detailed, DeviceIo, DiskCounters, GroupReading, Interface, MachineUse, MemoryDetail, Snapshot, Stall,
+        CpuLimits, Detailed, DeviceIo, DiskCounters, GroupReading, Interface, Limits, MachineUse,
+        MemoryDetail, Stall,
     },
 };
 
@@ -21,7 +22,7 @@ pub(super) enum Value {
     /// One of each group, with the time of its reading.
     Group(fn(&GroupReading) -> Option<f64>),
     /// One of each group, without a time: it does not change with readings.
-    Constant(fn(&Subject, &Snapshot) -> Option<f64>),
+    Constant(fn(&Subject, &Detailed) -> Option<f64>),
     /// Several of each group, with a label more.
     Labelled(fn(&GroupReading, Take<'_>)),
     /// One of each network interface.
@@ -95,37 +96,40 @@ macro_rules! device {
 /// Bytes that the node's devices moved are told by their sectors, of this many bytes.
 const SECTOR: f64 = 512.0;
 
-/// Limit of memory of a group; of the node what it has.
-fn memory_limit(subject: &Subject, snapshot: &Snapshot) -> Option<f64> {
-    let limits = subject.group(snapshot).reading.limits.as_ref()?;
-    let own = limits.memory.unwrap_or(if subject.is_node() { snapshot.node.memory_bytes } else { 0 });
-    Some(own as f64)
+/// Limits of a group.
+fn limits(subject: &Subject, found: &Detailed) -> Option<Limits> {
+    subject.group(&found.snapshot).reading.limits
+}
+
+/// Limit of memory of a group; of the node what the machine has, pages that are set aside as huge ones among it.
+fn memory_limit(subject: &Subject, found: &Detailed) -> Option<f64> {
+    let own = limits(subject, found)?.memory.unwrap_or(0);
+    Some(if subject.is_node() { found.machine.facts.memory_bytes } else { own } as f64)
 }
 
 /// Limit of swap, likewise.
-fn swap_limit(subject: &Subject, snapshot: &Snapshot) -> Option<f64> {
-    let limits = subject.group(snapshot).reading.limits.as_ref()?;
-    let own = limits.swap.unwrap_or(if subject.is_node() { snapshot.node.swap_bytes } else { 0 });
+fn swap_limit(subject: &Subject, found: &Detailed) -> Option<f64> {
+    let limits = limits(subject, found)?;
+    let own = limits.swap.unwrap_or(if subject.is_node() { found.snapshot.node.swap_bytes } else { 0 });
     Some(own as f64)
 }
 
-fn reservation(subject: &Subject, snapshot: &Snapshot) -> Option<f64> {
-    let limits = subject.group(snapshot).reading.limits.as_ref()?;
-    Some(limits.memory_reservation.unwrap_or(0) as f64)
+fn reservation(subject: &Subject, found: &Detailed) -> Option<f64> {
+    Some(limits(subject, found)?.memory_reservation.unwrap_or(0) as f64)
 }
 
-fn cpu_quota(subject: &Subject, snapshot: &Snapshot) -> Option<f64> {
-    Some(subject.group(snapshot).reading.limits.as_ref()?.cpu?.quota_us? as f64)
+fn cpu_quota(subject: &Subject, found: &Detailed) -> Option<f64> {
+    Some(limits(subject, found)?.cpu?.quota_us? as f64)
 }
 
-fn cpu_of(subject: &Subject, snapshot: &Snapshot) -> Option<seams::stats::CpuLimits> {
-    subject.group(snapshot).reading.limits.as_ref()?.cpu
+fn cpu_of(subject: &Subject, found: &Detailed) -> Option<CpuLimits> {
+    limits(subject, found)?.cpu
 }
 
 /// Started when its group was made: a container may have been made long before.
-fn started(subject: &Subject, snapshot: &Snapshot) -> Option<f64> {
-    let group = subject.group(snapshot).reading.created_at;
-    group.map(|at| at.as_second() as f64).or_else(|| subject.created(snapshot))
+fn started(subject: &Subject, found: &Detailed) -> Option<f64> {
+    let group = subject.group(&found.snapshot).reading.created_at;
+    group.map(|at| at.as_second() as f64).or_else(|| subject.created(&found.snapshot))
 }
 
 fn failures(group: &GroupReading, take: Take<'_>) {
@@ -184,7 +188,7 @@ pub(super) const FAMILIES: &[(&Metric, Value)] = &[
         }
     })),
     row("container_cpu_user_seconds_total", Group(|group| Some(seconds(group.cpu.as_ref()?.split_ns?.0)))),
-    row("container_creation_time_seconds", Constant(Subject::created)),
+    row("container_creation_time_seconds", Constant(|subject, found| subject.created(&found.snapshot))),
     row("container_file_descriptors", Group(|group| Some(group.processes.as_ref()?.open_files?.0 as f64))),
     row("container_fs_inodes_free", Space(|space| space.inodes_free)),
     row("container_fs_inodes_total", Space(|space| space.inodes)),
@@ -243,9 +247,9 @@ pub(super) const FAMILIES: &[(&Metric, Value)] = &[
     row("container_processes", Group(|group| Some(group.processes.as_ref()?.count as f64))),
     row("container_scrape_error", Once(|text, name, _| text.sample(name, &[], 0.0, None))),
     row("container_sockets", Group(|group| Some(group.processes.as_ref()?.open_files?.1 as f64))),
-    row("container_spec_cpu_period", Constant(|subject, snapshot| Some(cpu_of(subject, snapshot)?.period_us as f64))),
+    row("container_spec_cpu_period", Constant(|subject, found| Some(cpu_of(subject, found)?.period_us as f64))),
     row("container_spec_cpu_quota", Constant(cpu_quota)),
-    row("container_spec_cpu_shares", Constant(|subject, snapshot| Some(cpu_of(subject, snapshot)?.shares as f64))),
+    row("container_spec_cpu_shares", Constant(|subject, found| Some(cpu_of(subject, found)?.shares as f64))),
     row("container_spec_memory_limit_bytes", Constant(memory_limit)),
     row("container_spec_memory_reservation_limit_bytes", Constant(reservation)),
     row("container_spec_memory_swap_limit_bytes", Constant(swap_limit)),

@@ -48,6 +48,8 @@ async fn samples_have_upstreams_labels() {
         format!("container_pressure_io_waiting_seconds_total{{{app}}} 1.5 {stamp}"),
         format!("container_spec_cpu_quota{{{app}}} 20000"),
         format!("container_spec_memory_limit_bytes{{{app}}} 2000"),
+        // Of the machine, with the pages that are set aside.
+        format!("container_spec_memory_limit_bytes{{{node}}} 1.2e+06"),
         format!("container_creation_time_seconds{{{app}}} 1.794999999e+09"),
         format!("container_start_time_seconds{{{app}}} 1.795e+09"),
         format!("container_ulimits_soft{{{app},ulimit=\"max_open_files\"}} 1024 {stamp}"),

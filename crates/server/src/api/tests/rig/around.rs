@@ -45,6 +45,10 @@ impl Judge {
 impl Reviews for Judge {
     async fn token(&self, token: &str) -> Result<Option<User>, ApiError> {
         self.tokens.lock().push(token.to_owned());
+        // Others get their turn before there is an answer, as over a network.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
         let name = token.strip_prefix("t-");
         Ok(name.map(|name| User { name: name.to_owned(), ..User::default() }))
     }

@@ -1,6 +1,6 @@
 //! A client of the API.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io::Read as _, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -62,6 +62,9 @@ impl Rig {
         if let Some(token) = ask.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
+        if let Some(encoding) = ask.encoding {
+            request = request.header("accept-encoding", encoding);
+        }
         let request = request.body(Full::new(Bytes::copy_from_slice(ask.body.as_bytes()))).unwrap();
         let exchange = async {
             let response = if ask.plain {
@@ -88,11 +91,19 @@ impl Rig {
             let (head, body) = response.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();
+            let is_compressed = head.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+            let body = if is_compressed { inflated(&body) } else { body.to_vec() };
             let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
-            (head.status.as_u16(), headers.collect(), String::from_utf8(body.to_vec()).unwrap())
+            (head.status.as_u16(), headers.collect(), String::from_utf8(body).unwrap())
         };
         tokio::time::timeout(SOON, exchange).await.expect("an answer")
     }
+}
+
+fn inflated(body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    plain
 }
 
 /// A request.
@@ -105,9 +116,20 @@ pub(in crate::api::tests) struct Ask<'a> {
     pub(in crate::api::tests) body: &'a str,
     pub(in crate::api::tests) http2: bool,
     pub(in crate::api::tests) plain: bool,
+    /// Value of `Accept-Encoding`.
+    pub(in crate::api::tests) encoding: Option<&'a str>,
 }
 
 /// GET a path with the token of `admin`.
 pub(in crate::api::tests) fn get(path: &str) -> Ask<'_> {
-    Ask { method: Method::GET, path, token: Some("t-admin"), own: None, body: "", http2: false, plain: false }
+    Ask {
+        method: Method::GET,
+        path,
+        token: Some("t-admin"),
+        own: None,
+        body: "",
+        http2: false,
+        plain: false,
+        encoding: None,
+    }
 }
