@@ -54,14 +54,14 @@ pub(super) fn of_v2(reader: &mut Reader, proc: &str, group: &Directory, names: &
     let text = reader.text(group, "io.stat").unwrap_or_default();
     let mut found: Vec<DeviceIo> = text.lines().filter_map(line_of_v2).collect();
     for io in &mut found {
-        io.device = names.of(reader, proc, &io.device);
+        io.device = names.of(reader, proc, &io.number);
     }
     found
 }
 
 fn line_of_v2(line: &str) -> Option<DeviceIo> {
     let (device, figures) = line.split_once(' ')?;
-    let mut io = DeviceIo { device: device.to_owned(), ..DeviceIo::default() };
+    let mut io = DeviceIo { number: device.to_owned(), ..DeviceIo::default() };
     for (name, value) in figures.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
         let value = value.parse().ok()?;
         match name {
@@ -89,7 +89,7 @@ pub(super) fn of_v1(reader: &mut Reader, proc: &str, group: &Directory, names: &
         add_v1(&mut found, text, |io| (&mut io.reads, &mut io.writes));
     }
     for io in &mut found {
-        io.device = names.of(reader, proc, &io.device);
+        io.device = names.of(reader, proc, &io.number);
     }
     found
 }
@@ -101,8 +101,8 @@ fn add_v1(found: &mut Vec<DeviceIo>, text: &str, of: impl Fn(&mut DeviceIo) -> (
             continue;
         };
         let Ok(value) = value.parse() else { continue };
-        let at = found.iter().position(|io| io.device == device).unwrap_or_else(|| {
-            found.push(DeviceIo { device: device.to_owned(), ..DeviceIo::default() });
+        let at = found.iter().position(|io| io.number == device).unwrap_or_else(|| {
+            found.push(DeviceIo { number: device.to_owned(), ..DeviceIo::default() });
             found.len() - 1
         });
         let Some(io) = found.get_mut(at) else { continue };
@@ -147,8 +147,14 @@ mod tests {
         let text = "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n9:9 rbytes=7\n";
         let (_dir, mut reader, group, proc) = fixture(&[("io.stat", text)]);
         let seen = of_v2(&mut reader, &proc, &group, &mut Names::default());
-        let first =
-            DeviceIo { device: "/dev/sda".to_owned(), read_bytes: 1, written_bytes: 2, reads: 3, writes: 4 };
+        let first = DeviceIo {
+            device: "/dev/sda".to_owned(),
+            number: "8:0".to_owned(),
+            read_bytes: 1,
+            written_bytes: 2,
+            reads: 3,
+            writes: 4,
+        };
         assert_eq!(seen[0], first);
         assert_eq!((seen[1].device.as_str(), seen[1].read_bytes), ("9:9", 7));
     }
@@ -162,8 +168,14 @@ mod tests {
             ("blkio.throttle.io_serviced_recursive", counts),
         ]);
         let seen = of_v1(&mut reader, &proc, &group, &mut Names::default());
-        let only =
-            DeviceIo { device: "/dev/sda".to_owned(), read_bytes: 1, written_bytes: 2, reads: 3, writes: 4 };
+        let only = DeviceIo {
+            device: "/dev/sda".to_owned(),
+            number: "8:0".to_owned(),
+            read_bytes: 1,
+            written_bytes: 2,
+            reads: 3,
+            writes: 4,
+        };
         assert_eq!(seen, [only]);
         let (_dir, mut reader, group, proc) =
             fixture(&[("blkio.throttle.io_service_bytes_recursive", "Total 0\n")]);

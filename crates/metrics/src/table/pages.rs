@@ -7,6 +7,9 @@ use crate::text::Stability::{Alpha, None, Stable};
 const BASE: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
 /// With the device.
 const DEVICE: &[&str] = &["container", "device", "id", "image", "name", "namespace", "pod"];
+/// With the device and its number, and the direction.
+const BLOCK: &[&str] =
+    &["container", "device", "id", "image", "major", "minor", "name", "namespace", "operation", "pod"];
 /// With the network interface.
 const INTERFACE: &[&str] = &["container", "id", "image", "interface", "name", "namespace", "pod"];
 /// Labels of every metric of the machine.
@@ -30,6 +33,7 @@ const fn resource(metric: Metric) -> Metric {
 #[rustfmt::skip]
 pub(super) const ROWS: &[Metric] = &[
     cadvisor(gauge("cadvisor_version_info", &["cadvisorRevision", "cadvisorVersion", "dockerVersion", "kernelVersion", "osVersion"], "1, with the versions of the kernel and of the operating system")),
+    cadvisor(counter("container_blkio_device_usage_total", BLOCK, "Bytes that were moved from or to a block device")),
     cadvisor(counter("container_cpu_cfs_burst_periods_total", BASE, "Periods in which CPU was used beyond the quota, out of what was saved up")),
     cadvisor(counter("container_cpu_cfs_burst_seconds_total", BASE, "Seconds of CPU that were used beyond the quota, out of what was saved up")),
     cadvisor(counter("container_cpu_cfs_periods_total", BASE, "Periods in which a quota of CPU was enforced")),

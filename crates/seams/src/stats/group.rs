@@ -203,6 +203,8 @@ pub struct Processes {
 pub struct DeviceIo {
     /// Device, such as `/dev/sda`.
     pub device: String,
+    /// Its number, `major:minor`.
+    pub number: String,
     /// Bytes read.
     pub read_bytes: u64,
     /// Bytes written.

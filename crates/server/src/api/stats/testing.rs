@@ -60,6 +60,7 @@ fn group(path: &str, figure: u64) -> GroupUse {
             processes: Some(Processes { count: 2, open_files: Some((9, 4)), open_files_limit: Some(1024) }),
             io: vec![DeviceIo {
                 device: "/dev/sda".to_owned(),
+                number: "8:0".to_owned(),
                 read_bytes: 4096,
                 written_bytes: 8192,
                 reads: 1,

@@ -96,6 +96,22 @@ macro_rules! device {
 /// Bytes that the node's devices moved are told by their sectors, of this many bytes.
 const SECTOR: f64 = 512.0;
 
+/// Bytes of a group by device, numbered too, and by direction.
+fn device_bytes(group: &GroupReading, take: Take<'_>) {
+    for io in &group.io {
+        let (major, minor) = io.number.split_once(':').unwrap_or((&io.number, ""));
+        for (operation, bytes) in [("Read", io.read_bytes), ("Write", io.written_bytes)] {
+            let more = [
+                ("device", io.device.as_str()),
+                ("major", major),
+                ("minor", minor),
+                ("operation", operation),
+            ];
+            take(&more, bytes as f64);
+        }
+    }
+}
+
 /// Limits of a group.
 fn limits(subject: &Subject, found: &Detailed) -> Option<Limits> {
     subject.group(&found.snapshot).reading.limits
@@ -176,6 +192,7 @@ fn persistent_memory(text: &mut Text, name: &'static str, found: &Detailed) {
 #[rustfmt::skip]
 pub(super) const FAMILIES: &[(&Metric, Value)] = &[
     row("cadvisor_version_info", Once(version)),
+    row("container_blkio_device_usage_total", Labelled(device_bytes)),
     row("container_cpu_cfs_burst_periods_total", throttling!(bursts)),
     row("container_cpu_cfs_burst_seconds_total", throttling!(burst_ns seconds)),
     row("container_cpu_cfs_periods_total", throttling!(periods)),

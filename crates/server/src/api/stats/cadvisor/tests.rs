@@ -43,6 +43,9 @@ async fn samples_have_upstreams_labels() {
         format!("container_fs_usage_bytes{{{node},device=\"/dev/sda1\"}} 300 {stamp}"),
         format!("container_fs_reads_total{{{node},device=\"/dev/sda1\"}} 5 {stamp}"),
         format!("container_fs_reads_total{{{app},device=\"/dev/sda\"}} 1 {stamp}"),
+        format!(
+            "container_blkio_device_usage_total{{{app},device=\"/dev/sda\",major=\"8\",minor=\"0\",operation=\"Write\"}} 8192 {stamp}"
+        ),
         format!("container_fs_read_seconds_total{{{node},device=\"/dev/sda1\"}} 1.5 {stamp}"),
         format!("container_fs_reads_bytes_total{{{node},device=\"/dev/sda1\"}} 8192 {stamp}"),
         format!("container_pressure_io_waiting_seconds_total{{{app}}} 1.5 {stamp}"),
