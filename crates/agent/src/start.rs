@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
-use lifecycle::{PodSource, observation::NodeFacts};
+use lifecycle::{
+    PodSource,
+    observation::{ImageAccess, NodeFacts},
+};
 use node::cgroup::CgroupValues;
 use tokio::{
     sync::{mpsc, watch},
@@ -17,7 +20,7 @@ use crate::{
     executor::{Executor, Turns},
     gauges,
     health::Health,
-    images::{self, Images},
+    images::{self, Images, Verification},
     lease,
     log_rotation::{self, LogRotation},
     mirror::Mirrors,
@@ -149,6 +152,10 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         max_restart_backoff: config.max_restart_backoff,
         has_api: edges.cluster.is_some(),
         recursive_read_only: BTreeSet::new(),
+        image_access: match config.pulls.verification {
+            Verification::Off => ImageAccess::Anybody,
+            _ => ImageAccess::Checked,
+        },
     };
     let (facts, facts_seen) = watch::channel(facts);
     tasks.add_once("name_runtime", name_runtime(edges.clone(), facts.clone()));
