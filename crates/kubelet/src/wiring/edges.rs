@@ -298,7 +298,7 @@ fn cluster(
                 RateLimit::Bucket { per_second: f64::from(per_second), burst }
             }
         },
-        lease_duration: settings.heartbeat.lease,
+        heartbeat_timeout: api.heartbeat_timeout,
         change_detection: ChangeDetection::Watch,
         kubelet_version: settings.reported_version.clone(),
         clock: Arc::clone(clock),
