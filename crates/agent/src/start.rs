@@ -56,8 +56,8 @@ pub struct Outside {
     pub events: EventSink,
     /// Sends them.
     pub event_task: EventTask,
-    /// How logs are rotated.
-    pub log_rotation: LogRotation,
+    /// How logs are rotated; `None`: not at all.
+    pub log_rotation: Option<LogRotation>,
     /// How to fetch `staticPodURL`; `None` when it is unset.
     pub fetch: Option<Fetch>,
     /// Reads what is used.
@@ -182,14 +182,11 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         ),
     );
     let (logs, log_notices) = log_rotation::notices();
-    let rotating = log_rotation::run(
-        rotation,
-        Arc::clone(&runtime),
-        Arc::clone(&edges.clock),
-        log_notices,
-        running_seen,
-    );
-    tasks.add("log_rotation", rotating);
+    if let Some(rotation) = rotation {
+        let (runtime, clock) = (Arc::clone(&runtime), Arc::clone(&edges.clock));
+        let rotating = log_rotation::run(rotation, runtime, clock, log_notices, running_seen);
+        tasks.add("log_rotation", rotating);
+    }
     let reports = Reports { network, runtime: runtime_health };
     tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 

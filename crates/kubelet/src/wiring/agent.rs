@@ -130,20 +130,20 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Co
     })
 }
 
-/// Rotation of container logs.
+/// Rotation of container logs; `None` when they are to grow.
 #[must_use]
-pub(super) fn log_rotation(settings: &Settings, made: &Made) -> LogRotation {
+pub(super) fn log_rotation(settings: &Settings, made: &Made) -> Option<LogRotation> {
     let logs = &settings.container_logs;
-    LogRotation {
+    Some(LogRotation {
         policy: LogPolicy {
-            max_size: logs.max_size,
+            max_size: logs.max_size?,
             max_files: usize::try_from(logs.max_files).unwrap_or(usize::MAX),
         },
         workers: usize::try_from(logs.workers).unwrap_or(1),
         interval: logs.interval,
         zone: TimeZone::system(),
         files: Arc::clone(&made.log_files),
-    }
+    })
 }
 
 fn pulls(settings: &Settings) -> PullSettings {
