@@ -131,11 +131,11 @@ wire! {
         /// Make a cgroup per QoS class and per pod.
         cgroups_per_qos: bool, "cgroupsPerQOS", Bool, pointer B(true), Effective;
         /// `cgroupfs` or `systemd`; the runtime's answer wins.
-        cgroup_driver: String, "cgroupDriver", Text, value T("cgroupfs"), Effective;
+        cgroup_driver: String, "cgroupDriver", Text, value T("cgroupfs"), Support::Differs { how: "`systemd` stops the start while `cgroupsPerQOS` is on: it is not built yet" };
         /// `none` or `static`.
         cpu_manager_policy: String, "cpuManagerPolicy", Text, value T("none"), CPUS;
         /// On out of memory, kill one process and not the whole container (cgroup v2).
-        single_process_oom_kill: Option<bool>, "singleProcessOOMKill", Bool, pointer Nothing, not_yet("memory.oom.group is not written yet");
+        single_process_oom_kill: Option<bool>, "singleProcessOOMKill", Bool, pointer Nothing, Effective;
         /// Options of that policy.
         cpu_manager_policy_options: BTreeMap<String, String>, "cpuManagerPolicyOptions", TextMap, value Nothing, CPUS;
         /// How often CPU sets are compared with the runtime's.
@@ -281,7 +281,7 @@ wire! {
         /// OpenTelemetry traces.
         tracing: Option<Tracing>, "tracing", Object(Tracing::FIELDS), pointer Nothing, not_yet("traces are not built yet");
         /// Count and limit local ephemeral storage.
-        local_storage_capacity_isolation: bool, "localStorageCapacityIsolation", Bool, pointer B(true), not_yet("local storage limits come with eviction, which is not built yet");
+        local_storage_capacity_isolation: bool, "localStorageCapacityIsolation", Bool, pointer B(true), Support::Differs { how: "counts `ephemeral-storage` in the node and in what pods request; limits on its use come with eviction, which is not built yet" };
         /// Socket of the container runtime.
         container_runtime_endpoint: String, "containerRuntimeEndpoint", Text, value T("unix:///run/containerd/containerd.sock"), Effective;
         /// Socket for images. Empty: the same.
