@@ -17,7 +17,7 @@ use ::agent::{
 use ::node::{
     addresses::CloudProvider,
     admission::sysctls::{PatternError, SysctlAllowlist},
-    capacity::{EvictionReserve, Reservations, Threshold},
+    capacity::{EvictionReserve, NodeResources, Reservations, Threshold},
     cgroup::{CgroupRules, CgroupVersion, Swap},
     log_rotation::LogPolicy,
     quantity::{Format, Quantity, ResourceList},
@@ -50,6 +50,9 @@ pub(super) enum ConfigError {
     /// What is in them.
     #[error("create user namespace manager: the subordinate ids of the user {KUBELET_USER}")]
     UserIds(#[source] PoolError),
+    /// More is kept from pods than the machine has: one sentence a resource.
+    #[error("invalid Node Allocatable configuration. {}", .0.join(" "))]
+    Reservations(Vec<String>),
 }
 
 impl ConfigError {
@@ -59,9 +62,22 @@ impl ConfigError {
             Self::UserIds(_) => Some(format!(
                 "give {KUBELET_USER} one range in /etc/subuid and the same in /etc/subgid, or none at all for the default"
             )),
+            Self::Reservations(_) => Some(
+                "lower systemReserved, kubeReserved or evictionHard: what they keep together is more than this machine has"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
+}
+
+/// Pods would get nothing of what is reserved more than once over; upstream does not start then either.
+///
+/// # Errors
+/// [`ConfigError::Reservations`].
+pub(super) fn reservations_fit(resources: &NodeResources) -> Result<(), ConfigError> {
+    let problems = resources.problems();
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::Reservations(problems)) }
 }
 
 /// Whose subordinate ids are those of pods.
@@ -276,4 +292,29 @@ fn reserved(reserved: &Reserved) -> ResourceList {
         .into_iter()
         .filter_map(|(name, amount)| Some((name.to_owned(), amount?)))
         .collect::<BTreeMap<_, _>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::node::capacity::NodeFacts;
+
+    use super::*;
+
+    fn resources(cpu_milli: i64) -> NodeResources {
+        let facts = NodeFacts { cpus: 2, memory_bytes: 4 << 30, max_pods: 110, ..NodeFacts::default() };
+        let system = reserved(&Reserved { cpu_milli: Some(cpu_milli), ..Reserved::default() });
+        NodeResources::of(&facts, &Reservations { system, ..Reservations::default() })
+    }
+
+    #[test]
+    fn reservations_beyond_the_machine_stop_the_start() {
+        reservations_fit(&resources(2000)).unwrap();
+        let error = reservations_fit(&resources(2500)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid Node Allocatable configuration. Resource \"cpu\" has a reservation of 2500m but capacity of 2. \
+             Expected capacity >= reservation."
+        );
+        assert!(error.hint().unwrap().contains("systemReserved"));
+    }
 }
