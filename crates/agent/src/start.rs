@@ -6,7 +6,6 @@ use lifecycle::{
     PodSource,
     observation::{ImageAccess, NodeFacts},
 };
-use node::cgroup::CgroupValues;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -15,6 +14,7 @@ use tokio::{
 use crate::{
     AgentConfig, Edges,
     admission::Admitter,
+    allocatable,
     api::Api,
     events::{EventSink, EventTask},
     executor::{Executor, Turns},
@@ -26,6 +26,7 @@ use crate::{
     mirror::Mirrors,
     node_status::{self, NodeSettings},
     observer::{self, Bells, Relists, Reports, RuntimeHealth},
+    pod_cidr,
     pods::{Inbox, Pods, wanted::Wanted},
     prober::Prober,
     records::{Records, RecordsExplainer, traced::TracedRuntime},
@@ -40,9 +41,6 @@ use crate::{
 
 /// Room for updates on their way: sources wait when the dispatcher is behind.
 const QUEUE: usize = 256;
-/// Delay before the limit of all pods is tried again.
-const ENFORCE_RETRY: Duration = Duration::from_secs(60);
-
 /// Delay before the runtime is asked for its name again: it is down, or busy starting.
 const NAME_RETRY: Duration = Duration::from_millis(500);
 
@@ -90,27 +88,6 @@ impl Agent {
             Some(Err(error)) => format!("a task died: {error}"),
             None => "there are no tasks".to_owned(),
         }
-    }
-}
-
-/// Limits the cgroup of all pods to what the node has for them; tried again every minute (contract §18).
-async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSink) {
-    loop {
-        match edges.host.ensure_node_cgroups(&values) {
-            Ok(()) => {
-                events.record_node(
-                    false,
-                    "NodeAllocatableEnforced",
-                    "Updated Node Allocatable limit across pods",
-                );
-                return;
-            }
-            Err(error) => {
-                let message = format!("Failed to update Node Allocatable Limits: {error}");
-                events.record_node(true, "FailedNodeAllocatableEnforcement", message);
-            }
-        }
-        tokio::time::sleep(ENFORCE_RETRY).await;
     }
 }
 
@@ -162,7 +139,13 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let resources = settings.resources(edges);
     let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
     let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);
-    tasks.add_once("enforce_allocatable", enforce_allocatable(edges.clone(), values, events.clone()));
+    if let Some(group) = settings.pods_group.clone() {
+        let host = Arc::clone(&edges.host);
+        let limit = move || host.ensure_node_cgroups(&values);
+        tasks.add_once("enforce_allocatable", allocatable::enforce(group, limit, events.clone()));
+    }
+    let cidrs = pod_cidr::wanted(edges.cluster.as_deref(), settings.pod_cidr.clone());
+    tasks.add_once("pod_cidr", pod_cidr::run(Arc::clone(&edges.runtime), cidrs));
     let allocatable = resources.allocatable();
     let allocatable = allocatable.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
     let (allocatable, allocatable_seen) = watch::channel(allocatable);

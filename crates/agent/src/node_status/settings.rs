@@ -40,6 +40,10 @@ pub struct NodeSettings {
     pub reservations: Reservations,
     /// Whether `kubepods` is limited to allocatable (`enforceNodeAllocatable` has `pods`).
     pub enforce_pods: bool,
+    /// Path of the group of all pods; `None` when there is none (`cgroupsPerQOS` off).
+    pub pods_group: Option<String>,
+    /// `podCIDR`: counts without an API server only.
+    pub pod_cidr: Option<String>,
     /// Version that the node reports, `v1.37.2`.
     pub kubelet_version: String,
     /// Serving port.

@@ -242,6 +242,8 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         pods_per_core: settings.pods.max_per_core.unwrap_or(0),
         reservations: reservations(settings),
         enforce_pods: settings.resources.enforce_pods,
+        pods_group: made.pods_group.clone(),
+        pod_cidr: node.pod_cidr.clone(),
         kubelet_version: settings.reported_version.clone(),
         port: settings.server.listen.map_or(0, |address| address.port()),
         declared_features: declared_features(settings),

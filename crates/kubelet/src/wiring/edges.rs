@@ -113,6 +113,8 @@ pub(super) struct Made {
     pub log_files: Arc<dyn LogFiles>,
     /// Whether swap can be limited per container.
     pub swap_is_controlled: bool,
+    /// Path of the group of all pods; `None` without `cgroupsPerQOS`.
+    pub pods_group: Option<String>,
 }
 
 /// Makes them all.
@@ -130,6 +132,7 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
     let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock), Arc::clone(metrics));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
+    let pods_group = settings.resources.cgroups_per_qos.then(|| host.kubepods_path());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
     let runtime = Arc::new(runtime);
     let stats = StatsParts {
@@ -155,6 +158,7 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
         stats,
         log_files: runtime,
         swap_is_controlled,
+        pods_group,
     })
 }
 
