@@ -8,7 +8,7 @@
 //! Without an API server the same object is computed and only kept, for admission and the downward API.
 //!
 //! The rounds are here; [`register`] has what comes before the first, [`compute`] what an object is computed from,
-//! [`readiness`] the Ready condition, [`publish`] what others hear of it.
+//! [`readiness`] the Ready condition, [`publish`] what others hear of it, [`devices`] what becomes of device plugins.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,6 +25,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{edges::Edges, events::EventSink, health::Health, observer::RuntimeHealth, resource_version};
 
 mod compute;
+mod devices;
 mod known;
 mod publish;
 mod readiness;
@@ -32,6 +33,7 @@ mod register;
 mod settings;
 mod startup;
 
+pub use devices::DeviceCheckpoint;
 use known::Known;
 use readiness::is_ready;
 pub use settings::{NodeSettings, ReadNetwork};
@@ -53,6 +55,8 @@ pub struct Channels {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Our own.
     pub health: Arc<Health>,
+    /// What device plugins had registered.
+    pub devices: Arc<DeviceCheckpoint>,
 }
 
 /// Runs for ever.
@@ -70,8 +74,10 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
     };
     let (booted, started) = settings.began;
     let startup = Startup::new(Arc::clone(&edges.metrics), booted, started);
+    let devices = Arc::clone(&channels.devices);
     let mut keeper = Keeper {
         startup,
+        devices,
         edges,
         settings,
         events,
@@ -93,6 +99,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
 
 struct Keeper {
     startup: Startup,
+    devices: Arc<DeviceCheckpoint>,
     edges: Edges,
     settings: NodeSettings,
     events: EventSink,
@@ -229,3 +236,6 @@ fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
         _ => Some(watched),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::{
     lease,
     log_rotation::{self, LogRotation},
     mirror::Mirrors,
-    node_status::{self, NodeSettings},
+    node_status::{self, DeviceCheckpoint, NodeSettings},
     observer::{self, Bells, Relists, Reports, RuntimeHealth},
     pod_cidr,
     pods::{Inbox, Pods, wanted::Wanted},
@@ -150,6 +150,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let allocatable = allocatable.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
     let (allocatable, allocatable_seen) = watch::channel(allocatable);
     let (object, object_seen) = watch::channel(None);
+    let devices = Arc::new(DeviceCheckpoint::read(&settings.device_plugins_dir));
 
     let runtime = Arc::clone(&edges.runtime);
     let (running, running_seen) = watch::channel(BTreeSet::new());
@@ -187,6 +188,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
         logs,
+        devices: Arc::clone(&devices),
         users: UserNamespaces::load(config.user_ids, &config.root_dir),
     });
     let taking_up = Arc::clone(&executor);
@@ -248,6 +250,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         object,
         runtime: runtime_seen.clone(),
         health: Arc::clone(&health),
+        devices,
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
     let clock = Arc::clone(&edges.clock);

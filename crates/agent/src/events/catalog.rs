@@ -170,7 +170,14 @@ pub const EVENTS: &[Row] = &[
     warning(Pod, "SysctlForbidden"),
     warning(Pod, "TaintToleration"),
     absent(Pod, true, "TopologyAffinityError", MANAGERS),
-    absent(Pod, true, "UnexpectedAdmissionError", MANAGERS),
+    row(
+        Pod,
+        true,
+        "UnexpectedAdmissionError",
+        Here::Differs(
+            "for pods with resource claims, which nobody prepares here; the resource managers are not built yet",
+        ),
+    ),
     absent(Pod, true, "VolumeAttachmentLimitExceeded", VOLUMES),
     absent(Pod, true, "VolumePermissionChangeInProgress", VOLUMES),
     absent(Pod, true, "VolumeResizeFailed", VOLUMES),

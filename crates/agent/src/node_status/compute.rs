@@ -38,6 +38,7 @@ impl Keeper {
             images: images.as_deref(),
             max_images: self.settings.max_images,
             declared_features: &self.settings.declared_features,
+            unserved: self.devices.listed(),
             volumes_in_use: None,
             pressures: Pressures::default(),
             ready: &ready,

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
-use node::{
-    registration::{self, ExtendedResources},
-    status,
-};
+use node::{registration, status};
 use seams::{ApiError, Cluster};
 
 use super::Keeper;
@@ -51,7 +48,7 @@ impl Keeper {
             Err(error) => return Err(error),
         }
         let existing = cluster.get_node().await?;
-        match registration::reconciled(&existing, &fresh, ExtendedResources::Keep) {
+        match registration::reconciled(&existing, &fresh, self.devices.extended()) {
             Some(wanted) => match status::patch(&existing, &wanted) {
                 Some(patch) => cluster.patch_node_status(&patch).await,
                 None => Ok(existing),

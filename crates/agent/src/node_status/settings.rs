@@ -30,6 +30,8 @@ pub struct NodeSettings {
     pub network: ReadNetwork,
     /// Root directory: its filesystem is the node's ephemeral storage.
     pub root_dir: PathBuf,
+    /// Where an upstream kubelet has its checkpoint of device plugins: the same place whatever the root directory is.
+    pub device_plugins_dir: PathBuf,
     /// `localStorageCapacityIsolation`.
     pub local_storage: bool,
     /// `maxPods`.

@@ -38,6 +38,9 @@ use crate::{
 /// Sandboxes and containers that the runtime makes or starts at once, per processor.
 const STARTS_PER_CPU: usize = 2;
 
+/// Directory of device plugins (`pluginapi.DevicePluginPath`): upstream does not move it with `--root-dir`.
+const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
+
 /// Why a setting cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
@@ -237,6 +240,7 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         cloud: if external { CloudProvider::External } else { CloudProvider::None },
         network: Arc::new(|| linux::interfaces::host_network().map_err(|error| error.to_string())),
         root_dir: settings.paths.root.clone(),
+        device_plugins_dir: PathBuf::from(DEVICE_PLUGINS),
         local_storage: settings.resources.local_storage_isolation,
         max_pods: settings.pods.max,
         pods_per_core: settings.pods.max_per_core.unwrap_or(0),

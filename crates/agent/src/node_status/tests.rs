@@ -1,0 +1,119 @@
+use std::{net::IpAddr, path::Path, time::Duration};
+
+use fakes::{
+    clock::TokioClock,
+    cluster::FakeCluster,
+    machine::{FakeHost, FakeVolumes},
+    runtime::FakeRuntime,
+};
+use node::{addresses::CloudProvider, capacity::Reservations, registration::Registration};
+use seams::Clock;
+use serde_json::json;
+
+use super::*;
+
+/// What the node task tells, with what it was given.
+struct Rig {
+    cluster: Arc<FakeCluster>,
+}
+
+fn settings(root: &Path) -> NodeSettings {
+    NodeSettings {
+        registration: Registration {
+            node_name: "n".to_owned(),
+            hostname: "n".to_owned(),
+            architecture: "amd64".to_owned(),
+            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            ..Registration::default()
+        },
+        register: true,
+        // Given, so that nobody is asked.
+        node_ips: vec![IpAddr::from([192, 0, 2, 1])],
+        cloud: CloudProvider::None,
+        network: Arc::new(|| Err("not looked at".to_owned())),
+        root_dir: root.to_owned(),
+        device_plugins_dir: root.to_owned(),
+        local_storage: true,
+        max_pods: 110,
+        pods_per_core: 0,
+        reservations: Reservations::default(),
+        enforce_pods: true,
+        pods_group: None,
+        pod_cidr: None,
+        kubelet_version: "v1.37.2".to_owned(),
+        port: 10250,
+        max_images: 50,
+        declared_features: Vec::new(),
+        update_frequency: Duration::from_secs(10),
+        report_frequency: Duration::from_secs(300),
+        lease_duration: Duration::from_secs(40),
+        began: (None, None),
+    }
+}
+
+/// Starts the task.
+fn start(cluster: &Arc<FakeCluster>, devices: DeviceCheckpoint) -> Rig {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
+    let api = Some(Arc::clone(cluster) as Arc<dyn Cluster>);
+    let edges = Edges {
+        runtime: Arc::new(FakeRuntime::new()),
+        cluster: api.clone(),
+        objects: None,
+        host: Arc::new(FakeHost::default()),
+        volumes: Arc::new(FakeVolumes),
+        clock: Arc::clone(&clock),
+        metrics: metrics::Metrics::new(),
+    };
+    let (events, task) = EventSink::new(api, "n".to_owned(), None, Arc::clone(&clock));
+    tokio::spawn(task.run());
+    let (runtime, runtime_seen) = watch::channel(RuntimeHealth::default());
+    let channels = Channels {
+        facts: watch::channel(NodeFacts::default()).0,
+        allocatable: watch::channel(BTreeMap::new()).0,
+        object: watch::channel(None).0,
+        runtime: runtime_seen,
+        health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+        devices: Arc::new(devices),
+    };
+    tokio::spawn(async move {
+        Box::pin(run(edges, settings(Path::new("/nonexistent")), events, channels)).await;
+        drop(runtime);
+    });
+    Rig { cluster: Arc::clone(cluster) }
+}
+
+impl Rig {
+    fn quantity(&self, list: &str, name: &str) -> Option<String> {
+        let node = serde_json::to_value(self.cluster.stored()?).unwrap();
+        node["status"][list][name].as_str().map(str::to_owned)
+    }
+}
+
+fn with_devices() -> Node {
+    let list = json!({"cpu": "2", "nvidia.com/gpu": "4", "example.com/licence": "2"});
+    let node = json!({"metadata": {"name": "n"}, "status": {"capacity": list, "allocatable": list}});
+    serde_json::from_value(node).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_that_plugins_had_registered_are_gone_at_the_registration() {
+    let cluster = Arc::new(FakeCluster::default());
+    cluster.show(with_devices());
+    let rig = start(&cluster, DeviceCheckpoint::Listed(vec!["nvidia.com/gpu".to_owned()]));
+    cluster.until(|state| state.calls.iter().filter(|call| **call == "patch").count() > 1).await;
+    for list in ["capacity", "allocatable"] {
+        assert_eq!(rig.quantity(list, "nvidia.com/gpu").as_deref(), Some("0"), "{list}");
+        assert_eq!(rig.quantity(list, "example.com/licence").as_deref(), Some("2"), "{list}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_checkpoint_no_extended_resource_is_left() {
+    let cluster = Arc::new(FakeCluster::default());
+    cluster.show(with_devices());
+    let rig = start(&cluster, DeviceCheckpoint::Gone);
+    cluster.until(|state| state.calls.contains(&"patch")).await;
+    for name in ["nvidia.com/gpu", "example.com/licence"] {
+        assert_eq!(rig.quantity("allocatable", name).as_deref(), Some("0"), "{name}");
+    }
+}
