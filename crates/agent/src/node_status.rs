@@ -1,7 +1,8 @@
 //! The node object: registered once, then kept true (contract §2).
 //!
 //! ```text
-//!   register (create, or set right what exists) ─► every period, or when the runtime's health changes:
+//!   first object, kept for admission ─► register (create, or set right what exists)
+//!     ─► every period, or when the runtime's health changes:
 //!       facts ─► node::status::next ─► changed, or due? ─► PATCH
 //! ```
 //!
@@ -91,6 +92,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         node: None,
     };
     keeper.wait_for_runtime().await;
+    keeper.publish_unregistered();
     if keeper.edges.cluster.is_some() && keeper.settings.register {
         keeper.register().await;
     }

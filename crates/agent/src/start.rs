@@ -226,7 +226,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     }
     let (updates, updates_seen) = Updates::channel(Arc::clone(&edges.clock), QUEUE);
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
-    let admitter = Admitter::new(object_seen, config.sysctls.clone());
+    let watched = edges.cluster.as_ref().map(|cluster| cluster.node());
+    let admitter = Admitter::new(object_seen, watched, config.sysctls.clone());
     let wanted = Wanted::default();
     let pull_records = images::records::folders(&config.root_dir);
     let counted = gauges::Sources {

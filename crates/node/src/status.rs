@@ -25,7 +25,9 @@ use crate::{
 };
 
 mod patch;
+mod seen;
 pub use patch::patch;
+pub use seen::as_seen;
 
 /// Names reported per image.
 const MAX_NAMES: usize = 5;

@@ -340,3 +340,18 @@ fn devices_without_a_plugin_are_none() {
         assert_eq!((list["nvidia.com/gpu"].0.as_str(), list["example.com/licence"].0.as_str()), ("0", "2"));
     }
 }
+
+#[test]
+fn what_others_wrote_later_is_seen_beside_our_status() {
+    let computed: Node = object(json!({
+        "metadata": { "labels": { "a": "1" } }, "status": { "allocatable": { "pods": "5" } },
+    }));
+    let read: Node = object(json!({
+        "metadata": { "labels": { "a": "2" } }, "spec": { "unschedulable": true },
+        "status": { "allocatable": { "pods": "3" } },
+    }));
+    let seen = as_seen(&computed, &read);
+    assert_eq!(seen.metadata, read.metadata);
+    assert_eq!(seen.spec, read.spec);
+    assert_eq!(seen.status, computed.status);
+}
