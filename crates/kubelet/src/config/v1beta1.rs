@@ -174,7 +174,7 @@ wire! {
         max_open_files: i64, "maxOpenFiles", Int64, value I(1_000_000), Effective;
         /// Encoding of requests to the API server.
         content_type: String, "contentType", Text, value T("application/vnd.kubernetes.protobuf"), Support::Differs { how: "requests and answers are JSON whatever is set" };
-        /// Requests a second to the API server.
+        /// Requests a second to the API server. 0: 5.
         kube_api_qps: i32, "kubeAPIQPS", Int32, pointer I(50), Effective;
         /// How many may exceed that rate at once.
         kube_api_burst: i32, "kubeAPIBurst", Int32, value I(100), Effective;
@@ -214,7 +214,7 @@ wire! {
         fail_swap_on: bool, "failSwapOn", Bool, pointer B(true), Effective;
         /// Swap for pods.
         memory_swap: MemorySwap, "memorySwap", Object(MemorySwap::FIELDS), value Nothing, not_yet("swap limits are not built yet");
-        /// Size at which a container's log is rotated.
+        /// Size at which a container's log is rotated. Negative: never.
         container_log_max_size: String, "containerLogMaxSize", Text, value T("10Mi"), Effective;
         /// Log files kept per container.
         container_log_max_files: i32, "containerLogMaxFiles", Int32, pointer I(5), Effective;
