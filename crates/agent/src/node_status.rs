@@ -11,7 +11,7 @@
 //! The rounds are here; [`register`] has what comes before the first, [`compute`] what an object is computed from,
 //! [`readiness`] the Ready condition, [`publish`] what others hear of it, [`devices`] what becomes of device plugins.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Node;
 use lifecycle::observation::NodeFacts;
@@ -40,6 +40,9 @@ use readiness::is_ready;
 pub use settings::{NodeSettings, ReadNetwork};
 use startup::Startup;
 
+/// Longest wait for the runtime's first answer: no pod is looked at meanwhile, so that it does not grow with the period of
+/// reports. Upstream's default for that is as long.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// Tries of one report.
 const TRIES: usize = 5;
 
@@ -122,7 +125,7 @@ impl Keeper {
     /// Waits for the first answer of the runtime, so that the first status is no spurious NotReady (contract §31).
     async fn wait_for_runtime(&mut self) {
         let known = self.channels.runtime.wait_for(|health| health.status.is_some());
-        drop(tokio::time::timeout(self.settings.update_frequency, known).await);
+        drop(tokio::time::timeout(self.settings.update_frequency.min(FIRST_ANSWER), known).await);
     }
 
     async fn follow(&mut self) {

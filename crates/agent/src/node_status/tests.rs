@@ -1,4 +1,4 @@
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{net::IpAddr, path::Path};
 
 use fakes::{
     clock::TokioClock,
@@ -54,6 +54,10 @@ fn settings(root: &Path) -> NodeSettings {
 
 /// Starts the task; without a cluster it runs standalone.
 fn start(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint) -> Rig {
+    start_with(cluster, devices, settings(Path::new("/nonexistent")))
+}
+
+fn start_with(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint, settings: NodeSettings) -> Rig {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
     let api = cluster.map(|cluster| Arc::clone(cluster) as Arc<dyn Cluster>);
     let edges = Edges {
@@ -78,7 +82,7 @@ fn start(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint) -> Rig {
         devices: Arc::new(devices),
     };
     tokio::spawn(async move {
-        Box::pin(run(edges, settings(Path::new("/nonexistent")), events, channels)).await;
+        Box::pin(run(edges, settings, events, channels)).await;
         drop(runtime);
     });
     Rig { cluster: cluster.cloned().unwrap_or_default(), object: object_seen }
@@ -116,6 +120,15 @@ async fn the_object_does_not_wait_for_the_api_server() {
 async fn nor_for_one_that_there_is_not() {
     let mut rig = start(None, DeviceCheckpoint::Gone);
     assert_eq!(label(&*rig.object().await, "zone").as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_long_for_a_runtime_that_is_silent() {
+    let hour = Duration::from_secs(3600);
+    let rare = NodeSettings { update_frequency: hour, ..settings(Path::new("/nonexistent")) };
+    let began = Instant::now();
+    start_with(None, DeviceCheckpoint::Gone, rare).object().await;
+    assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
