@@ -28,10 +28,11 @@ use tokio::sync::watch;
 
 use crate::{
     config::AgentConfig, edges::Edges, events::EventSink, images::Images, log_rotation::Notices,
-    observer::RuntimeHealth, user_namespaces::UserNamespaces,
+    node_status::DeviceCheckpoint, observer::RuntimeHealth, user_namespaces::UserNamespaces,
 };
 
 mod container;
+mod devices;
 mod directories;
 mod environment;
 mod hooks;
@@ -62,6 +63,8 @@ pub struct Executor {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Is told whose logs grow.
     pub logs: Notices,
+    /// What device plugins had registered with the kubelet before.
+    pub devices: Arc<DeviceCheckpoint>,
     /// Ids of pods with user namespaces of their own.
     pub users: UserNamespaces,
 }

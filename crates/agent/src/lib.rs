@@ -13,6 +13,8 @@
 //! | `node_status` | the Node object as last reported | timer, runtime health | API server |
 //! | `log_rotation` | sizes of running containers' logs, and when to look | executor, observer, timer | runtime |
 //! | `name_runtime` | the runtime's name | nothing, it asks once | workers |
+//! | `pod_cidr` | the range that the runtime was told | Node watch, or the setting | runtime |
+//! | `enforce_allocatable` | whether the group of all pods is limited | timer, until it is | machine |
 //! | `lease` | the node's lease | timer | API server |
 //! | `events` | unsent events | everyone | API server |
 //!
@@ -44,9 +46,11 @@ pub mod user_namespaces;
 pub mod worker;
 
 mod address;
+mod allocatable;
 mod containers;
 mod gauges;
 mod http_get;
+mod pod_cidr;
 mod resolv_conf;
 mod resource_version;
 mod start;

@@ -1,16 +1,17 @@
 //! The node object: registered once, then kept true (contract §2).
 //!
 //! ```text
-//!   register (create, or set right what exists) ─► every period, or when the runtime's health changes:
+//!   first object, kept for admission ─► register (create, or set right what exists)
+//!     ─► every period, or when the runtime's health changes:
 //!       facts ─► node::status::next ─► changed, or due? ─► PATCH
 //! ```
 //!
 //! Without an API server the same object is computed and only kept, for admission and the downward API.
 //!
 //! The rounds are here; [`register`] has what comes before the first, [`compute`] what an object is computed from,
-//! [`readiness`] the Ready condition, [`publish`] what others hear of it.
+//! [`readiness`] the Ready condition, [`publish`] what others hear of it, [`devices`] what becomes of device plugins.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Node;
 use lifecycle::observation::NodeFacts;
@@ -25,6 +26,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{edges::Edges, events::EventSink, health::Health, observer::RuntimeHealth, resource_version};
 
 mod compute;
+mod devices;
 mod known;
 mod publish;
 mod readiness;
@@ -32,11 +34,15 @@ mod register;
 mod settings;
 mod startup;
 
+pub use devices::DeviceCheckpoint;
 use known::Known;
 use readiness::is_ready;
 pub use settings::{NodeSettings, ReadNetwork};
 use startup::Startup;
 
+/// Longest wait for the runtime's first answer: no pod is looked at meanwhile, so that it does not grow with the period of
+/// reports. Upstream's default for that is as long.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// Tries of one report.
 const TRIES: usize = 5;
 
@@ -53,6 +59,8 @@ pub struct Channels {
     pub runtime: watch::Receiver<RuntimeHealth>,
     /// Our own.
     pub health: Arc<Health>,
+    /// What device plugins had registered.
+    pub devices: Arc<DeviceCheckpoint>,
 }
 
 /// Runs for ever.
@@ -70,8 +78,10 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
     };
     let (booted, started) = settings.began;
     let startup = Startup::new(Arc::clone(&edges.metrics), booted, started);
+    let devices = Arc::clone(&channels.devices);
     let mut keeper = Keeper {
         startup,
+        devices,
         edges,
         settings,
         events,
@@ -85,6 +95,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         node: None,
     };
     keeper.wait_for_runtime().await;
+    keeper.publish_unregistered();
     if keeper.edges.cluster.is_some() && keeper.settings.register {
         keeper.register().await;
     }
@@ -93,6 +104,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
 
 struct Keeper {
     startup: Startup,
+    devices: Arc<DeviceCheckpoint>,
     edges: Edges,
     settings: NodeSettings,
     events: EventSink,
@@ -113,7 +125,7 @@ impl Keeper {
     /// Waits for the first answer of the runtime, so that the first status is no spurious NotReady (contract §31).
     async fn wait_for_runtime(&mut self) {
         let known = self.channels.runtime.wait_for(|health| health.status.is_some());
-        drop(tokio::time::timeout(self.settings.update_frequency, known).await);
+        drop(tokio::time::timeout(self.settings.update_frequency.min(FIRST_ANSWER), known).await);
     }
 
     async fn follow(&mut self) {
@@ -229,3 +241,6 @@ fn newer(known: Option<Node>, watched: Node) -> Option<Node> {
         _ => Some(watched),
     }
 }
+
+#[cfg(test)]
+mod tests;

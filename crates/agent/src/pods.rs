@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
 use node::qos::QosClass;
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     admission::Admitter,
@@ -29,11 +29,16 @@ const BEAT: Duration = Duration::from_secs(60);
 /// API default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: i64 = 30;
 
+mod admitting;
 mod counting;
+mod gate;
+mod second_looks;
 mod strangers;
 pub(crate) mod wanted;
 mod workers;
 
+use gate::Gate;
+use second_looks::SecondLooks;
 use strangers::Stranger;
 use wanted::Wanted;
 use workers::{End, Ended, Workers};
@@ -42,6 +47,8 @@ use workers::{End, Ended, Workers};
 pub struct Pods {
     context: WorkerContext,
     admitter: Admitter,
+    /// Pods that only labels speak against.
+    second_looks: SecondLooks,
     bells: Arc<Bells>,
     mirrors: Option<Arc<Mirrors>>,
     expected: Vec<PodSource>,
@@ -91,6 +98,7 @@ impl Pods {
         Self {
             context,
             admitter,
+            second_looks: SecondLooks::default(),
             bells,
             mirrors,
             expected,
@@ -109,11 +117,12 @@ impl Pods {
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut gate = Gate::new(self.admitter.node());
         loop {
             self.health.dispatched();
-            // Every arm is cancel-safe: `recv`, `join_next` and `ended` lose nothing when dropped.
+            // Every arm is cancel-safe: `recv`, `join_next`, `ended` and `answered` lose nothing when dropped.
             tokio::select! {
-                Some(stamped) = inbox.updates.recv() => self.take(stamped.update, stamped.at),
+                Some(stamped) = gate.recv(&mut inbox.updates) => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
                 Some(uid) = receive(&mut inbox.changes) => {
                     if let Some(bell) = self.bells.of(&PodUid::from(uid)) {
@@ -121,6 +130,10 @@ impl Pods {
                     }
                 }
                 Some(ended) = self.workers.ended() => self.ended(ended),
+                // Taken up below, like everything that is wanted and has no worker.
+                Some(uid) = self.second_looks.answered() => if !self.wanted.contains(&uid) {
+                    self.second_looks.forget(&uid);
+                },
                 Some(looked) = self.looks.join_next() => match looked {
                     Ok(strangers) => self.remove_strangers(strangers),
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
@@ -255,9 +268,11 @@ impl Pods {
         }
     }
 
-    /// Starts a worker, unless an older static pod of the same name still has to go.
+    /// Starts a worker, unless an older static pod of the same name still has to go, or the API is being asked about the
+    /// node.
     fn start(&mut self, source: PodSource, pod: Arc<Pod>) {
         let key = PodKey::of(&pod);
+        let Some(look) = self.second_looks.look(&key.uid) else { return };
         if source.is_static()
             && let Some(other) = self.namesake(&key)
         {
@@ -270,7 +285,7 @@ impl Pods {
             _ => None,
         };
         let pod = recalled.unwrap_or(pod);
-        let admission = self.admit(&pod);
+        let Some(admission) = self.admit(&pod, &look) else { return };
         if let Some(objects) = &self.context.edges.objects
             && source == PodSource::Api
         {
@@ -297,37 +312,6 @@ impl Pods {
             let same = other.uid != key.uid && other.name == key.name && other.namespace == key.namespace;
             (mail.source.is_static() && same).then_some(other)
         })
-    }
-
-    fn admit(&self, pod: &Arc<Pod>) -> Admission {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
-            return Admission::Admitted;
-        }
-        let uid = PodKey::of(pod).uid;
-        let others: Vec<Arc<Pod>> = self
-            .workers
-            .mails()
-            .filter(|(other, _)| **other != uid && !self.is_over(other))
-            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
-            .collect();
-        let began = Instant::now();
-        let answer = self.admitter.admit(pod, &others);
-        counting::admission(&self.context.edges.metrics, pod, &answer, began.elapsed());
-        if let Admission::Rejected { reason, message } = &answer {
-            tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
-        }
-        answer
-    }
-
-    /// Whether a pod uses nothing any more: it was rejected, or has ended for good.
-    fn is_over(&self, uid: &PodUid) -> bool {
-        let rejected = self
-            .workers
-            .mail(uid)
-            .is_some_and(|mail| matches!(mail.borrow().admission, Admission::Rejected { .. }));
-        let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
-        rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 
     /// The burstable group's weight follows the requests of its pods.

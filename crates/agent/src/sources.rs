@@ -26,6 +26,8 @@ pub enum SourceUpdate {
     Applied(PodSource, Arc<Pod>),
     /// One pod is gone.
     Deleted(PodSource, Arc<Pod>),
+    /// One pod does not count, since another of its name does. Told once; it is in no set.
+    Refused(PodSource, Arc<Pod>),
 }
 
 impl SourceUpdate {

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
-use lifecycle::{PodSource, observation::NodeFacts};
-use node::cgroup::CgroupValues;
+use lifecycle::{
+    PodSource,
+    observation::{ImageAccess, NodeFacts},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -12,17 +14,19 @@ use tokio::{
 use crate::{
     AgentConfig, Edges,
     admission::Admitter,
+    allocatable,
     api::Api,
     events::{EventSink, EventTask},
     executor::{Executor, Turns},
     gauges,
     health::Health,
-    images::{self, Images},
+    images::{self, Images, Verification},
     lease,
     log_rotation::{self, LogRotation},
     mirror::Mirrors,
-    node_status::{self, NodeSettings},
+    node_status::{self, DeviceCheckpoint, NodeSettings},
     observer::{self, Bells, Relists, Reports, RuntimeHealth},
+    pod_cidr,
     pods::{Inbox, Pods, wanted::Wanted},
     prober::Prober,
     records::{Records, RecordsExplainer, traced::TracedRuntime},
@@ -37,9 +41,6 @@ use crate::{
 
 /// Room for updates on their way: sources wait when the dispatcher is behind.
 const QUEUE: usize = 256;
-/// Delay before the limit of all pods is tried again.
-const ENFORCE_RETRY: Duration = Duration::from_secs(60);
-
 /// Delay before the runtime is asked for its name again: it is down, or busy starting.
 const NAME_RETRY: Duration = Duration::from_millis(500);
 
@@ -53,8 +54,8 @@ pub struct Outside {
     pub events: EventSink,
     /// Sends them.
     pub event_task: EventTask,
-    /// How logs are rotated.
-    pub log_rotation: LogRotation,
+    /// How logs are rotated; `None`: not at all.
+    pub log_rotation: Option<LogRotation>,
     /// How to fetch `staticPodURL`; `None` when it is unset.
     pub fetch: Option<Fetch>,
     /// Reads what is used.
@@ -87,27 +88,6 @@ impl Agent {
             Some(Err(error)) => format!("a task died: {error}"),
             None => "there are no tasks".to_owned(),
         }
-    }
-}
-
-/// Limits the cgroup of all pods to what the node has for them; tried again every minute (contract §18).
-async fn enforce_allocatable(edges: Edges, values: CgroupValues, events: EventSink) {
-    loop {
-        match edges.host.ensure_node_cgroups(&values) {
-            Ok(()) => {
-                events.record_node(
-                    false,
-                    "NodeAllocatableEnforced",
-                    "Updated Node Allocatable limit across pods",
-                );
-                return;
-            }
-            Err(error) => {
-                let message = format!("Failed to update Node Allocatable Limits: {error}");
-                events.record_node(true, "FailedNodeAllocatableEnforcement", message);
-            }
-        }
-        tokio::time::sleep(ENFORCE_RETRY).await;
     }
 }
 
@@ -149,17 +129,28 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         max_restart_backoff: config.max_restart_backoff,
         has_api: edges.cluster.is_some(),
         recursive_read_only: BTreeSet::new(),
+        image_access: match config.pulls.verification {
+            Verification::Off => ImageAccess::Anybody,
+            _ => ImageAccess::Checked,
+        },
     };
     let (facts, facts_seen) = watch::channel(facts);
     tasks.add_once("name_runtime", name_runtime(edges.clone(), facts.clone()));
     let resources = settings.resources(edges);
     let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
     let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);
-    tasks.add_once("enforce_allocatable", enforce_allocatable(edges.clone(), values, events.clone()));
+    if let Some(group) = settings.pods_group.clone() {
+        let host = Arc::clone(&edges.host);
+        let limit = move || host.ensure_node_cgroups(&values);
+        tasks.add_once("enforce_allocatable", allocatable::enforce(group, limit, events.clone()));
+    }
+    let cidrs = pod_cidr::wanted(edges.cluster.as_deref(), settings.pod_cidr.clone());
+    tasks.add_once("pod_cidr", pod_cidr::run(Arc::clone(&edges.runtime), cidrs));
     let allocatable = resources.allocatable();
     let allocatable = allocatable.iter().map(|(name, amount)| (name.clone(), amount.to_string())).collect();
     let (allocatable, allocatable_seen) = watch::channel(allocatable);
     let (object, object_seen) = watch::channel(None);
+    let devices = Arc::new(DeviceCheckpoint::read(&settings.device_plugins_dir));
 
     let runtime = Arc::clone(&edges.runtime);
     let (running, running_seen) = watch::channel(BTreeSet::new());
@@ -175,14 +166,11 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         ),
     );
     let (logs, log_notices) = log_rotation::notices();
-    let rotating = log_rotation::run(
-        rotation,
-        Arc::clone(&runtime),
-        Arc::clone(&edges.clock),
-        log_notices,
-        running_seen,
-    );
-    tasks.add("log_rotation", rotating);
+    if let Some(rotation) = rotation {
+        let (runtime, clock) = (Arc::clone(&runtime), Arc::clone(&edges.clock));
+        let rotating = log_rotation::run(rotation, runtime, clock, log_notices, running_seen);
+        tasks.add("log_rotation", rotating);
+    }
     let reports = Reports { network, runtime: runtime_health };
     tasks.add("observer::watch_status", observer::watch_status(runtime, Arc::clone(&edges.clock), reports));
 
@@ -200,6 +188,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
         logs,
+        devices: Arc::clone(&devices),
         users: UserNamespaces::load(config.user_ids, &config.root_dir),
     });
     let taking_up = Arc::clone(&executor);
@@ -237,7 +226,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     }
     let (updates, updates_seen) = Updates::channel(Arc::clone(&edges.clock), QUEUE);
     let expected = start_sources(&mut tasks, edges, &config, fetch, &updates);
-    let admitter = Admitter::new(object_seen, config.sysctls.clone());
+    let watched = edges.cluster.as_ref().map(|cluster| cluster.node());
+    let admitter = Admitter::new(object_seen, watched, config.sysctls.clone());
     let wanted = Wanted::default();
     let pull_records = images::records::folders(&config.root_dir);
     let counted = gauges::Sources {
@@ -261,6 +251,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         object,
         runtime: runtime_seen.clone(),
         health: Arc::clone(&health),
+        devices,
     };
     tasks.add("node_status", node_status::run(edges.clone(), settings, events, channels));
     let clock = Arc::clone(&edges.clock);

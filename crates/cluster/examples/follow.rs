@@ -20,7 +20,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         access: Access::load(kubeconfig.as_ref())?,
         node_name,
         rate_limit: RateLimit::from_config(50, 100),
-        lease_duration: Duration::from_secs(40),
+        heartbeat_timeout: Duration::from_secs(10),
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),

@@ -145,7 +145,7 @@ impl Cluster for ApiCluster {
 
     async fn create_event(&self, event: &Event) -> Result<Event, ApiError> {
         let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
-        self.main.create(&events(namespace), event).await
+        self.events.create(&events(namespace), event).await
     }
 
     async fn patch_event(
@@ -155,7 +155,7 @@ impl Cluster for ApiCluster {
         patch: &serde_json::Value,
     ) -> Result<Event, ApiError> {
         let path = format!("{}/{}", events(namespace), encoded(name));
-        self.main.patch(&path, PatchType::StrategicMerge, patch).await
+        self.events.patch(&path, PatchType::StrategicMerge, patch).await
     }
 
     async fn runtime_class(&self, name: &str) -> Result<Arc<RuntimeClass>, ApiError> {

@@ -51,8 +51,6 @@ use watch::Streaming;
 
 /// Deadline of ordinary calls. Upstream has none; a call that takes longer than this is better made again.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
-/// Longest heartbeat call (contract §2.3): min(this, lease duration).
-const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 /// How often credential files are looked at while connections last.
 const LOOK_AT_FILES: Duration = Duration::from_mins(1);
 
@@ -64,8 +62,8 @@ pub struct ApiOptions {
     pub node_name: String,
     /// `kubeAPIQPS`, `kubeAPIBurst`.
     pub rate_limit: RateLimit,
-    /// `nodeLeaseDurationSeconds`; bounds heartbeat calls.
-    pub lease_duration: Duration,
+    /// Longest heartbeat call: the shorter of `nodeStatusUpdateFrequency` and `nodeLeaseDurationSeconds`.
+    pub heartbeat_timeout: Duration,
     /// `configMapAndSecretChangeDetectionStrategy`.
     pub change_detection: ChangeDetection,
     /// Version of Kubernetes that this kubelet stands for, for the User-Agent: `v1.37.2`.
@@ -80,6 +78,7 @@ pub struct ApiOptions {
 pub struct ApiCluster {
     node_name: String,
     main: Arc<Api>,
+    events: Arc<Api>,
     heartbeat: Arc<Api>,
     streaming: Arc<Streaming>,
     store: Arc<Store>,
@@ -92,7 +91,7 @@ pub struct ApiCluster {
 }
 
 impl ApiCluster {
-    /// Prepares both clients and starts the task that looks after credential files. Makes no connection yet; must be
+    /// Prepares the clients and starts the task that looks after credential files. Makes no connection yet; must be
     /// called within a tokio runtime.
     #[must_use]
     pub fn start(options: ApiOptions) -> Self {
@@ -106,8 +105,9 @@ impl ApiCluster {
         let counts = Counts::new(options.metrics, &access.server().authority);
         let limiter = Limiter::new(options.rate_limit);
         let main = Arc::new(Api::new(Arc::clone(&shared), limiter, CALL_DEADLINE, counts.clone()));
-        let deadline = HEARTBEAT_DEADLINE.min(options.lease_duration);
-        let heartbeat = Arc::new(Api::new(Arc::clone(&beating), None, deadline, counts));
+        // Over the connection of the other calls, but not in their queue: the agent paces its events by rates of their own.
+        let events = Arc::new(Api::new(Arc::clone(&shared), None, CALL_DEADLINE, counts.clone()));
+        let heartbeat = Arc::new(Api::new(Arc::clone(&beating), None, options.heartbeat_timeout, counts));
         let streaming = Arc::new(Streaming::default());
         let stop = CancellationToken::new();
         let (store, changes) =
@@ -117,6 +117,7 @@ impl ApiCluster {
         Self {
             node_name: options.node_name,
             main,
+            events,
             heartbeat,
             streaming,
             store,

@@ -18,7 +18,7 @@ fn start(stub: &Stub) -> ApiCluster {
         access: stub.access(),
         node_name: "n1".to_owned(),
         rate_limit: RateLimit::from_config(1, 1),
-        lease_duration: Duration::from_secs(2),
+        heartbeat_timeout: Duration::from_secs(2),
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),
@@ -103,6 +103,30 @@ async fn heartbeats_are_not_paced_and_do_not_wait_long() {
         "{error}"
     );
     assert_eq!(stub.connections(), 1);
+}
+
+#[tokio::test]
+async fn events_do_not_wait_for_the_turns_of_other_calls() {
+    let stub = Stub::start(|_: &Seen| ok(json!({}))).await;
+    let api = start(&stub);
+    // One a second: the bucket is empty for the next ten.
+    let queue = async {
+        for _ in 0..10 {
+            api.get_pod("ns", "p").await.unwrap();
+        }
+    };
+    let events = async {
+        for _ in 0..20 {
+            api.create_event(&Event::default()).await.unwrap();
+            api.patch_event("ns", "e", &json!({})).await.unwrap();
+        }
+    };
+    // Cancel-safe: whatever ends last is not waited for.
+    tokio::select! {
+        () = queue => panic!("the events waited for the pods"),
+        () = events => {}
+    }
+    assert_eq!(stub.connections(), 1, "they share one");
 }
 
 #[tokio::test]

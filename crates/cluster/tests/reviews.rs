@@ -35,7 +35,7 @@ async fn start() -> Rig {
         node_name: "n1".to_owned(),
         // So slow that a review which waited for it would be late.
         rate_limit: RateLimit::from_config(1, 1),
-        lease_duration: Duration::from_secs(2),
+        heartbeat_timeout: Duration::from_secs(2),
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),

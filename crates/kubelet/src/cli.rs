@@ -6,9 +6,10 @@ use crate::{
     compat,
     config::{
         self, Loaded, Problem,
-        load::{self, Notice},
+        load::Notice,
         problem::{self, Stage},
         validate::{self, CgroupVersion},
+        without_effect::Idle,
     },
     flags::{self, RawFlags},
     settings::{self, Settings},
@@ -161,10 +162,7 @@ fn run(args: Vec<String>) -> Start {
         });
     }
     let mut notices = std::mem::take(&mut loaded.notices);
-    notices.extend(load::without_effect(&loaded).into_iter().map(|(path, why)| Notice {
-        message: format!("{path} is set but has no effect: {why}"),
-        hint: "docs/compat.md lists what every field does".to_owned(),
-    }));
+    notices.extend(config::without_effect(&loaded, &flags).into_iter().map(Idle::notice));
     let dump = show::masked_yaml(&loaded);
     let skipped = loaded.skipped.iter().map(|path| path.display().to_string()).collect();
     let lines = flags.lines().map(|(name, value)| format!("FLAG: --{name}={value:?}")).collect();

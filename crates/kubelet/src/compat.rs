@@ -12,8 +12,8 @@ use crate::{
         KubeletConfiguration,
         schema::{self, Field, Preset, Support},
     },
-    flags::{Deprecation, FLAGS, removed::REMOVED},
-    gates::{Area, GATES, Gate, Stage},
+    flags::{self, Deprecation, FLAGS, removed::REMOVED},
+    gates::{self, GATES, Stage},
 };
 
 /// A generated section.
@@ -29,10 +29,10 @@ pub struct Section {
 
 /// All of them, in order.
 pub const SECTIONS: [Section; 7] = [
-    Section { name: "flags", title: "Flags", body: flags },
+    Section { name: "flags", title: "Flags", body: flag_table },
     Section { name: "removed-flags", title: "Flags of older kubelets", body: removed_flags },
     Section { name: "fields", title: "Configuration fields", body: fields },
-    Section { name: "gates", title: "Feature gates", body: gates },
+    Section { name: "gates", title: "Feature gates", body: gate_table },
     Section { name: "events", title: "Events", body: events },
     Section { name: "routes", title: "HTTP paths", body: routes },
     Section { name: "metrics", title: "Metrics", body: metrics },
@@ -143,8 +143,9 @@ fn verdict(support: Support) -> (&'static str, &'static str) {
     }
 }
 
-fn flags() -> String {
-    let mut out = "Every flag of upstream 1.37.2 is accepted, with its type and default. A flag with a field does what the field does.\n\n\
+fn flag_table() -> String {
+    let mut out = "Every flag of upstream 1.37.2 is accepted, with its type and default. A flag with a field does what the field does; \
+                   `absent` means that nothing acts on it yet: setting it logs one warning at start.\n\n\
                    | flag | type | default | field | deprecated | here |\n|---|---|---|---|---|---|\n"
         .to_owned();
     for flag in FLAGS {
@@ -152,7 +153,8 @@ fn flags() -> String {
             .field
             .and_then(|path| schema::find(KubeletConfiguration::FIELDS, path))
             .map(|field| field.support);
-        let (word, why) = support.map_or_else(|| own_flag(flag.name), verdict);
+        let (word, why) = verdict(support.unwrap_or_else(|| flags::support::of(flag.name)));
+        let why = remark(flag.name).unwrap_or(why);
         let _ = writeln!(
             out,
             "| `--{}` | {} | {} | {} | {} | {}{} |",
@@ -169,25 +171,9 @@ fn flags() -> String {
     out
 }
 
-/// Flags that have no field.
-fn own_flag(name: &str) -> (&'static str, &'static str) {
-    match name {
-        "experimental-mounter-path" => ("absent", "mounts are system calls; no program is run"),
-        "housekeeping-interval" => {
-            ("absent", "statistics are read when they are asked for, not in intervals")
-        }
-        "image-credential-provider-bin-dir" | "image-credential-provider-config" => {
-            ("absent", "credential plugins are not built yet")
-        }
-        "minimum-container-ttl-duration"
-        | "maximum-dead-containers"
-        | "maximum-dead-containers-per-container" => {
-            ("absent", "container garbage collection is not built yet")
-        }
-        "bootstrap-kubeconfig" => ("absent", "TLS bootstrap is not built yet"),
-        "version" => ("same", "`--version=raw` prints our own build as well"),
-        _ => ("same", ""),
-    }
+/// What is to be said of a flag besides what it does.
+fn remark(name: &str) -> Option<&'static str> {
+    (name == "version").then_some("`--version=raw` prints our own build as well")
 }
 
 fn removed_flags() -> String {
@@ -235,48 +221,20 @@ fn fields() -> String {
     out
 }
 
-/// Gates whose behaviour is switched by them here as upstream.
-const OBEYED: [Gate; 7] = [
-    Gate::ContainerCheckpoint,
-    Gate::ContainerRestartRules,
-    Gate::ExtendWebSocketsToKubelet,
-    Gate::KubeletAllocatedPodsEndpoint,
-    Gate::KubeletEnsureSecretPulledImages,
-    Gate::PodLogsQuerySplitStreams,
-    Gate::RestartAllContainersOnContainerExits,
-];
-
-/// Gates that something here reads, beside the checks of the configuration.
-const READ: [Gate; 12] = [
-    Gate::AllAlpha,
-    Gate::AllBeta,
-    Gate::CustomCPUCFSQuotaPeriod,
-    Gate::DefaultPodSysctls,
-    Gate::GracefulNodeShutdown,
-    Gate::GracefulNodeShutdownBasedOnPodPriority,
-    Gate::KubeletCrashLoopBackOffMax,
-    Gate::KubeletEnsureSecretPulledImages,
-    Gate::LoggingAlphaOptions,
-    Gate::LoggingBetaOptions,
-    Gate::QOSReserved,
-    Gate::RotateKubeletServerCertificate,
-];
-
-fn gates() -> String {
+fn gate_table() -> String {
     let mut out = "The names, defaults, stages, locks and needs of all 254 gates of upstream 1.37.2 are known; a wrong one stops the start. \
-                   Listed are those that a kubelet reads. `absent` means that switching the gate changes nothing here.\n\n\
+                   Listed are those that a kubelet reads. `absent` means that switching the gate changes nothing here: it logs one warning at start.\n\n\
                    | gate | default | stage | locked | needs | here |\n|---|---|---|---|---|---|\n"
         .to_owned();
-    for spec in GATES.iter().filter(|spec| spec.area == Area::Kubelet || READ.contains(&spec.gate)) {
+    for spec in GATES {
+        let Some(here) = gates::support::of(spec) else { continue };
         let needs: Vec<_> = spec.needs.iter().map(|gate| format!("`{}`", gate.name())).collect();
-        let here = if OBEYED.contains(&spec.gate) {
-            "same"
-        } else if READ.contains(&spec.gate) {
-            "same (checks of the configuration)"
-        } else if spec.locked {
-            "locked"
-        } else {
-            "absent"
+        let here = match here {
+            gates::support::Here::Obeyed => "same".to_owned(),
+            gates::support::Here::Partly(what) => format!("differs: {what}"),
+            gates::support::Here::Checks => "same (checks of the configuration)".to_owned(),
+            gates::support::Here::Locked => "locked".to_owned(),
+            gates::support::Here::Absent => "absent".to_owned(),
         };
         let stage = match spec.stage {
             Stage::Alpha => "alpha",

@@ -19,12 +19,14 @@ pub mod shape;
 pub mod source;
 pub mod v1beta1;
 pub mod validate;
+pub mod without_effect;
 
 pub use load::{Loaded, load};
 pub use problem::Problem;
 pub use schema::{Field, Support};
 pub use source::{Source, Sources};
 pub use v1beta1::KubeletConfiguration;
+pub use without_effect::without_effect;
 
 /// `apiVersion` of the configuration.
 pub const API_VERSION: &str = "kubelet.config.k8s.io/v1beta1";

@@ -11,6 +11,7 @@
 pub mod help;
 pub mod lexer;
 pub mod removed;
+pub mod support;
 pub mod table;
 pub mod value;
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+pub mod support;
 mod table;
 
 pub use table::{GATES, Gate};

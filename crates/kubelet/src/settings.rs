@@ -130,7 +130,7 @@ pub struct ApiSettings {
     pub bootstrap_kubeconfig: Option<PathBuf>,
     /// `rotateCertificates`.
     pub rotate_certificates: bool,
-    /// Requests; `kubeAPIQPS` 0 means client-go's default of 50 with burst 100.
+    /// Requests; `kubeAPIQPS` 0 means client-go's own rate of 5, `kubeAPIBurst` 0 its own burst of 10.
     pub rate: Rate,
     /// Events; `eventRecordQPS` 0 is unlimited.
     pub event_rate: Rate,
@@ -344,8 +344,8 @@ pub struct ContainerGc {
 /// Container logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContainerLogs {
-    /// `containerLogMaxSize`, bytes.
-    pub max_size: u64,
+    /// `containerLogMaxSize`, bytes; `None` when it is negative: logs are not rotated.
+    pub max_size: Option<u64>,
     /// `containerLogMaxFiles`.
     pub max_files: u32,
     /// `containerLogMaxWorkers`.

@@ -186,6 +186,7 @@ async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(doors::Do
     events.record_node(false, "Starting", "Starting kubelet.");
     let fetch = config.static_pod_url.as_ref().map(fetch::manifest);
     let node = agent::node(settings, &made);
+    agent::reservations_fit(&node.resources(&made.edges)).map_err(WiringError::Config)?;
     let log_rotation = agent::log_rotation(settings, &made);
     let stats = made.stats.clone();
     let outside = Outside { config, node, events, event_task, log_rotation, fetch, stats };

@@ -163,6 +163,18 @@ pub struct NodeFacts {
     pub has_api: bool,
     /// Runtime handlers that mount recursively read-only; the default handler has an empty name.
     pub recursive_read_only: BTreeSet<String>,
+    /// Whether a pod has to show that it may use an image that is there.
+    pub image_access: ImageAccess,
+}
+
+/// Whether pods have to show that they may use images that others pulled (gate `KubeletEnsureSecretPulledImages`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageAccess {
+    /// They have to.
+    #[default]
+    Checked,
+    /// What is there is everybody's.
+    Anybody,
 }
 
 impl NodeFacts {

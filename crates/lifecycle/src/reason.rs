@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{
     action::Pulled,
     ids::{ContainerName, PodKey, SandboxId},
+    observation::ImageAccess,
 };
 
 mod cause;
@@ -72,6 +73,8 @@ pub enum Reason {
         container: ContainerRef,
         /// As written in the spec.
         image: String,
+        /// Whether it was checked that the pod may use it.
+        access: ImageAccess,
     },
     /// The pull failed.
     ImagePullFailed {

@@ -1,12 +1,13 @@
 //! Whether a pod may run on this node (contract §5).
 //!
 //! ```text
-//! node pressure ▶ sysctls ▶ pod's os label ▶ pod's os ▶ supplemental groups ▶ fit: pod count, cpu, memory, storage,
+//! node pressure ▶ sysctls ▶ resource claims ▶ pod's os label ▶ pod's os ▶ supplemental groups ▶ fit: pod count, cpu, memory, storage,
 //!                 others ▶ node affinity ▶ node name ▶ host ports ▶ NoExecute taints
 //! ```
 //!
 //! The first that fails is reported, and a rejection is final. Invariants: a cordoned node still runs what is bound to
-//! it; static pods ignore taints; critical pods ignore pressure. Preemption for critical pods that do not fit, device
+//! it; static pods ignore taints; critical pods ignore pressure; devices that a pod holds, since it runs already, are not
+//! asked for again. Preemption for critical pods that do not fit, device
 //! plugins and AppArmor are decided elsewhere.
 
 use std::borrow::Cow;
@@ -71,6 +72,9 @@ pub enum Rejection {
     /// A sysctl is not allowed.
     #[error("forbidden sysctl: {0}")]
     Sysctl(SysctlRefusal),
+    /// The pod wants dynamic resources.
+    #[error("dynamic resource allocation is not built into this kubelet yet: nobody would prepare the claims [{}]", .0.join(" "))]
+    ResourceClaims(Vec<String>),
     /// The pod's own label `kubernetes.io/os` is not the node's.
     #[error("Failed to admit pod as the `kubernetes.io/os` label doesn't match node label")]
     OsLabel,
@@ -115,6 +119,7 @@ impl Rejection {
         Cow::Borrowed(match self {
             Self::Pressure(_) => "Evicted",
             Self::Sysctl(_) => "SysctlForbidden",
+            Self::ResourceClaims(_) => "UnexpectedAdmissionError",
             Self::OsLabel => "PodOSSelectorNodeLabelDoesNotMatch",
             Self::Os => "PodOSNotSupported",
             Self::SupplementalGroups => "SupplementalGroupsPolicyNotSupported",
@@ -151,6 +156,7 @@ impl Refused {
 pub fn admit(pod: &Pod, inputs: &AdmissionInputs<'_>) -> Result<(), Refused> {
     pressure(pod, inputs.pressures).map_err(Refused::alone)?;
     inputs.sysctls.check(pod).map_err(Rejection::Sysctl).map_err(Refused::alone)?;
+    resource_claims(pod).map_err(Refused::alone)?;
     os(pod).map_err(Refused::alone)?;
     supplemental_groups(pod, inputs.node).map_err(Refused::alone)?;
     let mut failures = fit::failures(pod, inputs.node, inputs.others);
@@ -186,6 +192,18 @@ fn pressure(pod: &Pod, pressures: &[Pressure]) -> Result<(), Rejection> {
         return Ok(());
     }
     Err(Rejection::Pressure(pressures.iter().map(|pressure| pressure.as_str()).collect()))
+}
+
+/// A pod that runs has its claims prepared; they stay so while it does.
+fn resource_claims(pod: &Pod) -> Result<(), Rejection> {
+    let claims = pod.spec.iter().flat_map(|spec| spec.resource_claims.iter().flatten());
+    let names: Vec<_> = claims.map(|claim| claim.name.clone()).collect();
+    if names.is_empty() || runs(pod) { Ok(()) } else { Err(Rejection::ResourceClaims(names)) }
+}
+
+/// The pod was admitted before, by this process or another, and has containers that run.
+fn runs(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
 fn os(pod: &Pod) -> Result<(), Rejection> {

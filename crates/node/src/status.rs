@@ -25,7 +25,9 @@ use crate::{
 };
 
 mod patch;
+mod seen;
 pub use patch::patch;
+pub use seen::as_seen;
 
 /// Names reported per image.
 const MAX_NAMES: usize = 5;
@@ -111,6 +113,8 @@ pub struct StatusInputs<'a> {
     pub max_images: i32,
     /// Names of declared features, sorted; empty is not reported.
     pub declared_features: &'a [&'a str],
+    /// Resources whose device plugins do not serve here: there are none of them.
+    pub unserved: &'a [String],
     /// Attachable volumes in use; `None` until the volumes of running pods are known: then they stay.
     pub volumes_in_use: Option<&'a [String]>,
     /// Pressures.
@@ -145,7 +149,7 @@ pub fn next(node: &Node, inputs: &StatusInputs<'_>, now: Timestamp) -> (Node, Ve
         });
     }
     status.node_info = Some(node_info(inputs, status.node_info.take()));
-    set_resources(&mut status, inputs.resources);
+    set_resources(&mut status, inputs.resources, inputs.unserved);
     status.daemon_endpoints =
         Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: inputs.port.into() }) });
     status.images = inputs
@@ -236,11 +240,12 @@ fn node_info(inputs: &StatusInputs<'_>, before: Option<NodeSystemInfo>) -> NodeS
 }
 
 /// Capacity: ours over what was there. Allocatable: of all of that; extended resources without capacity go.
-fn set_resources(status: &mut NodeStatus, resources: &NodeResources) {
+fn set_resources(status: &mut NodeStatus, resources: &NodeResources, unserved: &[String]) {
     let old_capacity = status.capacity.take().unwrap_or_default();
     let old_allocatable = status.allocatable.take().unwrap_or_default();
     let mut capacity = numbers(Some(&old_capacity));
     capacity.extend(resources.capacity.iter().map(|(name, amount)| (name.clone(), *amount)));
+    capacity.extend(unserved.iter().map(|name| (name.clone(), Quantity::ZERO)));
     let mut allocatable = numbers(Some(&old_allocatable));
     allocatable.retain(|name, _| capacity.contains_key(name) || !resources::is_extended(name));
     allocatable.extend(resources.allocatable_of(&capacity));

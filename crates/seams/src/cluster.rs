@@ -64,7 +64,8 @@ pub enum PodEvent {
     Deleted(Arc<Pod>),
 }
 
-/// The calls that the agent makes. One connection, one rate limit (`kubeAPIQPS`), deadlines inside.
+/// The calls that the agent makes. One connection and one rate limit (`kubeAPIQPS`), but for heartbeats, which have both
+/// of their own, and events, which are not limited here; deadlines inside.
 #[async_trait]
 pub trait Cluster: Send + Sync + 'static {
     /// Pods bound to this node: a list, then changes, for ever; reconnects by itself. Call once.
@@ -102,7 +103,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// PUT it.
     async fn update_lease(&self, lease: &Lease) -> Result<Lease, ApiError>;
 
-    /// POST an event.
+    /// POST an event. Not limited: the caller paces itself (`eventRecordQPS`).
     async fn create_event(&self, event: &Event) -> Result<Event, ApiError>;
     /// PATCH count and timestamps of an event.
     async fn patch_event(

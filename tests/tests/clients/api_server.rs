@@ -21,7 +21,7 @@ fn start(lab: &Lab) -> ApiCluster {
         access: Access::load(&lab.paths().kubelet_kubeconfig).unwrap(),
         node_name: lab.plan().node_name.clone(),
         rate_limit: RateLimit::from_config(50, 100),
-        lease_duration: Duration::from_secs(40),
+        heartbeat_timeout: Duration::from_secs(10),
         change_detection: ChangeDetection::Watch,
         kubelet_version: "v1.37.2".to_owned(),
         clock: Arc::new(SystemClock::start()),

@@ -6,7 +6,7 @@ use seams::{
     runtime::{ContainerRequest, ImageInfo},
 };
 
-use super::{Executor, Scene, failed, no_such_container, runtime_failed, turns::Step};
+use super::{Executor, Scene, devices, failed, no_such_container, runtime_failed, turns::Step};
 use crate::{containers, images::Wanted};
 
 impl Executor {
@@ -59,6 +59,7 @@ impl Executor {
         let config = |text: String| failed(FailureStep::ContainerConfig, text);
         let (container, _) =
             scene.container(name).ok_or_else(|| no_such_container(FailureStep::ContainerConfig, name))?;
+        devices::check(&container, &self.devices)?;
         let known =
             scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
         let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;

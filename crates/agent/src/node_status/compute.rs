@@ -17,6 +17,13 @@ const IMAGES_AGE: Duration = Duration::from_secs(30);
 impl Keeper {
     /// The next object, and the events that tell of what changed.
     pub(super) async fn computed(&mut self, base: &Node) -> (Node, Vec<NodeEvent>) {
+        self.refresh_version().await;
+        self.refresh_images().await;
+        self.next_object(base)
+    }
+
+    /// The same from what is known, asking nobody.
+    pub(super) fn next_object(&self, base: &Node) -> (Node, Vec<NodeEvent>) {
         let reported =
             base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
         let addresses = self.settings.addresses(reported);
@@ -24,8 +31,8 @@ impl Keeper {
             tracing::error!(error, "Cannot choose the node's address");
         }
         let resources = self.settings.resources(&self.edges);
-        let runtime = self.runtime_report().await;
-        let images = self.images().await;
+        let runtime = self.runtime_report();
+        let images = self.images.newest();
         let ready = self.ready_inputs();
         let inputs = StatusInputs {
             node_name: &self.settings.registration.node_name,
@@ -35,9 +42,10 @@ impl Keeper {
             runtime: &runtime,
             kubelet_version: &self.settings.kubelet_version,
             port: self.settings.port,
-            images: images.as_deref(),
+            images: images.map(Vec::as_slice),
             max_images: self.settings.max_images,
             declared_features: &self.settings.declared_features,
+            unserved: self.devices.listed(),
             volumes_in_use: None,
             pressures: Pressures::default(),
             ready: &ready,
@@ -45,9 +53,12 @@ impl Keeper {
         status::next(base, &inputs, self.edges.clock.now().wall)
     }
 
-    async fn runtime_report(&mut self) -> RuntimeReport {
+    async fn refresh_version(&mut self) {
         let runtime = Arc::clone(&self.edges.runtime);
         self.version.refresh(VERSION_AGE, async move { runtime.version().await.ok() }).await;
+    }
+
+    fn runtime_report(&self) -> RuntimeReport {
         let version = self.version.newest();
         let status = self.channels.runtime.borrow().status.clone();
         let handlers = status.iter().flat_map(|status| &status.handlers).map(|handler| RuntimeHandler {
@@ -63,7 +74,7 @@ impl Keeper {
         }
     }
 
-    async fn images(&mut self) -> Option<Vec<Image>> {
+    async fn refresh_images(&mut self) {
         let runtime = Arc::clone(&self.edges.runtime);
         let ask = async move {
             let images = runtime.list_images().await.ok()?.into_iter().map(|image| Image {
@@ -75,6 +86,5 @@ impl Keeper {
             Some(images.collect())
         };
         self.images.refresh(IMAGES_AGE, ask).await;
-        self.images.newest().cloned()
     }
 }

@@ -7,8 +7,17 @@ use k8s_openapi::api::core::v1::Node;
 use super::Keeper;
 
 impl Keeper {
-    /// What pods need to know of the node. It does not wait for the registration: static pods do not either.
-    pub(super) fn publish_facts(&self, node: &Node) {
+    /// The object before it was sent, and although nothing may get through: no pod is looked at until there is one. What
+    /// the API is known to hold goes before what would be created.
+    pub(super) fn publish_unregistered(&self) {
+        let watched = self.edges.cluster.as_ref().and_then(|cluster| cluster.node().borrow().clone());
+        let base = watched.map_or_else(|| self.settings.registration.node(), |node| Node::clone(&node));
+        let (node, _) = self.next_object(&base);
+        self.publish(&node);
+    }
+
+    /// What pods need to know of the node.
+    fn publish_facts(&self, node: &Node) {
         let status = node.status.as_ref();
         let ips: Vec<String> = status
             .and_then(|status| status.addresses.as_ref())
@@ -34,7 +43,7 @@ impl Keeper {
         });
     }
 
-    /// All of it.
+    /// All of it. It does not wait for the registration: static pods do not either.
     pub(super) fn publish(&self, node: &Node) {
         self.publish_facts(node);
         let status = node.status.as_ref();

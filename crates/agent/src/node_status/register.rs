@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
-use node::{
-    registration::{self, ExtendedResources},
-    status,
-};
+use node::{registration, status};
 use seams::{ApiError, Cluster};
 
 use super::Keeper;
@@ -19,8 +16,15 @@ impl Keeper {
     pub(super) async fn register(&mut self) {
         let Some(cluster) = self.edges.cluster.clone() else { return };
         let mut delay = REGISTER_RETRY.0;
+        let mut told = false;
         loop {
-            match self.try_register(&*cluster).await {
+            let (fresh, events) = self.computed(&self.settings.registration.node()).await;
+            self.publish_unregistered();
+            // The object begins without pressure, whatever the one says that exists; upstream tells it at each start.
+            if !std::mem::replace(&mut told, true) {
+                self.record(events);
+            }
+            match self.try_register(&*cluster, &fresh).await {
                 Ok(node) => {
                     tracing::info!(node = self.settings.registration.node_name, "Node is registered");
                     self.node = Some(node);
@@ -38,11 +42,9 @@ impl Keeper {
         }
     }
 
-    async fn try_register(&mut self, cluster: &dyn Cluster) -> Result<Node, ApiError> {
-        let (fresh, _) = self.computed(&self.settings.registration.node()).await;
-        self.publish_facts(&fresh);
+    async fn try_register(&mut self, cluster: &dyn Cluster, fresh: &Node) -> Result<Node, ApiError> {
         self.startup.attempt(self.edges.clock.now().wall);
-        match cluster.create_node(&fresh).await {
+        match cluster.create_node(fresh).await {
             Ok(node) => {
                 self.startup.registered(self.edges.clock.now().wall);
                 return Ok(node);
@@ -51,7 +53,7 @@ impl Keeper {
             Err(error) => return Err(error),
         }
         let existing = cluster.get_node().await?;
-        match registration::reconciled(&existing, &fresh, ExtendedResources::Keep) {
+        match registration::reconciled(&existing, fresh, self.devices.extended()) {
             Some(wanted) => match status::patch(&existing, &wanted) {
                 Some(patch) => cluster.patch_node_status(&patch).await,
                 None => Ok(existing),

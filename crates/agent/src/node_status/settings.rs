@@ -30,6 +30,8 @@ pub struct NodeSettings {
     pub network: ReadNetwork,
     /// Root directory: its filesystem is the node's ephemeral storage.
     pub root_dir: PathBuf,
+    /// Where an upstream kubelet has its checkpoint of device plugins: the same place whatever the root directory is.
+    pub device_plugins_dir: PathBuf,
     /// `localStorageCapacityIsolation`.
     pub local_storage: bool,
     /// `maxPods`.
@@ -40,6 +42,10 @@ pub struct NodeSettings {
     pub reservations: Reservations,
     /// Whether `kubepods` is limited to allocatable (`enforceNodeAllocatable` has `pods`).
     pub enforce_pods: bool,
+    /// Path of the group of all pods; `None` when there is none (`cgroupsPerQOS` off).
+    pub pods_group: Option<String>,
+    /// `podCIDR`: counts without an API server only.
+    pub pod_cidr: Option<String>,
     /// Version that the node reports, `v1.37.2`.
     pub kubelet_version: String,
     /// Serving port.

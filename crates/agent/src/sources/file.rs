@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use lifecycle::PodSource;
 use seams::Clock;
 
-use super::{FileSource, SourceUpdate, Updates, manifest};
+use super::{Closed, FileSource, SourceUpdate, Updates, manifest};
 
 /// inotify events come in bursts (create, write, close): one look serves those within this time.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -28,11 +28,10 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// Runs for ever.
 pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
-    let mut reader = Reader { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new() };
+    let mut reader = Reader::new(source, clock);
     let mut retry = RETRY.0;
     loop {
-        let pods = reader.read().await;
-        if updates.send(SourceUpdate::Set(PodSource::File, pods)).await.is_err() {
+        if reader.deliver(&updates).await.is_err() {
             return;
         }
         match watch(&reader.source.path) {
@@ -59,8 +58,7 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                         }
                     }
                     again = false;
-                    let pods = reader.read().await;
-                    if updates.send(SourceUpdate::Set(PodSource::File, pods)).await.is_err() {
+                    if reader.deliver(&updates).await.is_err() {
                         return;
                     }
                     if !reader.source.path.exists() {
@@ -118,6 +116,15 @@ struct Reader {
     shadowed: BTreeSet<PathBuf>,
 }
 
+/// What a look at all files gave.
+#[derive(Debug, Default)]
+struct Look {
+    /// What counts.
+    pods: Vec<Arc<Pod>>,
+    /// What does not, since the look before: pods whose name a later file uses too.
+    refused: Vec<Arc<Pod>>,
+}
+
 /// What a file said when it was last read.
 struct Known {
     /// Tells its content, or the reason why it could not be read, from another. The text itself may be large.
@@ -132,8 +139,22 @@ fn digest(content: &Result<Vec<u8>, String>) -> u64 {
 }
 
 impl Reader {
+    fn new(source: FileSource, clock: Arc<dyn Clock>) -> Self {
+        Self { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new() }
+    }
+
+    /// Looks, and hands over what there is.
+    async fn deliver(&mut self, updates: &Updates) -> Result<(), Closed> {
+        let Look { pods, refused } = self.read().await;
+        updates.send(SourceUpdate::Set(PodSource::File, pods)).await?;
+        for pod in refused {
+            updates.send(SourceUpdate::Refused(PodSource::File, pod)).await?;
+        }
+        Ok(())
+    }
+
     /// All pods, in the order of file names.
-    async fn read(&mut self) -> Vec<Arc<Pod>> {
+    async fn read(&mut self) -> Look {
         let path = self.source.path.clone();
         let listing = tokio::task::spawn_blocking(move || list(&path)).await;
         let files = match listing {
@@ -179,15 +200,17 @@ impl Reader {
         self.files.entry(path).or_insert_with(|| Known { digest, pods: Vec::new() }).digest = digest;
     }
 
-    fn pods(&mut self) -> Vec<Arc<Pod>> {
+    fn pods(&mut self) -> Look {
         let mut named: BTreeMap<_, (&PathBuf, &Arc<Pod>)> = BTreeMap::new();
+        let mut refused = Vec::new();
         let mut shadowed = BTreeSet::new();
         for (path, pod) in
             self.files.iter().flat_map(|(path, known)| known.pods.iter().map(move |p| (path, p)))
         {
             let name = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
-            if let Some((before, _)) = named.insert(name, (path, pod)) {
+            if let Some((before, other)) = named.insert(name, (path, pod)) {
                 if !self.shadowed.contains(before) {
+                    refused.push(Arc::clone(other));
                     tracing::error!(
                         file = %before.display(),
                         counts = %path.display(),
@@ -203,7 +226,7 @@ impl Reader {
         pods.sort_by_key(|(path, _)| *path);
         let pods = pods.into_iter().map(|(_, pod)| Arc::clone(pod)).collect();
         self.shadowed = shadowed;
-        pods
+        Look { pods, refused }
     }
 }
 
@@ -283,12 +306,7 @@ mod tests {
             frequency: Duration::from_secs(20),
             node_name: "n".to_owned(),
         };
-        let mut reader = Reader {
-            source,
-            clock: Arc::new(seams::SystemClock::start()),
-            files: BTreeMap::new(),
-            shadowed: BTreeSet::new(),
-        };
+        let mut reader = Reader::new(source, Arc::new(seams::SystemClock::start()));
         let write = |file: &str, name: &str| {
             let text = format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: 'x:1'}}]}}"
@@ -298,15 +316,18 @@ mod tests {
         let uids =
             |pods: &[Arc<Pod>]| -> Vec<_> { pods.iter().map(|pod| pod.metadata.uid.clone()).collect() };
         write("b.yaml", "one");
-        let alone = reader.read().await;
+        let alone = reader.read().await.pods;
         write("a.yaml", "one");
         write("c.yaml", "two");
-        let both = reader.read().await;
+        let Look { pods: both, refused } = reader.read().await;
         assert_eq!(both.len(), 2);
         assert_eq!(uids(&both)[0], uids(&alone)[0], "a second file took the pod over");
+        assert_eq!(refused.len(), 1);
+        assert_eq!(reader.read().await.refused.len(), 0, "told once");
         std::fs::remove_file(folder.path().join("b.yaml")).unwrap();
-        let other = reader.read().await;
-        assert_eq!(other.len(), 2);
+        let Look { pods: other, refused: none } = reader.read().await;
+        assert_eq!((other.len(), none.len()), (2, 0));
         assert_ne!(uids(&other)[0], uids(&alone)[0]);
+        assert_eq!(uids(&other)[0], uids(&refused)[0], "the one that was left out");
     }
 }

@@ -61,6 +61,7 @@ impl Merger {
             }
             SourceUpdate::Applied(source, pod) => self.apply(source, pod).into_iter().collect(),
             SourceUpdate::Deleted(_, pod) => self.remove(&PodKey::of(&pod).uid).into_iter().collect(),
+            SourceUpdate::Refused(source, pod) => vec![namesake_refused(source, pod)],
         }
     }
 
@@ -110,20 +111,25 @@ impl Merger {
                 && source.is_static()
         });
         if namesake {
-            let from = match source {
-                PodSource::File => "file",
-                PodSource::Http => "http",
-                _ => "api",
-            };
-            let message = format!(
-                "Error validating pod {key} from {from} due to duplicate pod name \"{}\", ignoring",
-                key.name
-            );
-            return Some(Change::Refused(pod, message));
+            return Some(namesake_refused(source, pod));
         }
         self.pods.insert(key.uid, (source, Arc::clone(&pod)));
         Some(Change::Applied(source, pod))
     }
+}
+
+fn namesake_refused(source: PodSource, pod: Arc<Pod>) -> Change {
+    let key = PodKey::of(&pod);
+    let from = match source {
+        PodSource::File => "file",
+        PodSource::Http => "http",
+        _ => "api",
+    };
+    let message = format!(
+        "Error validating pod {key} from {from} due to duplicate pod name \"{}\", ignoring",
+        key.name
+    );
+    Change::Refused(pod, message)
 }
 
 /// A new version of a static pod, first seen when the version before it was.
@@ -186,6 +192,16 @@ mod tests {
         let mut merger = Merger::default();
         let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]));
         assert!(matches!(&changes[..], [Change::Applied(..), Change::Refused(..)]), "{changes:?}");
+    }
+
+    #[test]
+    fn what_a_source_leaves_out_is_refused_and_changes_nothing() {
+        let mut merger = Merger::default();
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
+        let changes = merger.take(SourceUpdate::Refused(PodSource::File, pod("a", "2")));
+        let message = "Error validating pod a_default(2) from file due to duplicate pod name \"a\", ignoring";
+        assert!(matches!(&changes[..], [Change::Refused(_, told)] if told == message), "{changes:?}");
+        assert_eq!(merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")])).len(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     API_VERSION, KIND, KubeletConfiguration, defaults, document, dropin,
     problem::{Problem, Stage},
-    schema, shape,
+    shape,
     source::{Source, Sources},
 };
 use crate::{
@@ -347,25 +347,6 @@ pub fn clean(path: &Path) -> PathBuf {
         }
     }
     if parts.is_empty() { PathBuf::from(".") } else { parts.into_iter().collect() }
-}
-
-/// Every field that was set to something else than its default and that nothing acts on: path and reason.
-#[must_use]
-pub fn without_effect(loaded: &Loaded) -> Vec<(String, &'static str)> {
-    let gates = &loaded.gates;
-    let mut file = Map::new();
-    defaults::apply(&mut file, gates);
-    let flags = defaults::flag_baseline(gates);
-    let mut found = Vec::new();
-    schema::leaves(KubeletConfiguration::FIELDS, &mut |path, field| {
-        let schema::Support::AcceptedNoEffect { why } = field.support else { return };
-        let Some(value) = read_at(&loaded.document, path) else { return };
-        let is_default = |set: &Map<String, Value>| read_at(set, path) == Some(value);
-        if loaded.sources.is_set_within(path) && !is_default(&file) && !is_default(&flags) {
-            found.push((path.to_owned(), why));
-        }
-    });
-    found
 }
 
 #[cfg(test)]

@@ -131,11 +131,11 @@ wire! {
         /// Make a cgroup per QoS class and per pod.
         cgroups_per_qos: bool, "cgroupsPerQOS", Bool, pointer B(true), Effective;
         /// `cgroupfs` or `systemd`; the runtime's answer wins.
-        cgroup_driver: String, "cgroupDriver", Text, value T("cgroupfs"), Effective;
+        cgroup_driver: String, "cgroupDriver", Text, value T("cgroupfs"), Support::Differs { how: "`systemd` stops the start while `cgroupsPerQOS` is on: it is not built yet" };
         /// `none` or `static`.
         cpu_manager_policy: String, "cpuManagerPolicy", Text, value T("none"), CPUS;
         /// On out of memory, kill one process and not the whole container (cgroup v2).
-        single_process_oom_kill: Option<bool>, "singleProcessOOMKill", Bool, pointer Nothing, not_yet("memory.oom.group is not written yet");
+        single_process_oom_kill: Option<bool>, "singleProcessOOMKill", Bool, pointer Nothing, Effective;
         /// Options of that policy.
         cpu_manager_policy_options: BTreeMap<String, String>, "cpuManagerPolicyOptions", TextMap, value Nothing, CPUS;
         /// How often CPU sets are compared with the runtime's.
@@ -174,7 +174,7 @@ wire! {
         max_open_files: i64, "maxOpenFiles", Int64, value I(1_000_000), Effective;
         /// Encoding of requests to the API server.
         content_type: String, "contentType", Text, value T("application/vnd.kubernetes.protobuf"), Support::Differs { how: "requests and answers are JSON whatever is set" };
-        /// Requests a second to the API server.
+        /// Requests a second to the API server. 0: 5.
         kube_api_qps: i32, "kubeAPIQPS", Int32, pointer I(50), Effective;
         /// How many may exceed that rate at once.
         kube_api_burst: i32, "kubeAPIBurst", Int32, value I(100), Effective;
@@ -214,7 +214,7 @@ wire! {
         fail_swap_on: bool, "failSwapOn", Bool, pointer B(true), Effective;
         /// Swap for pods.
         memory_swap: MemorySwap, "memorySwap", Object(MemorySwap::FIELDS), value Nothing, Effective;
-        /// Size at which a container's log is rotated.
+        /// Size at which a container's log is rotated. Negative: never.
         container_log_max_size: String, "containerLogMaxSize", Text, value T("10Mi"), Effective;
         /// Log files kept per container.
         container_log_max_files: i32, "containerLogMaxFiles", Int32, pointer I(5), Effective;
@@ -281,7 +281,7 @@ wire! {
         /// OpenTelemetry traces.
         tracing: Option<Tracing>, "tracing", Object(Tracing::FIELDS), pointer Nothing, not_yet("traces are not built yet");
         /// Count and limit local ephemeral storage.
-        local_storage_capacity_isolation: bool, "localStorageCapacityIsolation", Bool, pointer B(true), not_yet("local storage limits come with eviction, which is not built yet");
+        local_storage_capacity_isolation: bool, "localStorageCapacityIsolation", Bool, pointer B(true), Support::Differs { how: "counts `ephemeral-storage` in the node and in what pods request; limits on its use come with eviction, which is not built yet" };
         /// Socket of the container runtime.
         container_runtime_endpoint: String, "containerRuntimeEndpoint", Text, value T("unix:///run/containerd/containerd.sock"), Effective;
         /// Socket for images. Empty: the same.

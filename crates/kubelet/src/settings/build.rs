@@ -34,6 +34,10 @@ use crate::{
     version,
 };
 
+/// Requests a second, and at once, of a client-go client that is told zero: its `DefaultQPS` and `DefaultBurst`.
+const CLIENT_GO_QPS: i32 = 5;
+const CLIENT_GO_BURST: u32 = 10;
+
 /// Builds the settings from what [`crate::config::validate`] has accepted.
 ///
 /// # Errors
@@ -55,12 +59,12 @@ pub fn build(loaded: Loaded, flags: &RawFlags) -> Result<Settings, Vec<Problem>>
         kubeconfig,
         bootstrap_kubeconfig: path_of("bootstrap-kubeconfig"),
         rotate_certificates: config.rotate_certificates,
-        // Zero means client-go's defaults there.
+        // Zero means client-go's own rate there, and a burst of zero its own burst.
         rate: match config.kube_api_qps {
-            0 => Rate::Limited { per_second: 50, burst: 100 },
-            qps => rate(qps, config.kube_api_burst, 100),
+            0 => rate(CLIENT_GO_QPS, config.kube_api_burst, CLIENT_GO_BURST),
+            qps => rate(qps, config.kube_api_burst, CLIENT_GO_BURST),
         },
-        event_rate: rate(config.event_record_qps, config.event_burst, 10),
+        event_rate: rate(config.event_record_qps, config.event_burst, CLIENT_GO_BURST),
         heartbeat_timeout: heartbeat.update.min(heartbeat.lease),
     });
     let settings = Settings {
@@ -121,7 +125,7 @@ pub fn build(loaded: Loaded, flags: &RawFlags) -> Result<Settings, Vec<Problem>>
         },
         container_logs: ContainerLogs {
             max_size: quantity("containerLogMaxSize", &config.container_log_max_size)
-                .map(|size| u64::try_from(size.value()).unwrap_or(0))?,
+                .map(|size| u64::try_from(size.value()).ok())?,
             max_files: unsigned(config.container_log_max_files),
             workers: unsigned(config.container_log_max_workers),
             interval: config.container_log_monitor_interval.to_std(),
@@ -357,87 +361,4 @@ fn text_map(value: Option<&Value>) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{config, flags};
-
-    fn settings(args: &[&str]) -> Settings {
-        let flags = flags::parse(args.iter().map(|arg| (*arg).to_owned())).unwrap();
-        build(config::load(&flags).unwrap(), &flags).unwrap()
-    }
-
-    #[test]
-    fn the_defaults_of_a_standalone_node() {
-        let settings = settings(&[]);
-        assert_eq!(settings.api, None);
-        assert_eq!(settings.runtime.socket, PathBuf::from("/run/containerd/containerd.sock"));
-        assert_eq!(settings.runtime.image_socket, settings.runtime.socket);
-        assert_eq!(settings.process.healthz, Some("127.0.0.1:10248".parse().unwrap()));
-        assert_eq!(settings.images.pulls, Pulls::Parallel(DEFAULT_PARALLEL_PULLS));
-        assert_eq!(settings.pods.pids_limit, None);
-        assert_eq!(settings.node.ips, NodeIps::Detect);
-        assert_eq!(settings.server.access_review_ttls, None);
-        assert_eq!(settings.node.name, settings.node.name.to_lowercase());
-        assert_eq!(
-            settings.container_gc,
-            ContainerGc { min_age: Duration::ZERO, per_container: Some(1), on_node: None }
-        );
-    }
-
-    #[test]
-    fn pulls_at_once() {
-        for (args, pulls) in [
-            (&["--serialize-image-pulls=true"][..], Pulls::Serial),
-            (&["--serialize-image-pulls=false"], Pulls::Unlimited),
-        ] {
-            assert_eq!(settings(args).images.pulls, pulls);
-        }
-    }
-
-    #[test]
-    fn reserved_cpus_win_over_amounts() {
-        let resources = settings(&[
-            "--reserved-cpus=0-1,4",
-            "--kube-reserved=cpu=500m,memory=1Gi",
-            "--system-reserved=cpu=100m,pid=100",
-        ])
-        .resources;
-        assert_eq!(
-            resources.system_reserved,
-            Reserved { cpu_milli: Some(3000), pids: Some(100), ..Reserved::default() }
-        );
-        assert_eq!(resources.kube_reserved, Reserved { memory: Some(1 << 30), ..Reserved::default() });
-    }
-
-    #[test]
-    fn identity_and_rates() {
-        let settings = settings(&[
-            "--hostname-override= Node-1 ",
-            "--node-ip=10.0.0.1,fd00::1",
-            "--node-labels=a=b",
-            "--kubeconfig=/k",
-            "--register-with-taints=x=y:NoExecute",
-            "--kube-api-qps=0",
-            "--event-qps=0",
-            "--cloud-provider=external",
-            "--container-runtime-endpoint=/run/c.sock",
-            "--node-status-update-frequency=50s",
-            "--healthz-port=0",
-        ]);
-        assert_eq!(settings.node.name, "node-1");
-        assert_eq!(
-            settings.node.ips,
-            NodeIps::Fixed(vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()])
-        );
-        assert_eq!(settings.node.taints[0].value.as_deref(), Some("y"));
-        assert_eq!(settings.node.cloud, CloudProvider::External);
-        let api = settings.api.unwrap();
-        assert_eq!(
-            (api.rate, api.event_rate),
-            (Rate::Limited { per_second: 50, burst: 100 }, Rate::Unlimited)
-        );
-        assert_eq!(api.heartbeat_timeout, Duration::from_secs(40));
-        assert_eq!(settings.runtime.socket, PathBuf::from("/run/c.sock"));
-        assert_eq!(settings.process.healthz, None);
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use ::agent::{
 use ::node::{
     addresses::CloudProvider,
     admission::sysctls::{PatternError, SysctlAllowlist},
-    capacity::{EvictionReserve, Reservations, Threshold},
+    capacity::{EvictionReserve, NodeResources, Reservations, Threshold},
     cgroup::{CgroupRules, CgroupVersion, Swap},
     log_rotation::LogPolicy,
     quantity::{Format, Quantity, ResourceList},
@@ -38,6 +38,9 @@ use crate::{
 /// Sandboxes and containers that the runtime makes or starts at once, per processor.
 const STARTS_PER_CPU: usize = 2;
 
+/// Directory of device plugins (`pluginapi.DevicePluginPath`): upstream does not move it with `--root-dir`.
+const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
+
 /// Why a setting cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
@@ -50,6 +53,9 @@ pub(super) enum ConfigError {
     /// What is in them.
     #[error("create user namespace manager: the subordinate ids of the user {KUBELET_USER}")]
     UserIds(#[source] PoolError),
+    /// More is kept from pods than the machine has: one sentence a resource.
+    #[error("invalid Node Allocatable configuration. {}", .0.join(" "))]
+    Reservations(Vec<String>),
 }
 
 impl ConfigError {
@@ -59,9 +65,22 @@ impl ConfigError {
             Self::UserIds(_) => Some(format!(
                 "give {KUBELET_USER} one range in /etc/subuid and the same in /etc/subgid, or none at all for the default"
             )),
+            Self::Reservations(_) => Some(
+                "lower systemReserved, kubeReserved or evictionHard: what they keep together is more than this machine has"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
+}
+
+/// Pods would get nothing of what is reserved more than once over; upstream does not start then either.
+///
+/// # Errors
+/// [`ConfigError::Reservations`].
+pub(super) fn reservations_fit(resources: &NodeResources) -> Result<(), ConfigError> {
+    let problems = resources.problems();
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::Reservations(problems)) }
 }
 
 /// Whose subordinate ids are those of pods.
@@ -134,20 +153,20 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Co
     })
 }
 
-/// Rotation of container logs.
+/// Rotation of container logs; `None` when they are to grow.
 #[must_use]
-pub(super) fn log_rotation(settings: &Settings, made: &Made) -> LogRotation {
+pub(super) fn log_rotation(settings: &Settings, made: &Made) -> Option<LogRotation> {
     let logs = &settings.container_logs;
-    LogRotation {
+    Some(LogRotation {
         policy: LogPolicy {
-            max_size: logs.max_size,
+            max_size: logs.max_size?,
             max_files: usize::try_from(logs.max_files).unwrap_or(usize::MAX),
         },
         workers: usize::try_from(logs.workers).unwrap_or(1),
         interval: logs.interval,
         zone: TimeZone::system(),
         files: Arc::clone(&made.log_files),
-    }
+    })
 }
 
 fn pulls(settings: &Settings) -> PullSettings {
@@ -225,11 +244,14 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         cloud: if external { CloudProvider::External } else { CloudProvider::None },
         network: Arc::new(|| linux::interfaces::host_network().map_err(|error| error.to_string())),
         root_dir: settings.paths.root.clone(),
+        device_plugins_dir: PathBuf::from(DEVICE_PLUGINS),
         local_storage: settings.resources.local_storage_isolation,
         max_pods: settings.pods.max,
         pods_per_core: settings.pods.max_per_core.unwrap_or(0),
         reservations: reservations(settings),
         enforce_pods: settings.resources.enforce_pods,
+        pods_group: made.pods_group.clone(),
+        pod_cidr: node.pod_cidr.clone(),
         kubelet_version: settings.reported_version.clone(),
         port: settings.server.listen.map_or(0, |address| address.port()),
         declared_features: declared_features(settings),
@@ -280,4 +302,29 @@ fn reserved(reserved: &Reserved) -> ResourceList {
         .into_iter()
         .filter_map(|(name, amount)| Some((name.to_owned(), amount?)))
         .collect::<BTreeMap<_, _>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::node::capacity::NodeFacts;
+
+    use super::*;
+
+    fn resources(cpu_milli: i64) -> NodeResources {
+        let facts = NodeFacts { cpus: 2, memory_bytes: 4 << 30, max_pods: 110, ..NodeFacts::default() };
+        let system = reserved(&Reserved { cpu_milli: Some(cpu_milli), ..Reserved::default() });
+        NodeResources::of(&facts, &Reservations { system, ..Reservations::default() })
+    }
+
+    #[test]
+    fn reservations_beyond_the_machine_stop_the_start() {
+        reservations_fit(&resources(2000)).unwrap();
+        let error = reservations_fit(&resources(2500)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid Node Allocatable configuration. Resource \"cpu\" has a reservation of 2500m but capacity of 2. \
+             Expected capacity >= reservation."
+        );
+        assert!(error.hint().unwrap().contains("systemReserved"));
+    }
 }

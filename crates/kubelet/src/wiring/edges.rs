@@ -113,6 +113,8 @@ pub(super) struct Made {
     pub log_files: Arc<dyn LogFiles>,
     /// Whether swap can be limited per container.
     pub swap_is_controlled: bool,
+    /// Path of the group of all pods; `None` without `cgroupsPerQOS`.
+    pub pods_group: Option<String>,
 }
 
 /// Makes them all, but for the root directory, which is there already.
@@ -129,6 +131,7 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
     let config = volumes::Config { root_dir: settings.paths.root.clone() };
     let volumes = volumes::PodVolumes::new(config, objects.clone(), Arc::clone(&clock), Arc::clone(metrics));
     let (cgroups, swap_is_controlled) = (host.cgroup_version(), host.swap_is_controlled());
+    let pods_group = settings.resources.cgroups_per_qos.then(|| host.kubepods_path());
     let reviews = cluster.clone().map(|cluster| cluster as Arc<dyn Reviews>);
     let runtime = Arc::new(runtime);
     let stats = StatsParts {
@@ -154,6 +157,7 @@ pub(super) async fn make(settings: &Settings, metrics: &Arc<Metrics>) -> Result<
         stats,
         log_files: runtime,
         swap_is_controlled,
+        pods_group,
     })
 }
 
@@ -297,7 +301,7 @@ fn cluster(
                 RateLimit::Bucket { per_second: f64::from(per_second), burst }
             }
         },
-        lease_duration: settings.heartbeat.lease,
+        heartbeat_timeout: api.heartbeat_timeout,
         change_detection: ChangeDetection::Watch,
         kubelet_version: settings.reported_version.clone(),
         clock: Arc::clone(clock),

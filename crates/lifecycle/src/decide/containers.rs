@@ -81,6 +81,7 @@ fn pursue(work: &mut Work<'_>, target: &Target<'_>, sandbox: Option<&SandboxId>,
             work.because(Reason::ImagePresent {
                 container: target.reference(),
                 image: target.image.to_owned(),
+                access: work.seen.node.image_access,
             });
         }
         let memo = work.memo(&target.name);

@@ -28,7 +28,15 @@ fn texts_are_upstreams() {
             ),
         ),
         (
-            Reason::ImagePresent { container: container(ContainerKind::Ephemeral), image: image() },
+            Reason::ImagePresent { container: regular(), image: image(), access: ImageAccess::Anybody },
+            (false, "Pulled", "Container image \"i:1\" already present on machine", at("spec.containers{c}")),
+        ),
+        (
+            Reason::ImagePresent {
+                container: container(ContainerKind::Ephemeral),
+                image: image(),
+                access: ImageAccess::Checked,
+            },
             (
                 false,
                 "Pulled",

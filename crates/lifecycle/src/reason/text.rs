@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Afterwards, Cause, ContainerKind, ContainerRef, KillCause, Reason, go_duration::go_duration};
+use super::{
+    Afterwards, Cause, ContainerKind, ContainerRef, ImageAccess, KillCause, Reason, go_duration::go_duration,
+};
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,10 +16,13 @@ impl fmt::Display for Reason {
                 go_duration(pulled.including_wait),
                 pulled.size
             ),
-            Self::ImagePresent { image, .. } => write!(
-                f,
-                "Container image \"{image}\" already present on machine and can be accessed by the pod"
-            ),
+            Self::ImagePresent { image, access, .. } => {
+                let checked = match access {
+                    ImageAccess::Checked => " and can be accessed by the pod",
+                    ImageAccess::Anybody => "",
+                };
+                write!(f, "Container image \"{image}\" already present on machine{checked}")
+            }
             Self::ImagePullFailed { image, message, .. } => {
                 write!(f, "Failed to pull image \"{image}\": {message}")
             }

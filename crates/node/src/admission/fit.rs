@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::Rejection;
+use super::{Rejection, runs};
 use crate::{
     quantity::{Quantity, ResourceList, numbers},
     resources,
@@ -25,7 +25,13 @@ pub(super) fn failures(pod: &Pod, node: &Node, others: &[&Pod]) -> Vec<Rejection
             capacity: allowed,
         });
     }
-    let request = counted(&known_only(resources::pod_requests(pod), &allocatable));
+    let mut request = known_only(resources::pod_requests(pod), &allocatable);
+    if runs(pod) {
+        // A device plugin that has gone takes nothing back from those that have it.
+        let gone = |name: &String| allocatable.get(name).is_some_and(|amount| amount.is_zero());
+        request.retain(|name, _| !(resources::is_extended(name) && gone(name)));
+    }
+    let request = counted(&request);
     if request.values().all(|amount| *amount == 0) {
         return found;
     }

@@ -123,6 +123,28 @@ fn names_and_selectors() {
 }
 
 #[test]
+fn devices_that_are_gone_are_kept_by_who_runs_and_given_to_nobody() {
+    let mut node = node();
+    let allocatable = node.status.as_mut().unwrap().allocatable.as_mut().unwrap();
+    allocatable.get_mut("example.com/gpu").unwrap().0 = "0".to_owned();
+    let mut pod = pod(asking(json!({ "example.com/gpu": "1" })));
+    let refused = check(&pod, &node, &[], &[]).unwrap_err();
+    assert_eq!(refused.rejection.reason(), "OutOfexample.com/gpu");
+    pod.status = Some(object(json!({ "phase": "Running" })));
+    check(&pod, &node, &[], &[]).unwrap();
+}
+
+#[test]
+fn pods_with_resource_claims_are_refused() {
+    let mut pod = pod(json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "x" }] }));
+    let refused = check(&pod, &node(), &[], &[]).unwrap_err().rejection;
+    assert_eq!(refused.reason(), "UnexpectedAdmissionError");
+    assert!(refused.to_string().ends_with("nobody would prepare the claims [gpu]"), "{refused}");
+    pod.status = Some(object(json!({ "phase": "Running" })));
+    check(&pod, &node(), &[], &[]).unwrap();
+}
+
+#[test]
 fn required_node_affinity() {
     let term = |terms: Value| {
         let required = json!({ "nodeSelectorTerms": terms });

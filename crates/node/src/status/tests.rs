@@ -56,6 +56,7 @@ struct World {
     volumes: Option<Vec<String>>,
     ready: ReadyInputs,
     pressures: Pressures,
+    unserved: Vec<String>,
 }
 
 impl World {
@@ -111,6 +112,7 @@ impl World {
             volumes: None,
             ready: ReadyInputs { local_storage: true, ..ReadyInputs::default() },
             pressures: Pressures::default(),
+            unserved: Vec::new(),
         }
     }
 
@@ -127,6 +129,7 @@ impl World {
             images: Some(&self.images),
             max_images: 50,
             declared_features: &[],
+            unserved: &self.unserved,
             volumes_in_use: self.volumes.as_deref(),
             pressures: self.pressures,
             ready: &self.ready,
@@ -321,4 +324,34 @@ fn cordoning_is_an_event() {
     assert_eq!(reason(true, false), Some("NodeSchedulable"));
     assert_eq!(reason(false, false), None);
     assert!(!is_unschedulable(&Node::default()));
+}
+
+#[test]
+fn devices_without_a_plugin_are_none() {
+    let mut node: Node = object(json!({ "metadata": { "name": "peer-node" } }));
+    node.status = Some(object(json!({
+        "capacity": { "nvidia.com/gpu": "4", "example.com/licence": "2" },
+        "allocatable": { "nvidia.com/gpu": "4", "example.com/licence": "2" },
+    })));
+    let world = World { unserved: vec!["nvidia.com/gpu".to_owned()], ..World::new() };
+    let (node, _) = world.next(&node, 0);
+    let status = node.status.unwrap();
+    for list in [status.capacity.unwrap(), status.allocatable.unwrap()] {
+        assert_eq!((list["nvidia.com/gpu"].0.as_str(), list["example.com/licence"].0.as_str()), ("0", "2"));
+    }
+}
+
+#[test]
+fn what_others_wrote_later_is_seen_beside_our_status() {
+    let computed: Node = object(json!({
+        "metadata": { "labels": { "a": "1" } }, "status": { "allocatable": { "pods": "5" } },
+    }));
+    let read: Node = object(json!({
+        "metadata": { "labels": { "a": "2" } }, "spec": { "unschedulable": true },
+        "status": { "allocatable": { "pods": "3" } },
+    }));
+    let seen = as_seen(&computed, &read);
+    assert_eq!(seen.metadata, read.metadata);
+    assert_eq!(seen.spec, read.spec);
+    assert_eq!(seen.status, computed.status);
 }

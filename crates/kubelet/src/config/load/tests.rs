@@ -100,7 +100,7 @@ fn every_field_survives_a_round_trip() {
     for (name, value) in &again {
         assert_eq!(Some(value), printed.get(name), "{name}");
     }
-    schema::leaves(KubeletConfiguration::FIELDS, &mut |path, _| {
+    crate::config::schema::leaves(KubeletConfiguration::FIELDS, &mut |path, _| {
         assert!(read_at(printed.as_object().unwrap(), path).is_some(), "{path} is not in the sample");
     });
 }
@@ -275,20 +275,6 @@ fn drop_ins_need_a_kind_and_unique_keys() {
     let summary = node.summary();
     assert!(summary.starts_with("failed to merge kubelet configs: ["), "{summary}");
     assert!(summary.contains("already set in map") && summary.contains("no apiVersion/kind"), "{summary}");
-}
-
-#[test]
-fn fields_without_effect_are_named_only_when_changed() {
-    let named = |node: Node| -> Vec<String> {
-        without_effect(&node.load()).into_iter().map(|(path, _)| path).collect()
-    };
-    assert_eq!(named(Node::new()), Vec::<String>::new());
-    assert_eq!(
-        named(Node::new().config("cpuManagerPolicy: none\nmaxPods: 5\nauthorization: {mode: Webhook}\n")),
-        Vec::<String>::new()
-    );
-    let changed = Node::new().config("cpuManagerPolicy: static\nevictionSoft: {memory.available: 1Gi}\n");
-    assert_eq!(named(changed), ["cpuManagerPolicy", "evictionSoft"]);
 }
 
 #[test]

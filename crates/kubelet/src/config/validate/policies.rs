@@ -79,6 +79,19 @@ fn server(checks: &mut Checks<'_>) {
         let cause = "invalid configuration: serverTLSBootstrap true requires feature gate RotateKubeletServerCertificate";
         checks.fail("serverTLSBootstrap", cause, "enable the gate, or delete the field");
     }
+    for (missing, path, given) in [
+        (config.tls_cert_file.is_empty(), "tlsCertFile", &config.tls_private_key_file),
+        (config.tls_private_key_file.is_empty(), "tlsPrivateKeyFile", &config.tls_cert_file),
+    ] {
+        // One alone would serve a self-signed certificate in its place, which nobody asked for.
+        if missing && !given.is_empty() {
+            let cause = format!(
+                "invalid configuration: {} must be specified together with {given:?}: a certificate and its key",
+                Checks::called(path)
+            );
+            checks.fail(path, cause, "name both files, or neither for a self-signed certificate");
+        }
+    }
     match config.authorization.mode.as_str() {
         "AlwaysAllow" | "Webhook" => {}
         "" => checks.fail("authorization.mode", "no authorization mode specified", "write Webhook"),

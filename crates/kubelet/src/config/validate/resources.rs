@@ -30,14 +30,15 @@ pub(super) fn check(checks: &mut Checks<'_>) {
         .parse::<Quantity>()
         .map(Quantity::value)
         .map_err(|error| error.to_string())
-        .and_then(|size| if size > 0 { Ok(()) } else { Err("must be positive".to_owned()) })
+        // Below zero there is no limit, and no rotation (upstream's stub log manager).
+        .and_then(|size| if size == 0 { Err("must not be zero".to_owned()) } else { Ok(()) })
     {
         let cause = format!(
             "invalid configuration: {} {:?}: {error}",
             Checks::called("containerLogMaxSize"),
             config.container_log_max_size
         );
-        checks.fail("containerLogMaxSize", cause, "write a size such as 10Mi");
+        checks.fail("containerLogMaxSize", cause, "write a size such as 10Mi, or -1 to rotate nothing");
     }
 }
 

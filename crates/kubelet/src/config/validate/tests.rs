@@ -30,6 +30,14 @@ fn the_defaults_are_valid() {
 #[test]
 fn each_rule_has_upstreams_words() {
     for (body, words) in [
+        (
+            "tlsCertFile: /c.crt",
+            "tlsPrivateKeyFile (--tls-private-key-file) must be specified together with \"/c.crt\"",
+        ),
+        (
+            "tlsPrivateKeyFile: /c.key",
+            "tlsCertFile (--tls-cert-file) must be specified together with \"/c.key\"",
+        ),
         ("nodeLeaseDurationSeconds: -1", "nodeLeaseDurationSeconds must be greater than 0"),
         (
             "systemCgroups: /a",

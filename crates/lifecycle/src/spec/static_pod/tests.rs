@@ -327,3 +327,43 @@ fn priority_warnings() {
     assert!(warn(json!(1), "").unwrap().contains("without priorityClassName"));
     assert!(warn(json!(1), "system-node-critical").unwrap().contains("other than 2000001000"));
 }
+
+#[test]
+fn amounts_of_the_pod_and_its_overhead_are_checked_as_those_of_containers() {
+    let of = |field: &str, value: Value| {
+        let mut spec = json!({"containers": [{"name": "c", "image": "i"}]});
+        spec[field] = value;
+        problems(spec)
+    };
+    let said = |field: &str, detail: &str| vec![(field.to_owned(), detail.to_owned())];
+    assert_eq!(
+        of("overhead", json!({"cpu": "-1"})),
+        said("spec.overhead.limits[cpu]", "Invalid value: \"-1\": must be greater than or equal to 0")
+    );
+    assert_eq!(
+        of("resources", json!({"requests": {"memory": "-1Gi"}})),
+        said(
+            "spec.resources.requests[memory]",
+            "Invalid value: \"-1Gi\": must be greater than or equal to 0"
+        )
+    );
+    assert_eq!(
+        of("resources", json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}})),
+        said("spec.resources.requests", "Invalid value: \"2\": must be less than or equal to cpu limit of 1")
+    );
+    assert_eq!(
+        of("resources", json!({"limits": {"ephemeral-storage": "1Gi"}})),
+        said(
+            "spec.resources.limits[ephemeral-storage]",
+            "Unsupported value: \"ephemeral-storage\": supported values: \"cpu\", \"hugepages-\", \"memory\""
+        )
+    );
+    assert!(
+        make(manifest(json!({
+            "containers": [{"name": "c", "image": "i"}],
+            "overhead": {"cpu": "10m", "memory": "1Mi"},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "hugepages-2Mi": "4Mi"}},
+        })))
+        .is_ok()
+    );
+}

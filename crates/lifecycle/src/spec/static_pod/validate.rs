@@ -11,6 +11,7 @@ use k8s_openapi::{
 use super::Problem;
 use crate::spec::{names, quote::go_quote, resource_ref};
 
+mod amounts;
 mod containers;
 mod handlers;
 
@@ -377,6 +378,7 @@ pub(super) fn problems(pod: &Pod) -> Vec<Problem> {
     if let Some(spec) = &pod.spec {
         let volumes = volumes(&mut checker, spec);
         container_lists(&mut checker, spec, &volumes);
+        amounts::of_pod(&mut checker, spec);
         network(&mut checker, spec);
         whole_pod(&mut checker, spec);
     }

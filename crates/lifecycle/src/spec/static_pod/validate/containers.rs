@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::{
-    api::core::v1::{Container, EnvVar, ResourceRequirements, VolumeMount},
-    apimachinery::pkg::api::resource::Quantity,
-};
+use k8s_openapi::api::core::v1::{Container, EnvVar, VolumeMount};
 
-use super::{Checker, Volumes, handlers};
-use crate::spec::{names, resource_ref};
+use super::{Checker, Volumes, amounts, handlers};
+use crate::spec::names;
 
 /// In which list a container is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +61,7 @@ pub(super) fn check(
         env(checker, variable, &format!("{path}.env[{index}]"));
     }
     mounts(checker, container, volumes, path);
-    resources(checker, container.resources.as_ref(), &format!("{path}.resources"));
+    amounts::requirements(checker, container.resources.as_ref(), &format!("{path}.resources"));
     security(checker, container, path);
     restart_and_probes(checker, container, path, place);
 }
@@ -190,66 +187,6 @@ fn propagation(checker: &mut Checker, mount: &VolumeMount, container: &Container
         if mode != "Disabled" && mount.read_only != Some(true) {
             checker.forbidden(&field, "may only be specified when readOnly is true");
         }
-    }
-}
-
-fn nano(quantity: &Quantity) -> Option<i128> {
-    resource_ref::parse_nano(&quantity.0)
-}
-
-fn resources(checker: &mut Checker, resources: Option<&ResourceRequirements>, path: &str) {
-    let Some(resources) = resources else {
-        return;
-    };
-    for (kind, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {
-        for (name, quantity) in amounts.iter().flatten() {
-            let field = format!("{path}.{kind}[{name}]");
-            if !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
-                checker.names(&field, name, names::label_key_problems(name));
-                if !name.contains('/') && !name.starts_with("hugepages-") {
-                    checker.invalid(&field, name, "must be a standard resource for containers");
-                }
-            }
-            match nano(quantity) {
-                None => checker.add(
-                    &field,
-                    format!("Invalid value: \"{}\": is not a quantity", quantity.0),
-                    "write amounts such as 250m, 1.5, 64Mi",
-                ),
-                Some(value) if value < 0 => {
-                    checker.invalid(&field, &quantity.0, "must be greater than or equal to 0");
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    let empty = std::collections::BTreeMap::new();
-    let limits = resources.limits.as_ref().unwrap_or(&empty);
-    let requests = resources.requests.as_ref().unwrap_or(&empty);
-    for (name, request) in requests {
-        let field = format!("{path}.requests");
-        let overcommit =
-            !name.starts_with("hugepages-") && (!name.contains('/') || name.starts_with("kubernetes.io/"));
-        match limits.get(name) {
-            Some(limit) if !overcommit && nano(request) != nano(limit) => {
-                checker.invalid(&field, &request.0, &format!("must be equal to {name} limit of {}", limit.0));
-            }
-            Some(limit) if nano(request) > nano(limit) => checker.invalid(
-                &field,
-                &request.0,
-                &format!("must be less than or equal to {name} limit of {}", limit.0),
-            ),
-            None if !overcommit => checker.required(
-                &format!("{path}.limits"),
-                "Limit must be set for non overcommitable resources",
-                "",
-            ),
-            _ => {}
-        }
-    }
-    let has = |test: fn(&str) -> bool| limits.keys().chain(requests.keys()).any(|name| test(name));
-    if has(|name| name.starts_with("hugepages-")) && !has(|name| matches!(name, "cpu" | "memory")) {
-        checker.forbidden(path, "HugePages require cpu or memory");
     }
 }
 

@@ -1,0 +1,52 @@
+//! Whether a pod that gets a worker may run, beside those that have one.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use lifecycle::{Admission, PodKey, PodUid};
+use tokio::time::Instant;
+
+use super::{Pods, counting};
+use crate::admission::{Look, Verdict};
+
+impl Pods {
+    /// `None`: the API is asked first.
+    pub(super) fn admit(&mut self, pod: &Arc<Pod>, look: &Look) -> Option<Admission> {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+            return Some(Admission::Admitted);
+        }
+        let uid = PodKey::of(pod).uid;
+        let others: Vec<Arc<Pod>> = self
+            .workers
+            .mails()
+            .filter(|(other, _)| **other != uid && !self.is_over(other))
+            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
+            .collect();
+        let began = Instant::now();
+        let answer = match (self.admitter.admit(pod, &others, look), &self.context.edges.cluster) {
+            (Verdict::Final(answer), _) => answer,
+            (Verdict::AskAgain, Some(cluster)) => {
+                self.second_looks.ask(uid, Arc::clone(cluster));
+                return None;
+            }
+            // Not without an API server: there would be nobody to ask.
+            (Verdict::AskAgain, None) => return None,
+        };
+        counting::admission(&self.context.edges.metrics, pod, &answer, began.elapsed());
+        if let Admission::Rejected { reason, message } = &answer {
+            tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
+        }
+        Some(answer)
+    }
+
+    /// Whether a pod uses nothing any more: it was rejected, or has ended for good.
+    pub(super) fn is_over(&self, uid: &PodUid) -> bool {
+        let rejected = self
+            .workers
+            .mail(uid)
+            .is_some_and(|mail| matches!(mail.borrow().admission, Admission::Rejected { .. }));
+        let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
+        rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+}
