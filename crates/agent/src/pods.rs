@@ -33,6 +33,7 @@ mod counting;
 mod strangers;
 pub(crate) mod wanted;
 mod workers;
+mod usage;
 
 use strangers::Stranger;
 use wanted::Wanted;
@@ -318,33 +319,6 @@ impl Pods {
             tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
         }
         answer
-    }
-
-    /// Whether a pod uses nothing any more: it was rejected, or has ended for good.
-    fn is_over(&self, uid: &PodUid) -> bool {
-        let rejected = self
-            .workers
-            .mail(uid)
-            .is_some_and(|mail| matches!(mail.borrow().admission, Admission::Rejected { .. }));
-        let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
-        rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
-    }
-
-    /// The burstable group's weight follows the requests of its pods.
-    fn update_qos_groups(&self) {
-        let pods: Vec<Arc<Pod>> = self
-            .workers
-            .mails()
-            .filter(|(uid, _)| !self.is_over(uid))
-            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
-            .collect();
-        let sizes = &self.context.executor.config.rules.hugepage_sizes;
-        for class in [QosClass::Burstable, QosClass::BestEffort] {
-            let values = node::cgroup::qos_values(class, pods.iter().map(AsRef::as_ref), sizes);
-            if let Err(error) = self.context.edges.host.set_qos_cgroup(class, &values) {
-                tracing::warn!(?class, %error, "Could not update the cgroup of a QoS class");
-            }
-        }
     }
 
     fn spawn(&mut self, key: PodKey, mail: Mail) {
