@@ -9,7 +9,6 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
-use node::qos::QosClass;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
@@ -26,15 +25,14 @@ use crate::{
 
 /// How often the dispatcher comes round when nothing happens: far below the age at which it counts as stuck.
 const BEAT: Duration = Duration::from_secs(60);
-/// API default of `terminationGracePeriodSeconds`.
-const DEFAULT_GRACE: i64 = 30;
-
 mod counting;
+mod intents;
 mod strangers;
+mod usage;
 pub(crate) mod wanted;
 mod workers;
-mod usage;
 
+use intents::{intent_of, removal_grace};
 use strangers::Stranger;
 use wanted::Wanted;
 use workers::{End, Ended, Workers};
@@ -112,7 +110,9 @@ impl Pods {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.health.dispatched();
-            // Every arm is cancel-safe: `recv`, `join_next` and `ended` lose nothing when dropped.
+            let revival = self.workers.next_revival();
+            // Every arm is cancel-safe: `recv`, `join_next` and `ended` lose nothing when dropped, and the
+            // sleep is made anew.
             tokio::select! {
                 Some(stamped) = inbox.updates.recv() => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
@@ -127,6 +127,7 @@ impl Pods {
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
                 },
                 _ = beat.tick() => self.strangers.append(&mut self.unanswered),
+                () = until(revival) => {}
             }
             self.revive();
             if self.expected.iter().all(|source| self.merger.has_delivered(*source)) {
@@ -331,11 +332,14 @@ impl Pods {
 
     fn ended(&mut self, Ended { uid, mail, how }: Ended) {
         let key = PodKey::of(&mail.pod);
-        if let End::Died(error) = how {
-            tracing::error!(pod = %key, %error, "A pod worker died; its pod is taken up again");
-            // What a source holds starts as ever.
-            if !self.wanted.contains(&uid) {
-                self.spawn(key, mail);
+        if let End::Died(error, pause) = how {
+            let hint = "this is a bug of the kubelet, please report it; other pods are not concerned";
+            tracing::error!(pod = %key, %error, ?pause, hint, "A pod worker died; its pod is taken up again after a pause");
+            let recalled = self.mirrors.as_ref().filter(|_| mail.source.is_static());
+            if let (Some(pod), Some(told)) =
+                (recalled.and_then(|mirrors| mirrors.with_status(&mail.pod)), self.workers.mail(&uid))
+            {
+                told.send_modify(|mail| mail.pod = pod);
             }
             return;
         }
@@ -359,12 +363,25 @@ impl Pods {
         self.update_qos_groups();
     }
 
-    /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back,
-    /// pods whose worker died.
+    /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back. And
+    /// workers that died, when their time has come.
     fn revive(&mut self) {
+        let (context, bells) = (&self.context, &self.bells);
+        self.workers.revive(|uid, mail| {
+            let bell = Arc::new(Bell::default());
+            bells.add(uid.clone(), Arc::clone(&bell));
+            worker::run(context.clone(), mail, bell)
+        });
         for (source, pod) in self.wanted.strange(|uid| self.workers.mail(uid).is_some()) {
             self.start(source, pod);
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -373,25 +390,4 @@ async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String>
         Some(changes) => changes.recv().await,
         None => None,
     }
-}
-
-/// What an object asks for.
-fn intent_of(pod: &Pod) -> Intent {
-    if pod.metadata.deletion_timestamp.is_some() {
-        let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
-        Intent::Delete { grace: whole_seconds(seconds) }
-    } else {
-        Intent::Run
-    }
-}
-
-/// Grace for a pod that left its source: what its deletion said, else what its spec says; at least a second.
-fn removal_grace(pod: &Pod) -> Duration {
-    let deleted = pod.metadata.deletion_timestamp.as_ref().and(pod.metadata.deletion_grace_period_seconds);
-    let spec = || pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    whole_seconds(deleted.or_else(spec).unwrap_or(DEFAULT_GRACE))
-}
-
-fn whole_seconds(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1))
 }

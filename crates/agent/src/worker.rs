@@ -124,7 +124,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         if finished.is_none() && matches!(letter.intent, Intent::Removed { .. }) {
             return worker.key;
         }
-        let wake = finished.flatten().map(|tick| worker.instant_of(tick));
+        let wake = finished.flatten().and_then(|tick| worker.instant_of(tick));
         worker.wait(&mut mail, &bell, wake, resync).await;
     }
 }
@@ -294,9 +294,10 @@ impl Worker {
         }
     }
 
-    fn instant_of(&self, tick: Tick) -> Instant {
+    /// `None`: so far ahead that no clock tells it.
+    fn instant_of(&self, tick: Tick) -> Option<Instant> {
         let now = self.context.edges.clock.now();
-        Instant::now() + tick.mono.saturating_sub(now.mono)
+        Instant::now().checked_add(tick.mono.saturating_sub(now.mono))
     }
 
     /// Waits for anything worth a look. Every arm is cancel-safe: `watch::changed`, the bell and `join_next` lose

@@ -11,6 +11,7 @@ use crate::{
         view::Life,
         work::{Asked, Work},
     },
+    grace,
     observation::{ContainerRecord, PodSource},
     reason::{Afterwards, ContainerKind},
     state::Owed,
@@ -18,8 +19,8 @@ use crate::{
 
 /// Kills one container of a pod that goes on.
 pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
-    let grace = match kill.probe_grace.and_then(|seconds| u64::try_from(seconds).ok()) {
-        Some(seconds) => Duration::from_secs(seconds),
+    let grace = match kill.probe_grace.filter(|seconds| *seconds >= 0) {
+        Some(seconds) => grace::of(seconds),
         None => triggers::spec_grace(work),
     };
     let deadline = work.now.mono.saturating_add(grace);
