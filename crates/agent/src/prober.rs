@@ -177,6 +177,11 @@ impl Prober {
         results
     }
 
+    /// A pod has begun to stop: whether its containers started or hang does not matter any more.
+    pub fn stopping(&self, uid: &PodUid) {
+        self.table.lock().entries.retain(|key, _| key.uid != *uid || key.kind == Kind::Readiness);
+    }
+
     /// Forgets a pod.
     pub fn forget(&self, uid: &PodUid) {
         let mut table = self.table.lock();
@@ -240,11 +245,6 @@ impl Prober {
             }
         };
         let began = Instant::now();
-        let mut answer = Answer::Unknown("the probe was not run".to_owned());
-        for _ in 0..TRIES {
-            answer = handler::run(&*self.runtime, target).await;
-            if !matches!(answer, Answer::Unknown(_)) {
-                break;
         let mut tries = std::pin::pin!(self.tries(&target));
         let answer = match timeout(HELD, tries.as_mut()).await {
             Ok(answer) => answer,
@@ -258,6 +258,11 @@ impl Prober {
     }
 
     async fn tries(&self, target: &Target) -> Answer {
+        let mut answer = Answer::Unknown("the probe was not run".to_owned());
+        for _ in 0..TRIES {
+            answer = handler::run(&*self.runtime, target).await;
+            if !matches!(answer, Answer::Unknown(_)) {
+                break;
             }
         }
         answer
