@@ -80,9 +80,11 @@ impl FakeRuntime {
 impl Runtime for FakeRuntime {
     async fn version(&self) -> Result<RuntimeVersion, RuntimeError> {
         let guard = self.core.enter("Version", "").await.map_err(error("Version"))?;
-        let version =
-            RuntimeVersion { name: "fake".into(), version: "1.0.0".into(), api_version: "v1".into() };
-        guard.leave(version).await.map_err(error("Version"))
+        let (name, version) = self.core.identity();
+        guard
+            .leave(RuntimeVersion { name, version, api_version: "v1".into() })
+            .await
+            .map_err(error("Version"))
     }
 
     async fn status(&self) -> Result<RuntimeStatus, RuntimeError> {
