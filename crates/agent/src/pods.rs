@@ -8,7 +8,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
+use lifecycle::{
+    Admission, Intent, PodKey, PodSource, PodUid, Tick,
+    reason::PodEvent,
+    spec::{resize, restart_rules},
+};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
@@ -202,7 +206,7 @@ impl Pods {
                 let counted = self.counted(&pod);
                 mail.send_modify(|mail| {
                     mail.intent = intent_of(&pod);
-                    mail.pod = counted;
+                    mail.pod = resize::as_before(&counted, &mail.pod);
                     mail.source = source;
                 });
             }
@@ -272,7 +276,8 @@ impl Pods {
             _ => None,
         };
         let pod = recalled.unwrap_or(pod);
-        let admission = self.admit(&pod);
+        let counted = resize::as_reported(&self.counted(&pod));
+        let admission = self.admit(&counted);
         if let Some(objects) = &self.context.edges.objects
             && source == PodSource::Api
         {
@@ -283,7 +288,7 @@ impl Pods {
         if admission == Admission::Admitted {
             counting::came(&self.context.edges.metrics, &pod);
         }
-        self.spawn(key, Mail { pod: self.counted(&pod), source, intent, admission });
+        self.spawn(key, Mail { pod: counted, source, intent, admission });
     }
 
     /// What workers decide on; mirrors show the manifest as it was written.
