@@ -130,7 +130,13 @@ impl Pods {
                     Ok(strangers) => self.remove_strangers(strangers),
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
                 },
-                _ = beat.tick() => self.strangers.append(&mut self.unanswered),
+                _ = beat.tick() => {
+                    self.strangers.append(&mut self.unanswered);
+                    // Others may have written there; not before the pods are known by which the values go.
+                    if self.swept {
+                        self.update_qos_groups();
+                    }
+                }
                 () = until(revival) => {}
             }
             self.revive();
