@@ -31,6 +31,7 @@ use crate::{
 const BEAT: Duration = Duration::from_secs(60);
 mod counting;
 mod intents;
+mod logs;
 mod strangers;
 mod usage;
 pub(crate) mod wanted;
@@ -59,7 +60,8 @@ pub struct Pods {
     unanswered: BTreeSet<PodUid>,
     /// What strangers are, asked of the runtime beside everything else.
     looks: JoinSet<Vec<Stranger>>,
-    swept: bool,
+    /// When everything was looked through last.
+    swept: Option<Instant>,
 }
 
 impl std::fmt::Debug for Pods {
@@ -104,7 +106,7 @@ impl Pods {
             strangers: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             looks: JoinSet::new(),
-            swept: false,
+            swept: None,
         }
     }
 
@@ -133,7 +135,7 @@ impl Pods {
                 _ = beat.tick() => {
                     self.strangers.append(&mut self.unanswered);
                     // Others may have written there; not before the pods are known by which the values go.
-                    if self.swept {
+                    if self.swept.is_some() {
                         self.update_qos_groups();
                     }
                 }

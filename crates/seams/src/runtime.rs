@@ -303,6 +303,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes the links under `/var/log/containers` that lead below a pod's log directory: logs that outlived their
     /// containers have theirs still.
     async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError>;
+    /// Removes links to logs of which the whole pod's directory is gone. No call.
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError>;
     /// CRI `ExecSync`.
     async fn exec(
         &self,

@@ -261,6 +261,10 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     async fn exec(
         &self,
         id: &ContainerId,
