@@ -14,6 +14,7 @@ use crate::{
     grace,
     observation::{ContainerRecord, PodSource},
     reason::{Afterwards, ContainerKind},
+    spec::hooks::has_pre_stop,
     state::Owed,
 };
 
@@ -65,10 +66,15 @@ pub(super) fn stop(work: &mut Work<'_>, record: &ContainerRecord, deadline: Dura
 }
 
 /// Whether there is time and reason to run a preStop hook: once in the life of a container and of this process, and
-/// only in one that runs. Nothing is known of the hooks of a pod whose object is gone.
+/// only in one that runs. Of a pod whose object is gone, containers may tell of their hooks.
 pub(super) fn may_run_hook(work: &Work<'_>, record: &ContainerRecord, deadline: Duration) -> bool {
     deadline > work.now.mono
-        && work.seen.source != PodSource::RuntimeOnly
+        && (work.seen.source != PodSource::RuntimeOnly || has_hook(work, record))
         && work.view.is_some_and(|view| view.life(record) == Life::Running)
         && !work.state.hooked.contains(&record.id)
+}
+
+fn has_hook(work: &Work<'_>, record: &ContainerRecord) -> bool {
+    let mut containers = work.spec.containers.iter();
+    containers.any(|container| container.name == record.name.as_str() && has_pre_stop(container))
 }

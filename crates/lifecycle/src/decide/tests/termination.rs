@@ -275,6 +275,30 @@ fn leftovers_of_an_unknown_pod_are_swept() {
 }
 
 #[test]
+fn the_hook_that_a_container_carries_is_run_though_its_pod_is_unknown() {
+    let hooks = Lifecycle { pre_stop: Some(LifecycleHandler::default()), ..Lifecycle::default() };
+    let hooked = Container { lifecycle: Some(hooks), ..container("c") };
+    let mut scene = Scene::new("Always", vec![], vec![hooked, container("d")]);
+    scene.settle();
+    scene.state = PodState::default();
+    scene.source = PodSource::RuntimeOnly;
+    scene.intent = Intent::Removed { grace: secs(1) };
+    scene.pod.status = None;
+    let stops: Vec<_> = scene
+        .look()
+        .actions
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::StopContainer { container, run_pre_stop, .. } => {
+                Some((container.to_string(), run_pre_stop))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stops, [("d".to_owned(), false), ("c".to_owned(), true)]);
+}
+
+#[test]
 fn static_pod_does_not_become_terminal_by_removal() {
     let mut scene = Scene::new("Always", vec![], vec![container("c")]);
     scene.source = PodSource::File;
