@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::address::bracketed;
 
 mod insecure;
+mod redirect;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
@@ -87,13 +88,13 @@ pub(crate) enum Cause {
 /// URL of an action. What a URL may not hold is escaped, as Go does.
 pub(crate) fn url(get: &HTTPGetAction, host: &str, port: u16) -> String {
     let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_ascii_lowercase();
-    let path = escaped(get.path.as_deref().unwrap_or_default());
+    let path = escaped(get.path.as_deref().unwrap_or_default().as_bytes());
     format!("{scheme}://{}:{port}/{}", bracketed(host), path.trim_start_matches('/'))
 }
 
-fn escaped(path: &str) -> String {
+fn escaped(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
+    for &byte in path {
         if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -113,9 +114,9 @@ pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Res
         let answer =
             fetch(&at, get, purpose).await.map_err(|cause| GetError { url: url.to_owned(), cause })?;
         let status = answer.status().as_u16();
-        let location = answer.headers().get(http::header::LOCATION).and_then(|value| value.to_str().ok());
-        match (status, location) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect(&at, location) {
+        let location = answer.headers().get(http::header::LOCATION).map(|value| escaped(value.as_bytes()));
+        match (status, location.filter(|location| !location.is_empty())) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect::same_host(&at, &location) {
                 Some(next) => at = next,
                 None => return Ok(Ended::Elsewhere(answer)),
             },
@@ -123,19 +124,6 @@ pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Res
         }
     }
     Err(GetError { url: url.to_owned(), cause: Cause::Redirects })
-}
-
-/// Where a redirect leads; `None`: to another host.
-fn redirect(from: &str, location: &str) -> Option<String> {
-    let base: Uri = from.parse().ok()?;
-    let (scheme, authority) = (base.scheme_str().unwrap_or("http"), base.authority()?);
-    let target: Uri = location.parse().ok()?;
-    match target.host() {
-        None if location.starts_with('/') => Some(format!("{scheme}://{authority}{location}")),
-        None => Some(format!("{scheme}://{authority}/{location}")),
-        host if host == base.host() => Some(location.to_owned()),
-        Some(_) => None,
-    }
 }
 
 /// One request on a connection of its own; nothing is kept alive.

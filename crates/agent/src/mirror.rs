@@ -139,13 +139,39 @@ pub struct Mirrors {
 #[derive(Default)]
 struct State {
     statics: BTreeMap<Name, Arc<Pod>>,
-    held: BTreeSet<Name>,
+    /// Static pods that left their source and are still being stopped. By uid: while one of them stops, another of its name
+    /// may come and go without ever having run.
+    held: BTreeMap<String, Name>,
     mirrors: BTreeMap<Name, Arc<Pod>>,
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
     sources: Sources,
     /// What was said last of a pod whose mirror cannot be brought up to date, so that it is said once.
     reported: BTreeMap<Name, String>,
+}
+
+impl State {
+    fn applied(&mut self, pod: &Arc<Pod>) {
+        self.held.remove(&uid_of(pod));
+        self.statics.insert(name_of(pod), Arc::clone(pod));
+    }
+
+    fn stopping(&mut self, pod: &Pod) {
+        let name = name_of(pod);
+        if self.statics.get(&name).is_some_and(|known| known.metadata.uid == pod.metadata.uid) {
+            self.statics.remove(&name);
+            self.held.insert(uid_of(pod), name);
+        }
+    }
+
+    fn gone(&mut self, pod: &Pod) {
+        self.held.remove(&uid_of(pod));
+    }
+
+    fn plan(&self) -> Vec<Step> {
+        let held = self.held.values().cloned().collect();
+        plan(&self.statics, &self.mirrors, &held, self.sources)
+    }
 }
 
 impl std::fmt::Debug for Mirrors {
@@ -168,27 +194,17 @@ impl Mirrors {
 
     /// A static pod runs, or was changed.
     pub fn static_applied(&self, pod: &Arc<Pod>) {
-        self.change(|state| {
-            state.held.remove(&name_of(pod));
-            state.statics.insert(name_of(pod), Arc::clone(pod));
-        });
+        self.change(|state| state.applied(pod));
     }
 
     /// A static pod left its source; its worker is still stopping it.
     pub fn static_stopping(&self, pod: &Pod) {
-        self.change(|state| {
-            if state.statics.get(&name_of(pod)).is_some_and(|known| known.metadata.uid == pod.metadata.uid) {
-                state.statics.remove(&name_of(pod));
-                state.held.insert(name_of(pod));
-            }
-        });
+        self.change(|state| state.stopping(pod));
     }
 
     /// Nothing is left of a static pod.
     pub fn static_gone(&self, pod: &Pod) {
-        self.change(|state| {
-            state.held.remove(&name_of(pod));
-        });
+        self.change(|state| state.gone(pod));
     }
 
     /// A static pod with the status that its mirror carries, if it has none yet and the mirror has one.
@@ -275,7 +291,7 @@ impl Mirrors {
             if !state.listed {
                 return Round::Done;
             }
-            (plan(&state.statics, &state.mirrors, &state.held, state.sources), state.statics.clone())
+            (state.plan(), state.statics.clone())
         };
         let mut round = Round::Done;
         for step in steps {
@@ -342,76 +358,13 @@ enum Round {
     Failed,
 }
 
+fn uid_of(pod: &Pod) -> String {
+    pod.metadata.uid.clone().unwrap_or_default()
+}
+
 fn name_of(pod: &Pod) -> Name {
     (pod.metadata.namespace.clone().unwrap_or_default(), pod.metadata.name.clone().unwrap_or_default())
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-    use super::*;
-
-    fn pod(name: &str, uid: &str, key: &str, hash: &str) -> (Name, Arc<Pod>) {
-        let mut pod = fakes::pods::pod("default", name, uid, &[]);
-        pod.metadata.annotations = Some([(key.to_owned(), hash.to_owned())].into());
-        (name_of(&pod), Arc::new(pod))
-    }
-
-    #[test]
-    fn an_edited_static_pod_gets_a_new_mirror_only_after_the_old_one_is_gone() {
-        let statics = BTreeMap::from([pod("a", "2", HASH, "2")]);
-        let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
-        let name = ("default".to_owned(), "a".to_owned());
-        assert_eq!(
-            plan(&statics, &mirrors, &BTreeSet::new(), Sources::Delivered),
-            [Step::Delete(name.clone(), "m".to_owned())]
-        );
-        assert_eq!(
-            plan(&statics, &BTreeMap::new(), &BTreeSet::new(), Sources::Awaited),
-            [Step::Create(name)]
-        );
-    }
-
-    #[test]
-    fn a_mirror_stays_while_its_pod_stops_and_goes_after() {
-        let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
-        let name = ("default".to_owned(), "a".to_owned());
-        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()]), Sources::Delivered), []);
-        // A pod that no source has delivered yet looks just like one that is gone.
-        assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Awaited), []);
-        assert_eq!(
-            plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Delivered),
-            [Step::Delete(name, "m".to_owned())]
-        );
-    }
-
-    #[test]
-    fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
-        let (_, static_pod) = pod("a", "u", HASH, "u");
-        let reported = |hash: &str| {
-            let (_, mirror) = pod("a", "m", MIRROR, hash);
-            let mut mirror = Pod::clone(&mirror);
-            mirror.status.get_or_insert_default().start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-            mirror
-        };
-        assert!(recalled(&static_pod, &reported("another version")).is_none());
-        assert!(recalled(&static_pod, &pod("a", "m", MIRROR, "u").1).is_none(), "nobody has reported yet");
-        let with = recalled(&static_pod, &reported("u")).unwrap();
-        assert!(is_reported(&with));
-        assert!(recalled(&with, &reported("u")).is_none(), "once is enough");
-    }
-
-    #[test]
-    fn the_mirror_is_owned_by_the_node_and_carries_the_hash() {
-        let (_, pod) = pod("a", "u", HASH, "u");
-        let mut node = Node::default();
-        node.metadata.name = Some("n".to_owned());
-        node.metadata.uid = Some("nu".to_owned());
-        let mirror = mirror_of(&pod, &node);
-        assert_eq!(annotation(&mirror, MIRROR), Some("u"));
-        assert_eq!(mirror.metadata.uid, None);
-        let owner = &mirror.metadata.owner_references.unwrap()[0];
-        assert_eq!((owner.name.as_str(), owner.uid.as_str(), owner.controller), ("n", "nu", Some(true)));
-    }
-}
+mod tests;

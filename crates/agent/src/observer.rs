@@ -1,7 +1,7 @@
 //! Watches the runtime and rings the bells of the pods concerned.
 //!
-//! Hints make a change known at once; a slow full relist is the safety net; the runtime's own health is asked for
-//! every few seconds. The observer knows no pod: it compares what is listed with what was listed before, and rings.
+//! Hints make a change known at once; a slow full relist is the safety net, a less slow one where hints cannot be trusted
+//! ([`trust`]); the runtime's own health is asked for every few seconds. The observer knows no pod: it compares what is listed with what was listed before, and rings.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +30,10 @@ use crate::{health::Health, worker::bell::Bell};
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
 /// Silence of the runtime that is told while its answer is still waited for.
 const SILENCE: Duration = Duration::from_secs(10);
-/// The safety net. Upstream lists every second because its list is the truth; here it only catches lost events.
-const RELIST_PERIOD: Duration = Duration::from_secs(60);
+
+mod trust;
+
+use trust::Trust;
 
 /// The bells of all workers.
 #[derive(Debug, Default)]
@@ -109,29 +111,38 @@ pub async fn watch_pods(
 ) {
     let mut hints = runtime.hints();
     let mut known: BTreeMap<PodUid, ListedPod> = BTreeMap::new();
-    let mut relist = tokio::time::interval(RELIST_PERIOD);
-    relist.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut trust = Trust::new();
+    let mut next = Instant::now();
     let mut listing: Option<Listing> = None;
     let mut again = false;
     let mut hinting = true;
     loop {
         // A list that hangs must not hold up hints, so it is under way beside them. Every arm is cancel-safe: `recv`
-        // and `tick` lose nothing when dropped, and the list is only borrowed.
+        // loses nothing when dropped, sleeps are made anew, and the list is only borrowed.
         tokio::select! {
             hint = hints.recv(), if hinting => match hint {
-                Some(RuntimeHint::Pod(uid)) => match bells.of(&uid) {
-                    Some(bell) => bell.runtime_changed(),
-                    None => counts.notice(&strangers, uid),
-                },
+                Some(RuntimeHint::Pod(uid)) => {
+                    trust.hinted(&uid);
+                    match bells.of(&uid) {
+                        Some(bell) => bell.runtime_changed(),
+                        None => counts.notice(&strangers, uid),
+                    }
+                }
                 Some(RuntimeHint::Everything) => {
                     // Events may have been lost, so what was listed before proves nothing.
                     bells.ring_all();
+                    trust.gap(&known);
                     again = true;
                 }
+                Some(RuntimeHint::Listing) => trust.lists_are_made(),
                 // The edge ended its stream: live on the safety net alone.
                 None => hinting = false,
             },
-            _ = relist.tick() => again = true,
+            () = tokio::time::sleep_until(next), if listing.is_none() => again = true,
+            () = until(trust.next()) => {
+                trust.judge();
+                next = next.min(Instant::now() + trust.pause());
+            }
             pods = done(&mut listing) => {
                 listing = None;
                 match pods {
@@ -139,9 +150,16 @@ pub async fn watch_pods(
                         health.relisted();
                         counts.relisted();
                         running.send_replace(running_in(&pods));
-                        known = compare(&bells, &strangers, &known, pods, &counts);
+                        let listed = compare(&bells, &strangers, &known, pods, &counts);
+                        trust.listed(&known, &listed);
+                        known = listed;
+                        next = Instant::now() + trust.pause();
                     }
-                    Err(error) => tracing::warn!(%error, "Could not list the runtime's pods"),
+                    Err(error) => {
+                        tracing::warn!(%error, "Could not list the runtime's pods");
+                        // The edge tells when it is back.
+                        next = Instant::now() + trust::SELDOM;
+                    }
                 }
             }
         }
@@ -149,6 +167,7 @@ pub async fn watch_pods(
             again = false;
             let runtime = Arc::clone(&runtime);
             counts.begins();
+            trust.begins();
             listing = Some(Box::pin(async move { runtime.list_pods().await }));
         }
     }
@@ -204,6 +223,13 @@ type Listing = Pin<Box<dyn Future<Output = Result<Vec<ListedPod>, RuntimeError>>
 async fn done(listing: &mut Option<Listing>) -> Result<Vec<ListedPod>, RuntimeError> {
     match listing {
         Some(listing) => listing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

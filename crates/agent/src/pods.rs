@@ -8,9 +8,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, Tick, reason::PodEvent, spec::restart_rules};
-use node::qos::QosClass;
-use tokio::{sync::mpsc, task::JoinSet};
+use lifecycle::{
+    Admission, Intent, PodKey, PodSource, PodUid, Tick,
+    reason::PodEvent,
+    spec::{resize, restart_rules},
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     admission::Admitter,
@@ -26,18 +29,19 @@ use crate::{
 
 /// How often the dispatcher comes round when nothing happens: far below the age at which it counts as stuck.
 const BEAT: Duration = Duration::from_secs(60);
-/// API default of `terminationGracePeriodSeconds`.
-const DEFAULT_GRACE: i64 = 30;
-
 mod admitting;
 mod counting;
 mod gate;
+mod intents;
+mod logs;
 mod second_looks;
 mod strangers;
+mod usage;
 pub(crate) mod wanted;
 mod workers;
 
 use gate::Gate;
+use intents::{intent_of, removal_grace};
 use second_looks::SecondLooks;
 use strangers::Stranger;
 use wanted::Wanted;
@@ -63,7 +67,8 @@ pub struct Pods {
     unanswered: BTreeSet<PodUid>,
     /// What strangers are, asked of the runtime beside everything else.
     looks: JoinSet<Vec<Stranger>>,
-    swept: bool,
+    /// When everything was looked through last.
+    swept: Option<Instant>,
 }
 
 impl std::fmt::Debug for Pods {
@@ -109,7 +114,7 @@ impl Pods {
             strangers: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             looks: JoinSet::new(),
-            swept: false,
+            swept: None,
         }
     }
 
@@ -120,7 +125,9 @@ impl Pods {
         let mut gate = Gate::new(self.admitter.node());
         loop {
             self.health.dispatched();
-            // Every arm is cancel-safe: `recv`, `join_next`, `ended` and `answered` lose nothing when dropped.
+            let revival = self.workers.next_revival();
+            // Every arm is cancel-safe: `recv`, `join_next`, `ended` and `answered` lose nothing when dropped, and the
+            // sleep is made anew.
             tokio::select! {
                 Some(stamped) = gate.recv(&mut inbox.updates) => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }
@@ -138,7 +145,14 @@ impl Pods {
                     Ok(strangers) => self.remove_strangers(strangers),
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
                 },
-                _ = beat.tick() => self.strangers.append(&mut self.unanswered),
+                _ = beat.tick() => {
+                    self.strangers.append(&mut self.unanswered);
+                    // Others may have written there; not before the pods are known by which the values go.
+                    if self.swept.is_some() {
+                        self.update_qos_groups();
+                    }
+                }
+                () = until(revival) => {}
             }
             self.revive();
             if self.expected.iter().all(|source| self.merger.has_delivered(*source)) {
@@ -213,7 +227,7 @@ impl Pods {
                 let counted = self.counted(&pod);
                 mail.send_modify(|mail| {
                     mail.intent = intent_of(&pod);
-                    mail.pod = counted;
+                    mail.pod = resize::as_before(&counted, &mail.pod);
                     mail.source = source;
                 });
             }
@@ -285,7 +299,8 @@ impl Pods {
             _ => None,
         };
         let pod = recalled.unwrap_or(pod);
-        let Some(admission) = self.admit(&pod, &look) else { return };
+        let counted = resize::as_reported(&self.counted(&pod));
+        let Some(admission) = self.admit(&counted, &look) else { return };
         if let Some(objects) = &self.context.edges.objects
             && source == PodSource::Api
         {
@@ -296,7 +311,7 @@ impl Pods {
         if admission == Admission::Admitted {
             counting::came(&self.context.edges.metrics, &pod);
         }
-        self.spawn(key, Mail { pod: self.counted(&pod), source, intent, admission });
+        self.spawn(key, Mail { pod: counted, source, intent, admission });
     }
 
     /// What workers decide on; mirrors show the manifest as it was written.
@@ -314,23 +329,6 @@ impl Pods {
         })
     }
 
-    /// The burstable group's weight follows the requests of its pods.
-    fn update_qos_groups(&self) {
-        let pods: Vec<Arc<Pod>> = self
-            .workers
-            .mails()
-            .filter(|(uid, _)| !self.is_over(uid))
-            .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
-            .collect();
-        let sizes = &self.context.executor.config.rules.hugepage_sizes;
-        for class in [QosClass::Burstable, QosClass::BestEffort] {
-            let values = node::cgroup::qos_values(class, pods.iter().map(AsRef::as_ref), sizes);
-            if let Err(error) = self.context.edges.host.set_qos_cgroup(class, &values) {
-                tracing::warn!(?class, %error, "Could not update the cgroup of a QoS class");
-            }
-        }
-    }
-
     fn spawn(&mut self, key: PodKey, mail: Mail) {
         let bell = Arc::new(Bell::default());
         self.bells.add(key.uid.clone(), Arc::clone(&bell));
@@ -341,11 +339,14 @@ impl Pods {
 
     fn ended(&mut self, Ended { uid, mail, how }: Ended) {
         let key = PodKey::of(&mail.pod);
-        if let End::Died(error) = how {
-            tracing::error!(pod = %key, %error, "A pod worker died; its pod is taken up again");
-            // What a source holds starts as ever.
-            if !self.wanted.contains(&uid) {
-                self.spawn(key, mail);
+        if let End::Died(error, pause) = how {
+            let hint = "this is a bug of the kubelet, please report it; other pods are not concerned";
+            tracing::error!(pod = %key, %error, ?pause, hint, "A pod worker died; its pod is taken up again after a pause");
+            let recalled = self.mirrors.as_ref().filter(|_| mail.source.is_static());
+            if let (Some(pod), Some(told)) =
+                (recalled.and_then(|mirrors| mirrors.with_status(&mail.pod)), self.workers.mail(&uid))
+            {
+                told.send_modify(|mail| mail.pod = pod);
             }
             return;
         }
@@ -369,12 +370,25 @@ impl Pods {
         self.update_qos_groups();
     }
 
-    /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back,
-    /// pods whose worker died.
+    /// Starts what is wanted and has no worker: static pods that waited for a namesake, pods whose uid came back. And
+    /// workers that died, when their time has come.
     fn revive(&mut self) {
+        let (context, bells) = (&self.context, &self.bells);
+        self.workers.revive(|uid, mail| {
+            let bell = Arc::new(Bell::default());
+            bells.add(uid.clone(), Arc::clone(&bell));
+            worker::run(context.clone(), mail, bell)
+        });
         for (source, pod) in self.wanted.strange(|uid| self.workers.mail(uid).is_some()) {
             self.start(source, pod);
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -383,25 +397,4 @@ async fn receive(changes: &mut Option<mpsc::Receiver<String>>) -> Option<String>
         Some(changes) => changes.recv().await,
         None => None,
     }
-}
-
-/// What an object asks for.
-fn intent_of(pod: &Pod) -> Intent {
-    if pod.metadata.deletion_timestamp.is_some() {
-        let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
-        Intent::Delete { grace: whole_seconds(seconds) }
-    } else {
-        Intent::Run
-    }
-}
-
-/// Grace for a pod that left its source: what its deletion said, else what its spec says; at least a second.
-fn removal_grace(pod: &Pod) -> Duration {
-    let deleted = pod.metadata.deletion_timestamp.as_ref().and(pod.metadata.deletion_grace_period_seconds);
-    let spec = || pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    whole_seconds(deleted.or_else(spec).unwrap_or(DEFAULT_GRACE))
-}
-
-fn whole_seconds(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1))
 }

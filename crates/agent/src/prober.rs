@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 use seams::{Clock, Runtime};
 use tokio::{
     sync::{Notify, Semaphore},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::{edges::Edges, events::EventSink};
@@ -58,6 +58,9 @@ use tally::{Change, Tally};
 
 /// Probes that run at once; more wait their turn.
 const PLACES: usize = 128;
+/// Longest that a probe holds its place. What takes longer waits for something, and costs nothing while it does: pods whose
+/// probes hang do not keep those of others waiting.
+const HELD: Duration = Duration::from_secs(1);
 /// Bytes of a failed probe's answer that are kept for explanations.
 const NOTE: usize = 256;
 /// Tries of one probe when the prober itself fails.
@@ -174,6 +177,11 @@ impl Prober {
         results
     }
 
+    /// A pod has begun to stop: whether its containers started or hang does not matter any more.
+    pub fn stopping(&self, uid: &PodUid) {
+        self.table.lock().entries.retain(|key, _| key.uid != *uid || key.kind == Kind::Readiness);
+    }
+
     /// Forgets a pod.
     pub fn forget(&self, uid: &PodUid) {
         let mut table = self.table.lock();
@@ -221,7 +229,7 @@ impl Prober {
     }
 
     async fn probe(self: Arc<Self>, key: Key) {
-        let Ok(_place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         let target = {
             let table = self.table.lock();
             let Some(entry) = table.entries.get(&key) else { return };
@@ -237,15 +245,27 @@ impl Prober {
             }
         };
         let began = Instant::now();
+        let mut tries = std::pin::pin!(self.tries(&target));
+        let answer = match timeout(HELD, tries.as_mut()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                drop(place);
+                tries.await
+            }
+        };
+        self.count(&key, &answer, began.elapsed());
+        self.settle(&key, &target.id, &answer);
+    }
+
+    async fn tries(&self, target: &Target) -> Answer {
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
-            answer = handler::run(&*self.runtime, &target).await;
+            answer = handler::run(&*self.runtime, target).await;
             if !matches!(answer, Answer::Unknown(_)) {
                 break;
             }
         }
-        self.count(&key, &answer, began.elapsed());
-        self.settle(&key, &target.id, &answer);
+        answer
     }
 
     fn settle(&self, key: &Key, id: &ContainerId, answer: &Answer) {

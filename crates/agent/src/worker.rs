@@ -23,6 +23,7 @@ use lifecycle::{
     PodSource, PodState, Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
     spec::static_pod,
+    state::StageKind,
 };
 use seams::RuntimeError;
 use tokio::{sync::watch, time::Instant};
@@ -124,7 +125,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         if finished.is_none() && matches!(letter.intent, Intent::Removed { .. }) {
             return worker.key;
         }
-        let wake = finished.flatten().map(|tick| worker.instant_of(tick));
+        let wake = finished.flatten().and_then(|tick| worker.instant_of(tick));
         worker.wait(&mut mail, &bell, wake, resync).await;
     }
 }
@@ -233,7 +234,8 @@ impl Worker {
             Some(sandbox) => sandbox.ips.first().cloned(),
             None => None,
         };
-        let stopping = !matches!(letter.intent, Intent::Run);
+        // A pod may stop by itself too, as when its deadline is over.
+        let stopping = !matches!(letter.intent, Intent::Run) || self.state.stage_kind() != StageKind::Syncing;
         // Until its postStart hook is done a container is not probed, as it is not shown as running.
         let starting = |id: &ContainerId| self.running.holds(&ActionKey::StartContainer(id.clone()));
         let seen = prober::Seen { pod: &letter.pod, runtime, pod_ip, bell, stopping, starting: &starting };
@@ -260,7 +262,11 @@ impl Worker {
         }
         self.count_decision(letter, seen.runtime.as_ref().ok(), &decision.status, now);
         // Before the status can leave: what was decided comes before what is sent.
+        let before = self.state.stage_kind();
         self.state = self.record.decided(&seen, &mut decision, now);
+        if before == StageKind::Syncing && self.state.stage_kind() != before {
+            self.context.prober.stopping(&self.key.uid);
+        }
         if self.reported.as_ref() != Some(&decision.status) || decision.released {
             self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.released);
             self.reported = Some(decision.status);
@@ -294,9 +300,10 @@ impl Worker {
         }
     }
 
-    fn instant_of(&self, tick: Tick) -> Instant {
+    /// `None`: so far ahead that no clock tells it.
+    fn instant_of(&self, tick: Tick) -> Option<Instant> {
         let now = self.context.edges.clock.now();
-        Instant::now() + tick.mono.saturating_sub(now.mono)
+        Instant::now().checked_add(tick.mono.saturating_sub(now.mono))
     }
 
     /// Waits for anything worth a look. Every arm is cancel-safe: `watch::changed`, the bell and `join_next` lose

@@ -1,14 +1,14 @@
 //! Hints that something happened to a pod (design §1: only a reason to look, never the truth).
 //!
 //! ```text
-//!            stream refused for good           the runtime went away, or 5 minutes
+//!     stream refused for good, or shared       the runtime went away, or 5 minutes
 //!   Stream ──────────────────────────────► Poll ───────────────────────────────────► Stream
 //!     ▲  │ broke: Everything, wait 100 ms … 3 s
 //!     └──┘
 //! ```
 //!
-//! Stream: CRI `GetContainerEvents`. Poll, for runtimes without it (containerd 1.6, CRI-O without pod events): list
-//! every second and name the pods whose list entry differs. An empty node costs one call a second; sandboxes are
+//! Stream: CRI `GetContainerEvents`. Poll, for runtimes without it (containerd 1.6, CRI-O without pod events) or with one
+//! that gives events to others ([`shared`], containerd 1.7): list every second and name the pods whose list entry differs. An empty node costs one call a second; sandboxes are
 //! listed each second only while there are pods.
 //!
 //! Invariants:
@@ -35,6 +35,10 @@ use tokio::{
 use tonic::{Code, Request};
 
 use crate::{client::Client, observe, render::labels};
+
+mod shared;
+
+use shared::{Streams, streams_of};
 
 /// Hints waiting for the receiver; one more becomes `Everything`.
 const WAITING: usize = 256;
@@ -71,7 +75,7 @@ async fn run(client: &Client, out: &mut Out) {
         stream_until_refused(client, out).await;
         if !std::mem::replace(&mut told, true) {
             tracing::info!(
-                "the container runtime sends no container events; its lists are compared every second instead"
+                "the container runtime sends no container events, or not to everyone; its lists are compared every second instead"
             );
         }
         if let PollEnd::Away(error) = poll(client, out).await {
@@ -117,11 +121,15 @@ impl Out {
     }
 }
 
-/// Runs streams until the runtime has shown that it has none.
+/// Runs streams until the runtime has shown that it has none that can be trusted.
 async fn stream_until_refused(client: &Client, out: &mut Out) {
     let mut wait = RETRY.0;
     let mut fruitless = 0;
     loop {
+        // Each time: it may have been replaced by an older one.
+        if streams_of(client).await == Streams::Shared {
+            return;
+        }
         let end = stream(client, out).await;
         match end {
             StreamEnd::Unimplemented => return,
@@ -279,7 +287,10 @@ async fn poll(client: &Client, out: &mut Out) -> PollEnd {
             .collect();
         match &known {
             Some(before) => changed(before, &now).into_iter().for_each(|uid| out.pod(uid)),
-            None => out.everything(),
+            None => {
+                out.everything();
+                out.send(RuntimeHint::Listing);
+            }
         }
         out.flush();
         known = Some(now);

@@ -93,6 +93,30 @@ impl LogFiles {
     /// # Errors
     /// As `readdir(3)` and `unlink(2)`.
     pub(crate) fn unlink_below(&self, dir: &Path) -> io::Result<()> {
+        self.unlink_where(|target| target.starts_with(dir))
+    }
+
+    /// Removes every link that leads into the directory of a pod that is not there any more. A log that alone is missing
+    /// may just be on its way, as in the middle of a rotation.
+    ///
+    /// # Errors
+    /// As `readdir(3)` and `unlink(2)`.
+    pub(crate) fn unlink_lost(&self) -> io::Result<()> {
+        // A log directory that cannot be seen is no sign of anything.
+        match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => drop(entries?),
+        }
+        self.unlink_where(|target| {
+            let below = target.strip_prefix(&self.root).ok();
+            let pod = below.and_then(|below| below.components().next()).map(|pod| self.root.join(pod));
+            pod.is_some_and(
+                |pod| matches!(fs::symlink_metadata(pod), Err(e) if e.kind() == io::ErrorKind::NotFound),
+            )
+        })
+    }
+
+    fn unlink_where(&self, lost: impl Fn(&Path) -> bool) -> io::Result<()> {
         let Some(links) = &self.links else { return Ok(()) };
         let entries = match fs::read_dir(links) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -100,7 +124,7 @@ impl LogFiles {
         };
         for entry in entries {
             let path = entry?.path();
-            if fs::read_link(&path).is_ok_and(|target| target.starts_with(dir)) {
+            if fs::read_link(&path).is_ok_and(|target| lost(&target)) {
                 gone_is_fine(fs::remove_file(&path))?;
             }
         }
@@ -207,6 +231,30 @@ mod tests {
         files.unlink("x.log").unwrap();
         files.unlink("x.log").unwrap();
         assert!(fs::symlink_metadata(&link).is_err());
+    }
+
+    #[test]
+    fn links_are_lost_when_the_pods_directory_is_gone() {
+        let (dir, files, container) = files();
+        let links = dir.path().join("links");
+        LogFiles::make_dir(&links).unwrap();
+        let targets = [
+            ("kept.log", container.join("0.log")),
+            ("lost.log", files.root.join("ns_p_gone/c/0.log")),
+            ("foreign.log", dir.path().join("elsewhere/0.log")),
+            ("up.log", files.root.join("../nothing")),
+        ];
+        for (name, target) in &targets {
+            std::os::unix::fs::symlink(target, links.join(name)).unwrap();
+        }
+        files.unlink_lost().unwrap();
+        let is_there = |name: &str| fs::symlink_metadata(links.join(name)).is_ok();
+        assert!(is_there("kept.log"), "its log may be on its way");
+        assert!(is_there("foreign.log") && is_there("up.log") && !is_there("lost.log"));
+        // Without the log directory nothing is known of any log.
+        fs::remove_dir_all(&files.root).unwrap();
+        files.unlink_lost().unwrap();
+        assert!(is_there("kept.log"));
     }
 
     #[test]

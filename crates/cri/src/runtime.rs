@@ -218,6 +218,14 @@ impl Runtime for CriRuntime {
         })
     }
 
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError> {
+        let logs = self.logs.clone();
+        on_disk(move || logs.unlink_lost()).await.map_err(|error| RuntimeError::Invalid {
+            call: "unlink logs",
+            message: format!("cannot remove the links to logs that are gone: {error}"),
+        })
+    }
+
     async fn exec(
         &self,
         id: &ContainerId,

@@ -18,6 +18,7 @@
 pub mod action;
 pub mod decide;
 pub mod explain;
+pub mod grace;
 pub mod ids;
 pub mod observation;
 pub mod qos;

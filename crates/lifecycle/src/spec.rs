@@ -20,6 +20,7 @@ pub mod image_reference;
 pub mod mounts;
 pub mod names;
 pub mod quote;
+pub mod resize;
 pub mod resource_ref;
 pub mod restart_rules;
 pub mod service_env;

@@ -48,6 +48,10 @@ pub struct CgroupValues {
     pub pids_limit: Option<i64>,
     /// (page size as in the file names, such as `2MB`; bytes).
     pub hugepage_limits: Vec<(String, u64)>,
+    /// Bytes that the group keeps whatever happens; cgroup v2 only.
+    pub memory_min: Option<u64>,
+    /// Bytes that the group keeps while others can give; cgroup v2 only.
+    pub memory_low: Option<u64>,
 }
 
 /// CRI `LinuxContainerResources`. Zero means unset, as on the wire.
@@ -258,6 +262,7 @@ pub fn pod_values(pod: &Pod, rules: &CgroupRules) -> CgroupValues {
         memory_limit: (bounded && (guaranteed || limited("memory"))).then(|| get(&limits, "memory").value()),
         pids_limit: rules.pod_pids_limit.filter(|limit| *limit > 0),
         hugepage_limits: sizes_or_zero(&requests, &rules.hugepage_sizes),
+        ..CgroupValues::default()
     }
 }
 
@@ -267,7 +272,8 @@ fn sizes_or_zero(list: &ResourceList, sizes: &[u64]) -> Vec<(String, u64)> {
 }
 
 /// Values of a QoS group for the pods that are running: burstable gets the shares of its pods' requests, best effort
-/// the least, both any number of huge pages. Guaranteed pods have no group of their own.
+/// the least, both any number of huge pages. Guaranteed pods have no group of their own. What a kubelet that keeps memory for
+/// burstable pods (`memoryReservationPolicy: TieredReservation`) has set is taken back.
 #[must_use]
 pub fn qos_values<'a>(
     class: QosClass,
@@ -285,13 +291,15 @@ pub fn qos_values<'a>(
     CgroupValues {
         cpu_shares: (class != QosClass::Guaranteed).then(|| shares(milli)),
         hugepage_limits: unbounded_hugepages(hugepage_sizes),
+        memory_low: (class == QosClass::Burstable).then_some(0),
         ..CgroupValues::default()
     }
 }
 
 /// Values of `kubepods`, the group of all pods: the given list (capacity, or allocatable without eviction thresholds,
 /// see [`crate::capacity::NodeResources::enforced`]) of cpu, memory and `pid`. It is also the group of guaranteed pods,
-/// and like those of the other classes it bounds no huge pages.
+/// and like those of the other classes it bounds no huge pages. Nothing is kept for pods that they do not use, whatever an
+/// earlier kubelet has set.
 #[must_use]
 pub fn kubepods_values(list: &ResourceList, hugepage_sizes: &[u64]) -> CgroupValues {
     CgroupValues {
@@ -300,6 +308,8 @@ pub fn kubepods_values(list: &ResourceList, hugepage_sizes: &[u64]) -> CgroupVal
         memory_limit: list.get("memory").map(|memory| memory.value()),
         pids_limit: list.get("pid").map(|pids| pids.value()),
         hugepage_limits: unbounded_hugepages(hugepage_sizes),
+        memory_min: Some(0),
+        memory_low: Some(0),
     }
 }
 

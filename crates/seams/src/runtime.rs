@@ -237,6 +237,8 @@ pub enum RuntimeHint {
     Pod(PodUid),
     /// Events may have been lost: look at everything.
     Everything,
+    /// Until the next [`RuntimeHint::Everything`], hints come of lists that are made every second.
+    Listing,
 }
 
 /// One pod in the slow full relist: enough to see that it changed.
@@ -301,6 +303,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Removes the links under `/var/log/containers` that lead below a pod's log directory: logs that outlived their
     /// containers have theirs still.
     async fn unlink_logs(&self, log_directory: &Path) -> Result<(), RuntimeError>;
+    /// Removes links to logs of which the whole pod's directory is gone. No call.
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError>;
     /// CRI `ExecSync`.
     async fn exec(
         &self,
@@ -342,7 +346,7 @@ pub trait Runtime: Send + Sync + 'static {
     async fn image_fs(&self) -> Result<(Vec<ImageFs>, Vec<ImageFs>), RuntimeError>;
 
     /// Hints from the runtime's event stream. The edge reconnects by itself and sends
-    /// [`RuntimeHint::Everything`] after every gap; where the runtime has no stream it sends that hint about every
-    /// second instead, so that the caller needs no second way.
+    /// [`RuntimeHint::Everything`] after every gap; where the runtime has no stream, or none that
+    /// can be trusted, it compares lists instead ([`RuntimeHint::Listing`]), so that the caller needs no second way.
     fn hints(&self) -> mpsc::Receiver<RuntimeHint>;
 }

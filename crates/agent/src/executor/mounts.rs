@@ -136,13 +136,13 @@ impl Executor {
         let spec = scene.pod.spec.as_ref();
         let aliases = spec.and_then(|spec| spec.host_aliases.as_deref()).unwrap_or_default();
         let text = if spec.and_then(|spec| spec.host_network).unwrap_or(false) {
-            let node = std::fs::read_to_string("/etc/hosts")
-                .map_err(|error| config(format!("open /etc/hosts: {error}")))?;
+            let node =
+                std::fs::read("/etc/hosts").map_err(|error| config(format!("open /etc/hosts: {error}")))?;
             hosts::host_network_file(&node, aliases)
         } else {
             let name = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
                 .map_err(|error| config(error.to_string()))?;
-            hosts::pod_file(&scene.pod_ips, &name.hostname, name.domain.as_deref(), aliases)
+            hosts::pod_file(&scene.pod_ips, &name.hostname, name.domain.as_deref(), aliases).into_bytes()
         };
         let file = self.pod_dir(scene).join("etc-hosts");
         let write = || {

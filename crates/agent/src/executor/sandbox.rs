@@ -19,6 +19,7 @@ use seams::{
 };
 
 use super::{Executor, Scene, failed, runtime_failed, turns::Step};
+use crate::resolv_conf;
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
@@ -152,7 +153,7 @@ impl Executor {
         let sandbox = |text: String| failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node));
         let node = match &self.config.resolv_conf {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = resolv_conf::read(path)
                     .map_err(|error| sandbox(format!("open {}: {error}", path.display())))?;
                 dns::parse_resolv_conf(&text).map_err(|error| sandbox(error.to_string()))?
             }

@@ -76,6 +76,16 @@ async fn redirects_are_followed_on_the_same_host_only() {
 }
 
 #[tokio::test]
+async fn a_redirect_may_be_relative_and_hold_what_no_url_does() {
+    let (port, serving) = server(&[&to("login form"), OK]).await;
+    let action = action(json!({"port": port, "path": "/app/health"}));
+    let url = url(&action, "127.0.0.1", port);
+    assert!(matches!(get(&url, &action, Purpose::Probe).await, Ok(Ended::Answer(_))));
+    let asked = serving.await.unwrap();
+    assert!(asked[1].starts_with("GET /app/login%20form "), "{asked:?}");
+}
+
+#[tokio::test]
 async fn endless_redirects_end() {
     let around = to("/");
     let (port, _serving) = server(&[around.as_str(); 11]).await;

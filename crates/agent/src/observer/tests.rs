@@ -1,6 +1,7 @@
 use fakes::{
     clock::TokioClock,
-    runtime::{Code, FakeRuntime, Fault, When},
+    pods,
+    runtime::{Code, FakeRuntime, Fault, When, container_request, sandbox_request},
 };
 
 use super::*;
@@ -32,13 +33,13 @@ async fn a_list_that_hangs_holds_up_no_hint_and_shows_as_unhealthy() {
     core.until("a first list", Duration::from_secs(1), |core| core.count("ListPodSandbox") == 1)
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(health.relist_problem(), None);
     assert_eq!(metrics.pods.relist_seconds.count(), 1);
     assert!(metrics.pods.relisted_at.get() > 1e9);
 
     core.plan("ListPodSandbox", Fault::Hang, When::Before, None);
-    tokio::time::sleep(RELIST_PERIOD * 2).await;
+    tokio::time::sleep(trust::SELDOM * 2).await;
     assert_eq!(core.in_flight("ListPodSandbox"), 1, "one list at a time");
     // A ring that came before is none that counts.
     drop(tokio::time::timeout(Duration::from_secs(1), bell.rung()).await);
@@ -78,4 +79,57 @@ async fn health_keeps_the_last_answer_and_the_time_of_the_last_good_one() {
     let bad_since = seen.borrow().good_at;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(seen.borrow().good_at, bad_since, "an answer that says no is no good one");
+}
+
+/// Starts the observer of a runtime in which one pod runs.
+async fn observed() -> (fakes::runtime::Core, ContainerId, watch::Receiver<BTreeSet<ContainerId>>) {
+    let runtime = FakeRuntime::new();
+    let core = runtime.core.clone();
+    core.add_image("img", None, "");
+    let sandbox = sandbox_request(pods::pod("ns", "p", "u", &[("c", "img")]));
+    let id = runtime.run_sandbox(&sandbox).await.unwrap();
+    let container = runtime.create_container(&container_request(&sandbox, &id, "c", 0)).await.unwrap();
+    runtime.start_container(&container).await.unwrap();
+    let (strangers, strangers_seen) = mpsc::channel(8);
+    let (running, running_seen) = watch::channel(BTreeSet::new());
+    let counts = Relists::new(Metrics::new(), clock());
+    let health = Arc::new(Health::new(clock(), Duration::from_secs(60)));
+    tokio::spawn(async move {
+        let _seen = strangers_seen;
+        watch_pods(Arc::new(runtime), Arc::default(), strangers, health, running, counts).await;
+    });
+    (core, container, running_seen)
+}
+
+/// Lists that are made meanwhile.
+async fn lists(core: &fakes::runtime::Core, seconds: u64) -> usize {
+    let before = core.count("ListPodSandbox");
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    core.count("ListPodSandbox") - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_frequent_in_the_first_minute_only() {
+    let (core, container, _running) = observed().await;
+    let young = lists(&core, 58).await;
+    assert!((57..=59).contains(&young), "{young}");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(lists(&core, 600).await <= 10);
+    // What is announced is no reason for doubt.
+    core.exit_container(container.as_str(), 0);
+    assert!(lists(&core, 600).await <= 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_nothing_announced_makes_lists_frequent_for_a_while() {
+    let (core, container, mut running) = observed().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    core.lose_events(1);
+    core.exit_container(container.as_str(), 0);
+    let gone = running.wait_for(BTreeSet::is_empty);
+    tokio::time::timeout(trust::SELDOM * 2, gone).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(lists(&core, 100).await >= 99);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(lists(&core, 600).await <= 10, "trusted again");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, PodKey, PodUid};
+use lifecycle::{Admission, PodKey};
 use tokio::time::Instant;
 
 use super::{Pods, counting};
@@ -38,15 +38,5 @@ impl Pods {
             tracing::warn!(pod = %PodKey::of(pod), reason, message, "The pod may not run here");
         }
         Some(answer)
-    }
-
-    /// Whether a pod uses nothing any more: it was rejected, or has ended for good.
-    pub(super) fn is_over(&self, uid: &PodUid) -> bool {
-        let rejected = self
-            .workers
-            .mail(uid)
-            .is_some_and(|mail| matches!(mail.borrow().admission, Admission::Rejected { .. }));
-        let phase = self.context.statuses.get(uid).and_then(|status| status.phase);
-        rejected || matches!(phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 }

@@ -1,17 +1,30 @@
 //! Pods that no source holds: found in the runtime, on disk or in the cgroup tree, and removed once every source has
 //! delivered.
+//!
+//! Whatever is found is handed to a worker, as its pod would be: the worker looks at the runtime, so that nothing is removed
+//! under a container that lives, and a pod that a source comes to hold meanwhile has its turn when that worker has ended.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid};
 use seams::RuntimeError;
+use tokio::time::Instant;
 
-use super::{Pods, counting};
+use super::{Pods, counting, logs};
 use crate::{edges::Edges, worker::Mail};
 
 /// Grace for what is found in the runtime only (contract §9).
 const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+
+/// How often everything is looked through that a pod can leave behind, after the first time. What is left by a pod that was
+/// known is removed with it; only what others leave is found this way.
+const THOROUGHLY: Duration = Duration::from_secs(60 * 60);
 
 /// A pod that no source holds.
 #[derive(Debug)]
@@ -19,29 +32,47 @@ pub(super) struct Stranger {
     uid: PodUid,
     /// Rebuilt from labels; `None`: the runtime has nothing of it; the error: it gave no answer.
     pod: Result<Option<Pod>, RuntimeError>,
+    /// By what is left of its logs.
+    name: Option<logs::Name>,
 }
 
 impl Pods {
-    /// Looks at what exists without a source: pods in the runtime, and once, what earlier processes left on disk and
-    /// in the cgroup tree. The runtime is asked in a task of its own: it may hang.
+    /// Looks at what exists without a source: pods in the runtime, and now and then, what earlier processes left on disk
+    /// and in the cgroup tree. The runtime is asked in a task of its own: it may hang.
     pub(super) fn sweep(&mut self) {
-        let first = !std::mem::replace(&mut self.swept, true);
-        if first && let Some(mirrors) = &self.mirrors {
+        if self.swept.is_none()
+            && let Some(mirrors) = &self.mirrors
+        {
             mirrors.sources_delivered();
+        }
+        let thoroughly = self.swept.is_none_or(|at| at.elapsed() >= THOROUGHLY);
+        if thoroughly {
+            self.swept = Some(Instant::now());
         }
         let strangers = std::mem::take(&mut self.strangers);
         let mut uids: Vec<PodUid> = strangers.into_iter().filter(|uid| !self.is_known(uid)).collect();
-        if !first && uids.is_empty() {
+        if !thoroughly && uids.is_empty() {
             return;
         }
         let edges = self.context.edges.clone();
-        let root = self.context.executor.config.root_dir.clone();
+        let config = &self.context.executor.config;
+        let (root, pod_logs) = (config.root_dir.clone(), config.pod_logs_dir.clone());
+        let known: BTreeSet<PodUid> = self.known().collect();
         self.looks.spawn(async move {
-            if first {
-                uids.extend(left_behind(&edges, &root).await);
+            let mut named = BTreeMap::new();
+            if thoroughly {
+                named = logs::left_behind(&edges, pod_logs).await;
+                uids.extend(left_behind(&edges, root).await);
+                uids.extend(named.keys().cloned());
+                uids.retain(|uid| !known.contains(uid));
             }
-            look_at(&edges, uids).await
+            look_at(&edges, uids, &named).await
         });
+    }
+
+    fn known(&self) -> impl Iterator<Item = PodUid> {
+        let held = self.wanted.all().into_iter().map(|(uid, _)| uid);
+        self.workers.mails().map(|(uid, _)| uid.clone()).chain(held)
     }
 
     fn is_known(&self, uid: &PodUid) -> bool {
@@ -52,7 +83,7 @@ impl Pods {
     pub(super) fn remove_strangers(&mut self, strangers: Vec<Stranger>) {
         let metrics = Arc::clone(&self.context.edges.metrics);
         let (mut cleared, mut unknown) = (0, 0);
-        for Stranger { uid, pod } in strangers {
+        for Stranger { uid, pod, name } in strangers {
             if self.is_known(&uid) {
                 continue;
             }
@@ -62,18 +93,14 @@ impl Pods {
                     pod
                 }
                 // A late hint about a pod that is gone already.
-                Ok(None) if !self.has_remains(&uid) => continue,
+                Ok(None) if name.is_none() && !self.has_remains(&uid) => continue,
                 Err(error) => {
                     tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
                     self.unanswered.insert(uid);
                     unknown += 1;
                     continue;
                 }
-                Ok(None) => {
-                    let mut pod = Pod::default();
-                    pod.metadata.uid = Some(uid.to_string());
-                    pod
-                }
+                Ok(None) => logs::pod_of(&uid, name),
             };
             let key = PodKey::of(&pod);
             tracing::info!(pod = %key, "Removing what is left of a pod that no source holds");
@@ -98,8 +125,9 @@ impl Pods {
 }
 
 /// Pods of which earlier processes left something.
-async fn left_behind(edges: &Edges, root: &Path) -> Vec<PodUid> {
-    let mut uids = leftover_directories(root);
+async fn left_behind(edges: &Edges, root: PathBuf) -> Vec<PodUid> {
+    let directories = tokio::task::spawn_blocking(move || leftover_directories(&root)).await;
+    let mut uids = directories.unwrap_or_default();
     match edges.host.list_pod_cgroups() {
         Ok(found) => uids.extend(found),
         Err(error) => tracing::warn!(%error, "Could not look for cgroups left by earlier pods"),
@@ -113,12 +141,13 @@ async fn left_behind(edges: &Edges, root: &Path) -> Vec<PodUid> {
 }
 
 /// What the runtime knows about pods.
-async fn look_at(edges: &Edges, uids: Vec<PodUid>) -> Vec<Stranger> {
+async fn look_at(edges: &Edges, uids: Vec<PodUid>, named: &BTreeMap<PodUid, logs::Name>) -> Vec<Stranger> {
     let uids: BTreeSet<PodUid> = uids.into_iter().collect();
     let mut found = Vec::with_capacity(uids.len());
     for uid in uids {
         let pod = edges.runtime.skeleton(&uid).await;
-        found.push(Stranger { uid, pod });
+        let name = named.get(&uid).cloned();
+        found.push(Stranger { uid, pod, name });
     }
     found
 }

@@ -1,4 +1,7 @@
-use fakes::{clock::HandClock, runtime::FakeRuntime};
+use fakes::{
+    clock::HandClock,
+    runtime::{FakeRuntime, Fault, When},
+};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::observation::{ContainerRecord, RuntimePod, RuntimeState};
 use serde_json::{Value, json};
@@ -192,4 +195,44 @@ async fn a_failure_in_the_first_second_is_tried_again_and_not_counted() {
     tokio::time::advance(Duration::from_secs(1)).await;
     prober.settle(&key("main", Kind::Startup), &young.id, &refused);
     assert_eq!(started(&look(), "main"), Some(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_hang_do_not_keep_others_waiting() {
+    let runtime = Arc::new(FakeRuntime::new());
+    runtime.core.plan("ExecSync", Fault::Hang, When::Before, None);
+    let clock: Arc<dyn Clock> = Arc::new(HandClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
+    let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
+    let prober = Arc::new(Prober::of(runtime, clock, events, Metrics::new()));
+    let probe = json!({"exec": {"command": ["wait"]}, "timeoutSeconds": 3600});
+    let containers: Vec<_> =
+        (0..=PLACES).map(|n| json!({"name": format!("c{n}"), "readinessProbe": probe})).collect();
+    let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"containers": containers}});
+    let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
+    observe_records(&prober, &pod, (0..=PLACES).map(|n| record(&format!("c{n}"))).collect());
+    let probes: Vec<_> = (0..=PLACES)
+        .map(|n| tokio::spawn(Arc::clone(&prober).probe(key(&format!("c{n}"), Kind::Readiness))))
+        .collect();
+    tokio::time::sleep(HELD / 2).await;
+    assert_eq!(prober.places.available_permits(), 0);
+    tokio::time::sleep(HELD * 3).await;
+    assert_eq!(prober.places.available_permits(), PLACES, "and none has had its answer");
+    assert!(probes.iter().all(|probe| !probe.is_finished()));
+    probes.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_pod_that_stops_is_asked_for_its_readiness_only() {
+    let prober = prober();
+    let pod = pod(&json!({}));
+    observe(&prober, &pod);
+    prober.stopping(&PodUid::from("another".to_owned()));
+    assert_eq!(prober.notes(&PodUid::from("u".to_owned())).len(), 4);
+    prober.stopping(&PodUid::from("u".to_owned()));
+    let notes = prober.notes(&PodUid::from("u".to_owned()));
+    assert!(notes.len() == 2 && notes.iter().all(|note| note.kind == Kind::Readiness), "{notes:?}");
+    // A failure that was on its way kills nothing.
+    let refused = Answer::Failure("connection refused".to_owned());
+    prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &refused);
+    assert_eq!(prober.notes(&PodUid::from("u".to_owned())).len(), 2);
 }

@@ -104,25 +104,7 @@ mod tests {
     use super::*;
 
     fn record(name: &str, state: RuntimeState) -> ContainerRecord {
-        ContainerRecord {
-            id: "id".into(),
-            name: name.into(),
-            attempt: 0,
-            sandbox: "box".into(),
-            state,
-            created_at: Timestamp::UNIX_EPOCH,
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            reason: String::new(),
-            message: String::new(),
-            image: String::new(),
-            image_ref: String::new(),
-            hash: 0,
-            resources: None,
-            user: None,
-            annotated_grace: None,
-        }
+        ContainerRecord { state, ..ContainerRecord::created("id", name, 0, "box", Timestamp::UNIX_EPOCH) }
     }
 
     #[test]

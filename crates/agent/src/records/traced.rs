@@ -153,6 +153,10 @@ impl Runtime for TracedRuntime {
         self.runtime.unlink_logs(log_directory).await
     }
 
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError> {
+        self.runtime.unlink_lost_logs().await
+    }
+
     async fn exec(
         &self,
         id: &ContainerId,

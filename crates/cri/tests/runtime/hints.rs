@@ -83,6 +83,20 @@ async fn without_events_lists_are_compared() {
 }
 
 #[tokio::test]
+async fn events_that_may_go_to_others_are_not_relied_upon() {
+    let world = World::new();
+    world.core.runtime_is("containerd", "v1.7.24");
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    let (_, id) = world.started("u").await;
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    world.core.lose_events(1);
+    world.core.exit_container(id.as_str(), 0);
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    assert_eq!(world.core.count("GetContainerEvents"), 0);
+}
+
+#[tokio::test]
 async fn a_slow_receiver_loses_hints_but_not_the_news() {
     let world = World::new();
     let mut hints = world.runtime.hints();

@@ -210,6 +210,17 @@ impl Core {
         self.state.lock().script.no_events = !supported;
     }
 
+    /// What the runtime says it is, such as `containerd`, `v1.7.24`.
+    pub fn runtime_is(&self, name: &str, version: &str) {
+        self.state.lock().script.identity = Some((name.to_owned(), version.to_owned()));
+    }
+
+    /// Name and version.
+    pub(crate) fn identity(&self) -> (String, String) {
+        let scripted = self.state.lock().script.identity.clone();
+        scripted.unwrap_or_else(|| ("fake".to_owned(), "1.0.0".to_owned()))
+    }
+
     /// Whether `RuntimeConfig` exists.
     pub fn runtime_config_supported(&self, supported: bool) {
         self.state.lock().script.no_runtime_config = !supported;

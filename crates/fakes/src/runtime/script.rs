@@ -110,6 +110,7 @@ pub(crate) struct Script {
     /// Events to be dropped on the floor.
     pub(crate) lose_events: u32,
     pub(crate) no_events: bool,
+    pub(crate) identity: Option<(String, String)>,
     pub(crate) no_runtime_config: bool,
     /// Address of the streaming server, if there is one.
     pub(crate) streaming: Option<String>,

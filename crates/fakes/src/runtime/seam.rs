@@ -80,9 +80,11 @@ impl FakeRuntime {
 impl Runtime for FakeRuntime {
     async fn version(&self) -> Result<RuntimeVersion, RuntimeError> {
         let guard = self.core.enter("Version", "").await.map_err(error("Version"))?;
-        let version =
-            RuntimeVersion { name: "fake".into(), version: "1.0.0".into(), api_version: "v1".into() };
-        guard.leave(version).await.map_err(error("Version"))
+        let (name, version) = self.core.identity();
+        guard
+            .leave(RuntimeVersion { name, version, api_version: "v1".into() })
+            .await
+            .map_err(error("Version"))
     }
 
     async fn status(&self) -> Result<RuntimeStatus, RuntimeError> {
@@ -256,6 +258,10 @@ impl Runtime for FakeRuntime {
     }
 
     async fn unlink_logs(&self, _: &Path) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn unlink_lost_logs(&self) -> Result<(), RuntimeError> {
         Ok(())
     }
 

@@ -178,10 +178,11 @@ type Nothing<T> = futures::stream::Empty<Result<T, Status>>;
 impl RuntimeService for Service {
     async fn version(&self, _: Request<VersionRequest>) -> Reply<VersionResponse> {
         let guard = self.0.enter("Version", "").await?;
+        let (runtime_name, runtime_version) = self.0.identity();
         let answer = VersionResponse {
             version: "0.1.0".into(),
-            runtime_name: "fake".into(),
-            runtime_version: "1.0.0".into(),
+            runtime_name,
+            runtime_version,
             runtime_api_version: "v1".into(),
         };
         ok(guard.leave(answer).await?)

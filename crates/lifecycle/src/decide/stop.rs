@@ -11,15 +11,17 @@ use crate::{
         view::Life,
         work::{Asked, Work},
     },
+    grace,
     observation::{ContainerRecord, PodSource},
     reason::{Afterwards, ContainerKind},
+    spec::hooks::has_pre_stop,
     state::Owed,
 };
 
 /// Kills one container of a pod that goes on.
 pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
-    let grace = match kill.probe_grace.and_then(|seconds| u64::try_from(seconds).ok()) {
-        Some(seconds) => Duration::from_secs(seconds),
+    let grace = match kill.probe_grace.filter(|seconds| *seconds >= 0) {
+        Some(seconds) => grace::of(seconds),
         None => triggers::spec_grace(work),
     };
     let deadline = work.now.mono.saturating_add(grace);
@@ -64,10 +66,15 @@ pub(super) fn stop(work: &mut Work<'_>, record: &ContainerRecord, deadline: Dura
 }
 
 /// Whether there is time and reason to run a preStop hook: once in the life of a container and of this process, and
-/// only in one that runs. Nothing is known of the hooks of a pod whose object is gone.
+/// only in one that runs. Of a pod whose object is gone, containers may tell of their hooks.
 pub(super) fn may_run_hook(work: &Work<'_>, record: &ContainerRecord, deadline: Duration) -> bool {
     deadline > work.now.mono
-        && work.seen.source != PodSource::RuntimeOnly
+        && (work.seen.source != PodSource::RuntimeOnly || has_hook(work, record))
         && work.view.is_some_and(|view| view.life(record) == Life::Running)
         && !work.state.hooked.contains(&record.id)
+}
+
+fn has_hook(work: &Work<'_>, record: &ContainerRecord) -> bool {
+    let mut containers = work.spec.containers.iter();
+    containers.any(|container| container.name == record.name.as_str() && has_pre_stop(container))
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 use crate::{
     Reason,
     decide::work::Work,
+    grace,
     observation::{Admission, Intent, PodSource},
     reason::Cause,
     state::{Stage, Terminating},
 };
-
-/// Grace when a spec names none: the API's default (contract §9).
-const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// Moves a pod that is to stop out of `Syncing`, and shortens a grace period in force. Grace is never lengthened.
 pub(super) fn look(work: &mut Work<'_>) {
@@ -50,7 +48,7 @@ pub(super) fn terminating(work: &mut Work<'_>, cause: Cause) {
 /// The pod's own grace period.
 pub(super) fn spec_grace(work: &Work<'_>) -> Duration {
     let seconds = work.spec.termination_grace_period_seconds;
-    seconds.map_or(DEFAULT_GRACE, |s| Duration::from_secs(u64::try_from(s).unwrap_or(0)))
+    seconds.map_or(grace::DEFAULT, grace::of)
 }
 
 fn cause(work: &mut Work<'_>) -> Option<Cause> {

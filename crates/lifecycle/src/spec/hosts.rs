@@ -39,12 +39,13 @@ pub fn pod_file(ips: &[String], hostname: &str, domain: Option<&str>, aliases: &
     file
 }
 
-/// The file of a pod on the host network: the node's own file, unchanged, between our header and the aliases.
+/// The file of a pod on the host network: the node's own file, unchanged, between our header and the aliases. Bytes, since
+/// the comments of the node's file may be in any encoding.
 #[must_use]
-pub fn host_network_file(node_file: &str, aliases: &[HostAlias]) -> String {
-    let mut file = format!("{HOST_NETWORK_HEAD}{node_file}");
-    push_aliases(&mut file, aliases);
-    file
+pub fn host_network_file(node_file: &[u8], aliases: &[HostAlias]) -> Vec<u8> {
+    let mut tail = String::new();
+    push_aliases(&mut tail, aliases);
+    [HOST_NETWORK_HEAD.as_bytes(), node_file, tail.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -78,12 +79,12 @@ mod tests {
     #[test]
     fn host_network() {
         assert_eq!(
-            host_network_file("127.0.0.1 localhost", &[]),
-            "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost"
+            host_network_file(b"127.0.0.1 localhost # K\xf6ln", &[]),
+            b"# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost # K\xf6ln"
         );
         assert_eq!(
-            host_network_file("x\n", &aliases()),
-            "# Kubernetes-managed hosts file (host network).\nx\n\n# Entries added by HostAliases.\n10.0.0.1\ta\tb.c\nfd00::1\td\n"
+            host_network_file(b"x\n", &aliases()),
+            b"# Kubernetes-managed hosts file (host network).\nx\n\n# Entries added by HostAliases.\n10.0.0.1\ta\tb.c\nfd00::1\td\n"
         );
     }
 }

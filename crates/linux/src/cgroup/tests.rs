@@ -154,6 +154,7 @@ fn values() -> CgroupValues {
         memory_limit: Some(64 << 20),
         pids_limit: Some(100),
         hugepage_limits: vec![("2MB".to_owned(), 0)],
+        ..CgroupValues::default()
     }
 }
 
@@ -190,6 +191,29 @@ fn values_on_v2() {
     tree.ensure_pod(&pod("u", QosClass::Burstable), &unlimited).unwrap();
     assert_eq!((read("cpu.max"), read("pids.max")), ("max 100000".to_owned(), "max".to_owned()));
     assert_eq!(read("memory.max"), "", "what is not given is left alone");
+}
+
+#[test]
+fn memory_that_an_earlier_kubelet_kept_is_given_back() {
+    let (dir, tree) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/");
+    let kubepods = dir.path().join("kubepods");
+    let burstable = kubepods.join("burstable");
+    for group in [dir.path(), &kubepods, &burstable, &kubepods.join("besteffort")] {
+        populate(group);
+    }
+    for group in [&kubepods, &burstable] {
+        fs::write(group.join("memory.min"), "1").unwrap();
+        fs::write(group.join("memory.low"), "1").unwrap();
+    }
+    tree.ensure_node(&node::cgroup::kubepods_values(&Default::default(), &[])).unwrap();
+    tree.set_qos(QosClass::Burstable, &node::cgroup::qos_values(QosClass::Burstable, [], &[])).unwrap();
+    let read = |group: &Path, file: &str| fs::read_to_string(group.join(file)).unwrap();
+    assert_eq!((read(&kubepods, "memory.min"), read(&kubepods, "memory.low")), ("0".into(), "0".into()));
+    assert_eq!(read(&burstable, "memory.low"), "0");
+    assert!(
+        !kubepods.join("besteffort/memory.low").exists(),
+        "where the kernel has no such file, none is missed"
+    );
 }
 
 #[test]

@@ -60,6 +60,11 @@ pub(super) fn apply(group: &Path, values: &CgroupValues) -> Result<(), HostError
         files::write(&group.join("memory.max"), &limit_or_max(limit))
             .map_err(|error| explain_memory(error, &group.join("memory.current")))?;
     }
+    for (file, bytes) in [("memory.min", values.memory_min), ("memory.low", values.memory_low)] {
+        if let Some(bytes) = bytes {
+            write_if_there(&group.join(file), &bytes.to_string())?;
+        }
+    }
     if let Some(limit) = values.pids_limit {
         files::write(&group.join("pids.max"), &limit_or_max(limit))?;
     }

@@ -110,12 +110,12 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_pleg_discard_events", &[], "Pods seen in the container runtime without a source whose notice found no room")
         .differs("a change of a known pod rings its worker's bell, which cannot be full"),
     gauge("kubelet_pleg_last_seen_seconds", &[], "When the container runtime's list of pods was last read, seconds of Unix time")
-        .differs("the list is a safety net, read every minute and after a gap in the events"),
+        .differs("the list is a safety net, read every minute and after a gap in the events; every second in the first minute, and for 5 minutes when an event was missing"),
     histogram("kubelet_pleg_pod_relist_duration_seconds", &[], D, "Seconds that a look at one pod in the container runtime took")
         .differs("each look of a pod's worker counts: they are what makes changes known here"),
     histogram("kubelet_pleg_relist_duration_seconds", &[], D, "Seconds that reading the container runtime's list of pods took"),
     histogram("kubelet_pleg_relist_interval_seconds", &[], D, "Seconds between the starts of two readings of the container runtime's list of pods")
-        .differs("the list is a safety net, read every minute and after a gap in the events"),
+        .differs("the list is a safety net, read every minute and after a gap in the events; every second in the first minute, and for 5 minutes when an event was missing"),
     counter("kubelet_pod_deferred_accepted_resizes_total", &["retry_trigger"], "").absent(RESIZE),
     histogram("kubelet_pod_deferred_resize_duration_seconds", &["priority_bucket", "resolution"], &[], "").absent(RESIZE),
     gauge("kubelet_pod_in_progress_resizes", &[], "Pods that are being resized in place").differs("always 0: pods are not resized in place here"),

@@ -263,7 +263,9 @@ fn qos_and_kubepods_groups() {
     assert_eq!(group.cpu_shares, Some(204));
     assert_eq!(group.hugepage_limits, [("2MB".to_owned(), HUGE_PAGES_UNBOUNDED)]);
     assert_eq!(qos_values(QosClass::Burstable, [], &sizes).cpu_shares, Some(2));
-    assert_eq!(qos_values(QosClass::BestEffort, pods, &sizes).cpu_shares, Some(2));
+    assert_eq!((group.memory_min, group.memory_low), (None, Some(0)));
+    let least = qos_values(QosClass::BestEffort, pods, &sizes);
+    assert_eq!((least.cpu_shares, least.memory_low), (Some(2), None));
     let list = [("cpu", "2"), ("memory", "1Gi"), ("pid", "1000"), ("hugepages-2Mi", "4Mi"), ("pods", "110")]
         .into_iter()
         .map(|(name, text)| (name.to_owned(), text.parse().unwrap()))
@@ -274,4 +276,5 @@ fn qos_and_kubepods_groups() {
         (Some(2048), Some(1 << 30), Some(1000))
     );
     assert_eq!(whole.hugepage_limits, [("2MB".to_owned(), HUGE_PAGES_UNBOUNDED)]);
+    assert_eq!((whole.memory_min, whole.memory_low), (Some(0), Some(0)));
 }

@@ -51,6 +51,30 @@ fn regular_containers_first_then_sidecars_backwards() {
 }
 
 #[test]
+fn a_grace_without_end_is_one_of_ten_years() {
+    let probe = Probe { termination_grace_period_seconds: Some(i64::MAX), ..Probe::default() };
+    let own = Container { liveness_probe: Some(probe), ..container("d") };
+    let mut scene = Scene::new("Always", vec![], vec![container("c"), own]);
+    scene.settle();
+    scene.pod.spec.as_mut().unwrap().termination_grace_period_seconds = Some(i64::MAX);
+    let failed = |name: &str, scene: &Scene| {
+        let records = &scene.runtime.as_ref().unwrap().containers;
+        let record = records.iter().find(|record| record.name.as_str() == name).unwrap();
+        ProbeFailure { container: record.name.clone(), id: record.id.clone(), kind: FatalProbe::Liveness }
+    };
+    scene.probes.failures = ["c", "d"].map(|name| failed(name, &scene)).into();
+    let decades = crate::grace::LONGEST.as_secs();
+    assert_eq!(brief(&scene.look().actions), [format!("stop c {decades}"), format!("stop d {decades}")]);
+    scene.probes.failures.clear();
+    scene.admission = Admission::Rejected { reason: "r".to_owned(), message: "m".to_owned() };
+    let decision = scene.look();
+    assert!(
+        decision.wake_at.is_none_or(|tick| tick.mono <= scene.mono + crate::grace::LONGEST),
+        "{decision:?}"
+    );
+}
+
+#[test]
 fn records_stay_until_the_api_knows_how_the_containers_ended() {
     let mut scene = Scene::new("Always", vec![], vec![container("c")]);
     scene.settle();
@@ -248,6 +272,30 @@ fn leftovers_of_an_unknown_pod_are_swept() {
     scene.settle();
     assert!(scene.look().finished);
     assert_eq!(scene.runtime, Ok(RuntimePod::default()));
+}
+
+#[test]
+fn the_hook_that_a_container_carries_is_run_though_its_pod_is_unknown() {
+    let hooks = Lifecycle { pre_stop: Some(LifecycleHandler::default()), ..Lifecycle::default() };
+    let hooked = Container { lifecycle: Some(hooks), ..container("c") };
+    let mut scene = Scene::new("Always", vec![], vec![hooked, container("d")]);
+    scene.settle();
+    scene.state = PodState::default();
+    scene.source = PodSource::RuntimeOnly;
+    scene.intent = Intent::Removed { grace: secs(1) };
+    scene.pod.status = None;
+    let stops: Vec<_> = scene
+        .look()
+        .actions
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::StopContainer { container, run_pre_stop, .. } => {
+                Some((container.to_string(), run_pre_stop))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stops, [("d".to_owned(), false), ("c".to_owned(), true)]);
 }
 
 #[test]

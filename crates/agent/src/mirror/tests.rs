@@ -1,0 +1,80 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+
+fn pod(name: &str, uid: &str, key: &str, hash: &str) -> (Name, Arc<Pod>) {
+    let mut pod = fakes::pods::pod("default", name, uid, &[]);
+    pod.metadata.annotations = Some([(key.to_owned(), hash.to_owned())].into());
+    (name_of(&pod), Arc::new(pod))
+}
+
+#[test]
+fn an_edited_static_pod_gets_a_new_mirror_only_after_the_old_one_is_gone() {
+    let statics = BTreeMap::from([pod("a", "2", HASH, "2")]);
+    let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+    let name = ("default".to_owned(), "a".to_owned());
+    assert_eq!(
+        plan(&statics, &mirrors, &BTreeSet::new(), Sources::Delivered),
+        [Step::Delete(name.clone(), "m".to_owned())]
+    );
+    assert_eq!(plan(&statics, &BTreeMap::new(), &BTreeSet::new(), Sources::Awaited), [Step::Create(name)]);
+}
+
+#[test]
+fn a_mirror_stays_while_its_pod_stops_and_goes_after() {
+    let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+    let name = ("default".to_owned(), "a".to_owned());
+    assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()]), Sources::Delivered), []);
+    // A pod that no source has delivered yet looks just like one that is gone.
+    assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Awaited), []);
+    assert_eq!(
+        plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Delivered),
+        [Step::Delete(name, "m".to_owned())]
+    );
+}
+
+#[test]
+fn a_version_that_never_ran_takes_no_mirror_with_it() {
+    let (name, first) = pod("a", "1", HASH, "1");
+    let (_, second) = pod("a", "2", HASH, "2");
+    let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+    let mut state = State { mirrors, sources: Sources::Delivered, listed: true, ..State::default() };
+    state.applied(&first);
+    assert_eq!(state.plan(), []);
+    // Edited twice: the version between waits for the first to stop, and is gone before it could start.
+    state.stopping(&first);
+    state.stopping(&second);
+    state.gone(&second);
+    assert_eq!(state.plan(), [], "the first still stops");
+    state.gone(&first);
+    assert_eq!(state.plan(), [Step::Delete(name, "m".to_owned())]);
+}
+
+#[test]
+fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
+    let (_, static_pod) = pod("a", "u", HASH, "u");
+    let reported = |hash: &str| {
+        let (_, mirror) = pod("a", "m", MIRROR, hash);
+        let mut mirror = Pod::clone(&mirror);
+        mirror.status.get_or_insert_default().start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        mirror
+    };
+    assert!(recalled(&static_pod, &reported("another version")).is_none());
+    assert!(recalled(&static_pod, &pod("a", "m", MIRROR, "u").1).is_none(), "nobody has reported yet");
+    let with = recalled(&static_pod, &reported("u")).unwrap();
+    assert!(is_reported(&with));
+    assert!(recalled(&with, &reported("u")).is_none(), "once is enough");
+}
+
+#[test]
+fn the_mirror_is_owned_by_the_node_and_carries_the_hash() {
+    let (_, pod) = pod("a", "u", HASH, "u");
+    let mut node = Node::default();
+    node.metadata.name = Some("n".to_owned());
+    node.metadata.uid = Some("nu".to_owned());
+    let mirror = mirror_of(&pod, &node);
+    assert_eq!(annotation(&mirror, MIRROR), Some("u"));
+    assert_eq!(mirror.metadata.uid, None);
+    let owner = &mirror.metadata.owner_references.unwrap()[0];
+    assert_eq!((owner.name.as_str(), owner.uid.as_str(), owner.controller), ("n", "nu", Some(true)));
+}
