@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use lifecycle::grace;
 use metrics::{End, Metrics, runtime::Operation};
 use proto::cri::{image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient};
 use seams::RuntimeError;
@@ -140,7 +141,8 @@ impl Client {
         let deadline = match deadline {
             Deadline::Default => Some(self.timeout),
             Deadline::Sandbox => Some(self.timeout.saturating_mul(2)),
-            Deadline::After(work) => Some(self.timeout.saturating_add(work)),
+            // A deadline on the wire has eight digits: more than that is a panic of the library's.
+            Deadline::After(work) => Some(self.timeout.saturating_add(work.min(grace::LONGEST))),
             Deadline::Never => None,
         };
         Call { name, deadline, not_found }

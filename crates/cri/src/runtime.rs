@@ -124,7 +124,7 @@ fn invalid(call: &'static str) -> impl Fn(RenderError) -> RuntimeError {
 
 /// CRI counts whole seconds, and 0 has meanings of its own: what is not zero is at least one.
 fn seconds(duration: Duration) -> i64 {
-    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let whole = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i64::try_from(whole).unwrap_or(i64::MAX)
 }
 

@@ -55,6 +55,14 @@ async fn a_pod_from_sandbox_to_nothing() {
 }
 
 #[tokio::test]
+async fn a_grace_without_end_is_one_that_the_wire_can_carry() {
+    let world = World::new();
+    let (_, id) = world.started("u").await;
+    world.runtime.stop_container(&id, Duration::MAX).await.unwrap();
+    assert_eq!(world.core.containers()[0].exit_code, 143);
+}
+
+#[tokio::test]
 async fn attempts_come_newest_first_and_lists_agree_with_looks() {
     let world = World::new();
     world.core.script_container("c", ContainerScript::exits(Duration::ZERO, 1));
