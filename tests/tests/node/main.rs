@@ -13,6 +13,7 @@ mod hung_disk;
 mod kubectl;
 mod machine;
 mod metrics;
+mod restarts;
 mod standalone;
 mod static_pods;
 mod statuses;
