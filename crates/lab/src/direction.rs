@@ -17,18 +17,19 @@ use serde::Deserialize;
 use crate::{run, spec::checkout};
 
 /// The rooms that a room may depend on.
-const RULES: [(&str, &[&str]); 17] = [
+const RULES: [(&str, &[&str]); 18] = [
     ("lifecycle", &[]),
     ("node", &[]),
     ("metrics", &[]),
     ("proto", &[]),
+    ("unverified", &[]),
     ("seams", &["lifecycle", "node"]),
     ("cri", &["lifecycle", "node", "metrics", "seams", "proto"]),
-    ("cluster", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("cluster", &["lifecycle", "node", "metrics", "seams", "proto", "unverified"]),
     ("linux", &["lifecycle", "node", "metrics", "seams", "proto"]),
-    ("server", &["lifecycle", "node", "metrics", "seams", "proto"]),
+    ("server", &["lifecycle", "node", "metrics", "seams", "proto", "unverified"]),
     ("volumes", &["lifecycle", "node", "metrics", "seams", "proto", "linux"]),
-    ("agent", &["lifecycle", "node", "metrics", "seams"]),
+    ("agent", &["lifecycle", "node", "metrics", "seams", "unverified"]),
     (
         "kubelet",
         &[
@@ -47,7 +48,7 @@ const RULES: [(&str, &[&str]); 17] = [
     ),
     ("fakes", &["lifecycle", "node", "seams", "proto"]),
     ("sim", &["lifecycle", "node", "metrics", "seams", "agent", "fakes"]),
-    ("lab", &["proto"]),
+    ("lab", &["proto", "unverified"]),
     ("testbox", &["proto"]),
     (
         "node-tests",

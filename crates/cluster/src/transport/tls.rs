@@ -10,15 +10,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::ring};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::TransportError;
 use crate::kubeconfig::{Access, Material, Trust, certificates, private_key};
@@ -112,7 +105,7 @@ impl TlsFiles {
             .map_err(|e| TransportError::of(&e))?;
         let builder = match self.access.trust() {
             Trust::Anyone => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerifier(provider)))
+                builder.dangerous().with_custom_certificate_verifier(unverified::verifier(&provider))
             }
             Trust::Bundle(bundle) => {
                 let roots = certificates(kubeconfig, bundle).map_err(said)?;
@@ -186,43 +179,4 @@ fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some(Stamp { modified: metadata.modified().ok(), inode: metadata.ino(), size: metadata.len() })
-}
-
-/// For `insecure-skip-tls-verify`: any certificate, but a valid handshake.
-#[derive(Debug)]
-struct NoVerifier(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for NoVerifier {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
