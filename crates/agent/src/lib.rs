@@ -46,6 +46,7 @@ pub mod user_namespaces;
 pub mod worker;
 
 mod address;
+mod alarm;
 mod allocatable;
 mod containers;
 mod gauges;

@@ -1,7 +1,8 @@
 //! Watches the runtime and rings the bells of the pods concerned.
 //!
 //! Hints make a change known at once; a slow full relist is the safety net, a less slow one where hints cannot be trusted
-//! ([`trust`]); the runtime's own health is asked for every few seconds. The observer knows no pod: it compares what is listed with what was listed before, and rings.
+//! ([`trust`]); the runtime's own health is asked for every few seconds. The observer knows no pod: it compares what is
+//! listed with what was listed before, and rings.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,16 +25,16 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{health::Health, worker::bell::Bell};
+use crate::{alarm::sleep_until, health::Health, worker::bell::Bell};
+
+mod trust;
+
+use trust::Trust;
 
 /// `updateRuntimeUp` period (contract §2.3).
 const STATUS_PERIOD: Duration = Duration::from_secs(5);
 /// Silence of the runtime that is told while its answer is still waited for.
 const SILENCE: Duration = Duration::from_secs(10);
-
-mod trust;
-
-use trust::Trust;
 
 /// The bells of all workers.
 #[derive(Debug, Default)]
@@ -139,7 +140,7 @@ pub async fn watch_pods(
                 None => hinting = false,
             },
             () = tokio::time::sleep_until(next), if listing.is_none() => again = true,
-            () = until(trust.next()) => {
+            () = sleep_until(trust.next()) => {
                 trust.judge();
                 next = next.min(Instant::now() + trust.pause());
             }
@@ -223,13 +224,6 @@ type Listing = Pin<Box<dyn Future<Output = Result<Vec<ListedPod>, RuntimeError>>
 async fn done(listing: &mut Option<Listing>) -> Result<Vec<ListedPod>, RuntimeError> {
     match listing {
         Some(listing) => listing.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

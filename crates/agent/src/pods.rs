@@ -17,6 +17,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     admission::Admitter,
+    alarm::sleep_until,
     health::Health,
     mirror::{self, Mirrors},
     observer::Bells,
@@ -29,6 +30,7 @@ use crate::{
 
 /// How often the dispatcher comes round when nothing happens: far below the age at which it counts as stuck.
 const BEAT: Duration = Duration::from_secs(60);
+
 mod admitting;
 mod counting;
 mod gate;
@@ -152,7 +154,7 @@ impl Pods {
                         self.update_qos_groups();
                     }
                 }
-                () = until(revival) => {}
+                () = sleep_until(revival) => {}
             }
             self.revive();
             if self.expected.iter().all(|source| self.merger.has_delivered(*source)) {
@@ -382,13 +384,6 @@ impl Pods {
         for (source, pod) in self.wanted.strange(|uid| self.workers.mail(uid).is_some()) {
             self.start(source, pod);
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

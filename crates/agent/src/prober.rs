@@ -36,7 +36,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{edges::Edges, events::EventSink};
+use crate::{alarm::sleep_until, edges::Edges, events::EventSink};
 
 mod counts;
 mod declared;
@@ -336,13 +336,6 @@ fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
         Answer::Unknown(text) => {
             Some(("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}")))
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

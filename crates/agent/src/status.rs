@@ -17,7 +17,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use lifecycle::{PodSource, PodUid};
+use lifecycle::{PodSource, PodUid, status::is_terminal};
 use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
@@ -357,7 +357,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     let may_go = letter.released
         && !letter.mirror
         && api.metadata.deletion_timestamp.is_some()
-        && matches!(terminal, Some("Succeeded" | "Failed"));
+        && is_terminal(terminal);
     if may_go {
         match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
             Ok(()) | Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,

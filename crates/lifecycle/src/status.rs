@@ -240,7 +240,9 @@ fn observed_generation(input: &Input<'_>) -> Option<i64> {
     input.pod.metadata.generation.max(input.old.observed_generation)
 }
 
-pub(crate) fn is_terminal(phase: Option<&str>) -> bool {
+/// Whether a pod of this phase has ended for good.
+#[must_use]
+pub fn is_terminal(phase: Option<&str>) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 

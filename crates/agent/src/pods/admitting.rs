@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, PodKey};
+use lifecycle::{Admission, PodKey, status::is_terminal};
 use tokio::time::Instant;
 
 use super::{Pods, counting};
@@ -13,7 +13,7 @@ impl Pods {
     /// `None`: the API is asked first.
     pub(super) fn admit(&mut self, pod: &Arc<Pod>, look: &Look) -> Option<Admission> {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+        if pod.metadata.deletion_timestamp.is_some() || is_terminal(phase) {
             return Some(Admission::Admitted);
         }
         let uid = PodKey::of(pod).uid;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use lifecycle::{Admission, PodUid};
+use lifecycle::{Admission, PodUid, status::is_terminal};
 use node::qos::QosClass;
 
 use super::Pods;
@@ -39,7 +39,7 @@ impl Pods {
 /// was seen in the runtime, where its worker looks for itself.
 fn ended(mail: &Mail, reported: Option<&PodStatus>) -> bool {
     let object = mail.pod.status.as_ref().filter(|_| !mail.source.is_static());
-    let terminal = |status: &PodStatus| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let terminal = |status: &PodStatus| is_terminal(status.phase.as_deref());
     matches!(mail.admission, Admission::Rejected { .. })
         || reported.is_some_and(terminal)
         || object.is_some_and(terminal)

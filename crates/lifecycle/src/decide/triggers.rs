@@ -9,6 +9,7 @@ use crate::{
     observation::{Admission, Intent, PodSource},
     reason::Cause,
     state::{Stage, Terminating},
+    status::is_terminal,
 };
 
 /// Moves a pod that is to stop out of `Syncing`, and shortens a grace period in force. Grace is never lengthened.
@@ -65,7 +66,7 @@ fn cause(work: &mut Work<'_>) -> Option<Cause> {
     }
     let phase = work.pod.status.as_ref().and_then(|status| status.phase.as_deref());
     // What a static pod has come to is seen in the runtime; its mirror only repeats it.
-    if matches!(phase, Some("Succeeded" | "Failed")) && !work.seen.source.is_static() {
+    if is_terminal(phase) && !work.seen.source.is_static() {
         return Some(Cause::AlreadyTerminal);
     }
     if let Admission::Rejected { reason, message } = &work.seen.admission {
