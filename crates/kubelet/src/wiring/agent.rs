@@ -35,8 +35,12 @@ use crate::{
     wiring::edges::Made,
 };
 
-/// Sandboxes and containers that the runtime makes or starts at once, per processor.
-const STARTS_PER_CPU: usize = 2;
+/// Sandboxes and containers that the runtime makes or starts at once: three for two processors. With more, each call takes
+/// longer by as much, and whoever else is needed on the way (the API server of a node that has its own, the runtime's reading
+/// of the next request) comes later; with fewer, processors wait while a call waits for the kernel.
+const fn starts_at_once(cpus: usize) -> usize {
+    cpus.saturating_mul(3).div_ceil(2)
+}
 
 /// Directory of device plugins (`pluginapi.DevicePluginPath`): upstream does not move it with `--root-dir`.
 const DEVICE_PLUGINS: &str = "/var/lib/kubelet/device-plugins";
@@ -124,7 +128,7 @@ pub(super) fn config(settings: &Settings, made: &Made) -> Result<AgentConfig, Co
         },
         resolv_conf: settings.paths.resolv_conf.clone(),
         pulls: pulls(settings),
-        starts_at_once: usize::try_from(facts.cpus).unwrap_or(1) * STARTS_PER_CPU,
+        starts_at_once: starts_at_once(usize::try_from(facts.cpus).unwrap_or(1)),
         seccomp_default: pods.seccomp_default,
         rules: CgroupRules {
             version: made.cgroups,
