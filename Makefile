@@ -73,7 +73,7 @@ test: prerequisites ## everything that CI runs
 	cargo nextest run --workspace --no-fail-fast
 	$(LAB) build
 	cargo build --release -p kubelet
-	$(NODE_TESTS) --test-threads 2 -E 'package(node-tests) & not test(/$(LONG)/)'
+	$(NODE_TESTS) --test-threads 3 -E 'package(node-tests) & not test(/$(LONG)/)'
 
 # Apart from the others: two kubelets of different speed go through 75 pods, which wants a machine that does nothing else.
 .PHONY: histories

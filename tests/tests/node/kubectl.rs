@@ -1,6 +1,7 @@
-//! kubectl against the node, command by command: what it prints and how it ends; much at once; and a followed log over
-//! rotations. Each with both protocols that kubectl streams by: WebSockets, which it takes by itself, and SPDY.
+//! kubectl against the node, command by command: what it prints and how it ends, while a log is followed over rotations;
+//! and much at once. Each with both protocols that kubectl streams by: WebSockets, which it takes by itself, and SPDY.
 
+mod asked;
 mod bulk;
 mod rotation;
 mod script;
@@ -9,10 +10,11 @@ mod top;
 use std::{
     io::Write as _,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lab::{MetricsApi, Mode, Runtime, Spec, images};
 use node_tests::{Node, kubelet_log};
 use serde_json::{Value, json};
@@ -188,18 +190,28 @@ fn all(runtime: Runtime, metrics_api: MetricsApi, name: &str) -> Result<()> {
     if metrics_api == MetricsApi::MetricsServer {
         node.apply(&top::eater().to_string())?;
     }
-    ready(&node)?;
-    declares_web_sockets(&node)?;
-    script::run(&node, Protocol::WebSocket)?;
-    let (translated, tunnelled) = (ways(&node, "Translated"), ways(&node, "Tunnelled"));
-    ensure!(translated > 10 && tunnelled > 0, "{translated} translated, {tunnelled} tunnelled");
-    script::run(&node, Protocol::Spdy)?;
-    cordoned(&node)?;
-    // Last, since there are no figures before the second look.
-    if metrics_api == MetricsApi::MetricsServer {
-        top::agrees(&node)?;
-    }
+    // The log is followed for half a minute, whatever else is asked in it.
+    thread::scope(|scope| {
+        let followed = scope.spawn(|| rotation::followed(&node));
+        scripts(&node)?;
+        asked::what_people_ask(&node)?;
+        // Last, since there are no figures before the second look.
+        if metrics_api == MetricsApi::MetricsServer {
+            top::agrees(&node)?;
+        }
+        followed.join().map_err(|_| anyhow!("the thread that follows a log has died"))?
+    })?;
     node.down()
+}
+
+fn scripts(node: &Node) -> Result<()> {
+    ready(node)?;
+    declares_web_sockets(node)?;
+    script::run(node, Protocol::WebSocket)?;
+    let (translated, tunnelled) = (ways(node, "Translated"), ways(node, "Tunnelled"));
+    ensure!(translated > 10 && tunnelled > 0, "{translated} translated, {tunnelled} tunnelled");
+    script::run(node, Protocol::Spdy)?;
+    cordoned(node)
 }
 
 #[test]
@@ -237,22 +249,4 @@ fn much_at_once_on_containerd_2() {
 #[ignore = "wants root, containerd and the control plane: make test"]
 fn much_at_once_on_containerd_1() {
     much(Runtime::Containerd1, "t-much1").unwrap();
-}
-
-fn rotated(runtime: Runtime, name: &str) -> Result<()> {
-    let node = up(runtime, MetricsApi::Nobody, name)?;
-    rotation::followed(&node)?;
-    node.down()
-}
-
-#[test]
-#[ignore = "wants root, containerd and the control plane: make test"]
-fn a_followed_log_over_rotations_on_containerd_2() {
-    rotated(Runtime::Containerd2, "t-rotated2").unwrap();
-}
-
-#[test]
-#[ignore = "wants root, containerd and the control plane: make test"]
-fn a_followed_log_over_rotations_on_containerd_1() {
-    rotated(Runtime::Containerd1, "t-rotated1").unwrap();
 }

@@ -17,7 +17,6 @@ mod restarts;
 mod standalone;
 mod static_pods;
 mod statuses;
-mod streams;
 mod swap;
 mod tls;
 mod usage;

@@ -1,14 +1,14 @@
 //! What people ask of a pod through the API server: its logs, a command in it, files out of it and into it. And the pages of
 //! the node's own API.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Mode, Runtime, images};
+use lab::images;
 use node_tests::Node;
 use serde_json::{Value, json};
 
-const BOUND: Duration = Duration::from_secs(120);
+use super::BOUND;
 
 /// Bytes copied each way: many frames, and more than any buffer on the way holds.
 const COPIED: usize = 8 << 20;
@@ -89,10 +89,14 @@ fn pages(node: &Node) -> Result<()> {
     let page = |path: &str| node.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{name}/proxy/{path}")]);
     ensure!(page("healthz")? == "ok", "healthz");
     let pods: Value = serde_json::from_str(&page("pods")?)?;
-    ensure!(pods["kind"] == "PodList" && pods["items"][0]["metadata"]["name"] == "talker", "{pods}");
-    ensure!(pods["items"][0]["status"]["phase"] == "Running", "{}", pods["items"][0]["status"]);
-    let running: Value = serde_json::from_str(&page("runningpods/")?)?;
-    ensure!(running["items"][0]["metadata"]["name"] == "talker", "{running}");
+    let talker = |list: &Value| {
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        items.into_iter().find(|pod| pod["metadata"]["name"] == "talker").context("the list has no talker")
+    };
+    ensure!(pods["kind"] == "PodList", "{pods}");
+    let status = &talker(&pods)?["status"];
+    ensure!(status["phase"] == "Running", "{status}");
+    talker(&serde_json::from_str(&page("runningpods/")?)?)?;
     let config: Value = serde_json::from_str(&page("configz")?)?;
     ensure!(config["kubeletconfig"]["kind"] == "KubeletConfiguration", "{config}");
     let error = refused(node, &["get", "--raw", &format!("/api/v1/nodes/{name}/proxy/nothing")])?;
@@ -100,8 +104,8 @@ fn pages(node: &Node) -> Result<()> {
     Ok(())
 }
 
-fn asked(runtime: Runtime, name: &str) -> Result<()> {
-    let node = Node::plain(name, Mode::Cluster, runtime)?;
+/// Beside whatever else runs on the node.
+pub(super) fn what_people_ask(node: &Node) -> Result<()> {
     node.apply(&objects().to_string())?;
     node.eventually("the second run", BOUND, |lab| {
         let pod = lab.pod("talker")?;
@@ -109,21 +113,8 @@ fn asked(runtime: Runtime, name: &str) -> Result<()> {
         ensure!(status["restartCount"] == 1 && status["state"]["running"].is_object(), "{status}");
         Ok(())
     })?;
-    logs(&node)?;
-    commands(&node)?;
-    copies(&node)?;
-    pages(&node)?;
-    node.down()
-}
-
-#[test]
-#[ignore = "wants root, containerd and the control plane: make test"]
-fn what_people_ask_on_containerd_2() {
-    asked(Runtime::Containerd2, "t-asked2").unwrap();
-}
-
-#[test]
-#[ignore = "wants root, containerd and the control plane: make test"]
-fn what_people_ask_on_containerd_1() {
-    asked(Runtime::Containerd1, "t-asked1").unwrap();
+    logs(node)?;
+    commands(node)?;
+    copies(node)?;
+    pages(node)
 }
