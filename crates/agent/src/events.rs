@@ -27,10 +27,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 use lifecycle::{Tick, reason::PodEvent};
-use seams::{ApiError, Clock, Cluster};
+use seams::{ApiError, Clock, Cluster, TokenBucket};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 pub use correlator::{Correlator, Verdict};
@@ -238,13 +238,13 @@ impl EventTask {
     pub async fn run(mut self) {
         let Some(cluster) = self.cluster.take() else { return };
         let mut correlator = Correlator::default();
-        let mut pace = Pace::new(self.rate);
+        let pace = bucket(self.rate);
         while let Some((event, at)) = self.queue.recv().await {
             let verdict = correlator.observe(event, at.mono);
             if matches!(verdict, Verdict::Drop) {
                 continue;
             }
-            send(cluster.as_ref(), &verdict, &mut pace).await;
+            send(cluster.as_ref(), &verdict, pace.as_ref()).await;
         }
     }
 }
@@ -255,12 +255,12 @@ enum Attempt {
     TryAgain(ApiError),
 }
 
-async fn send(cluster: &dyn Cluster, verdict: &Verdict, pace: &mut Pace) {
+async fn send(cluster: &dyn Cluster, verdict: &Verdict, pace: Option<&TokenBucket>) {
     let end = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     let mut node = cluster.node();
     loop {
-        pace.turn().await;
+        turn(pace).await;
         let Attempt::TryAgain(error) = once(cluster, verdict, pace).await else { return };
         if Instant::now() >= end {
             tracing::warn!(%error, "giving up on an event after {} s", PATIENCE.as_secs());
@@ -276,7 +276,7 @@ async fn send(cluster: &dyn Cluster, verdict: &Verdict, pace: &mut Pace) {
     }
 }
 
-async fn once(cluster: &dyn Cluster, verdict: &Verdict, pace: &mut Pace) -> Attempt {
+async fn once(cluster: &dyn Cluster, verdict: &Verdict, pace: Option<&TokenBucket>) -> Attempt {
     let event = match verdict {
         Verdict::Drop => return Attempt::Done,
         Verdict::Create(event) => event,
@@ -285,7 +285,7 @@ async fn once(cluster: &dyn Cluster, verdict: &Verdict, pace: &mut Pace) -> Atte
             let name = event.metadata.name.as_deref().unwrap_or_default();
             match cluster.patch_event(namespace, name, patch).await {
                 // It has expired, or was never written: start a new one.
-                Err(ApiError::NotFound(_)) => pace.turn().await,
+                Err(ApiError::NotFound(_)) => turn(pace).await,
                 result => return judged(result),
             }
             event
@@ -306,28 +306,14 @@ fn judged(result: Result<Event, ApiError>) -> Attempt {
     }
 }
 
-/// Token bucket, kept as the instant at which it will be full again.
-struct Pace {
-    rate: Option<(Duration, Duration)>,
-    full_at: Instant,
+/// The bucket, if there is a limit.
+fn bucket(rate: Option<EventRate>) -> Option<TokenBucket> {
+    rate.map(|rate| TokenBucket::new(Duration::from_secs(1) / rate.per_second.max(1), rate.burst))
 }
 
-impl Pace {
-    fn new(rate: Option<EventRate>) -> Self {
-        let rate = rate.map(|rate| {
-            let interval = Duration::from_secs(1) / rate.per_second.max(1);
-            (interval, interval * rate.burst.max(1))
-        });
-        Self { rate, full_at: Instant::now() }
-    }
-
-    async fn turn(&mut self) {
-        let Some((interval, depth)) = self.rate else { return };
-        let now = Instant::now();
-        self.full_at = self.full_at.max(now) + interval;
-        if let Some(start) = self.full_at.checked_sub(depth).filter(|start| *start > now) {
-            sleep_until(start).await;
-        }
+async fn turn(pace: Option<&TokenBucket>) {
+    if let Some(pace) = pace {
+        pace.turn().await;
     }
 }
 

@@ -4,13 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use seams::ApiError;
+use seams::{ApiError, TokenBucket};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     counts::Counts,
-    limit::Limiter,
     transport::{Body, BodyError, Purpose, Transport, TransportError},
 };
 
@@ -29,7 +28,7 @@ pub(crate) enum PatchType {
 /// A client with one transport, one limit and one deadline.
 pub(crate) struct Api {
     transport: Arc<Transport>,
-    limiter: Option<Limiter>,
+    limiter: Option<TokenBucket>,
     deadline: Duration,
     counts: Counts,
 }
@@ -46,7 +45,7 @@ pub(crate) struct Status {
 impl Api {
     pub(crate) fn new(
         transport: Arc<Transport>,
-        limiter: Option<Limiter>,
+        limiter: Option<TokenBucket>,
         deadline: Duration,
         counts: Counts,
     ) -> Self {

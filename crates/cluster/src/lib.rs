@@ -44,7 +44,6 @@ pub use objects::ChangeDetection;
 
 use api::Api;
 use counts::Counts;
-use limit::Limiter;
 use objects::Store;
 use transport::{Reach, Transport};
 use watch::Streaming;
@@ -103,7 +102,7 @@ impl ApiCluster {
         let shared = transport(agent.clone());
         let beating = transport(agent);
         let counts = Counts::new(options.metrics, &access.server().authority);
-        let limiter = Limiter::new(options.rate_limit);
+        let limiter = options.rate_limit.bucket();
         let main = Arc::new(Api::new(Arc::clone(&shared), limiter, CALL_DEADLINE, counts.clone()));
         // Over the connection of the other calls, but not in their queue: the agent paces its events by rates of their own.
         let events = Arc::new(Api::new(Arc::clone(&shared), None, CALL_DEADLINE, counts.clone()));

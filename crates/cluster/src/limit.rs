@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use seams::TokenBucket;
 
 /// How many requests may be made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,71 +27,38 @@ impl RateLimit {
         }
         Self::Bucket { per_second: f64::from(qps), burst: u32::try_from(burst).unwrap_or(1).max(1) }
     }
-}
 
-/// The bucket. Kept as one instant: when it will be full again.
-pub(crate) struct Limiter {
-    interval: Duration,
-    depth: Duration,
-    full_at: Mutex<Instant>,
-}
-
-impl Limiter {
-    pub(crate) fn new(limit: RateLimit) -> Option<Self> {
-        match limit {
-            RateLimit::Unlimited => None,
-            RateLimit::Bucket { per_second, burst } => {
-                let interval = Duration::from_secs_f64(1.0 / per_second.max(0.001));
-                Some(Self { interval, depth: interval * burst.max(1), full_at: Mutex::new(Instant::now()) })
+    /// The bucket, if there is a limit.
+    pub(crate) fn bucket(self) -> Option<TokenBucket> {
+        match self {
+            Self::Unlimited => None,
+            Self::Bucket { per_second, burst } => {
+                Some(TokenBucket::new(Duration::from_secs_f64(1.0 / per_second.max(0.001)), burst))
             }
-        }
-    }
-
-    /// Waits for a turn. Turns are given in order of arrival; one whose future is dropped is lost.
-    pub(crate) async fn turn(&self) {
-        let start = {
-            let mut full_at = self.full_at.lock();
-            let now = Instant::now();
-            let full = (*full_at).max(now) + self.interval;
-            *full_at = full;
-            // Empty when refilling takes longer than the whole bucket.
-            full.checked_sub(self.depth).filter(|start| *start > now)
-        };
-        if let Some(start) = start {
-            sleep_until(start).await;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::time::Instant;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_the_rest_is_paced() {
-        let limiter = Limiter::new(RateLimit::from_config(10, 5)).unwrap();
-        let start = Instant::now();
-        for _ in 0..5 {
-            limiter.turn().await;
-        }
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        for _ in 0..10 {
-            limiter.turn().await;
-        }
-        let took = start.elapsed();
-        assert!((Duration::from_millis(990)..Duration::from_millis(1020)).contains(&took), "{took:?}");
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let start = Instant::now();
-        for _ in 0..6 {
-            limiter.turn().await;
-        }
-        let took = start.elapsed();
-        assert!((Duration::from_millis(90)..Duration::from_millis(110)).contains(&took), "{took:?}");
-    }
+    use super::*;
 
     #[test]
     fn negative_means_unlimited() {
         assert_eq!(RateLimit::from_config(-1, 10), RateLimit::Unlimited);
-        assert!(Limiter::new(RateLimit::Unlimited).is_none());
+        assert!(RateLimit::Unlimited.bucket().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_numbers_are_of_a_second() {
+        let bucket = RateLimit::from_config(10, 5).bucket().unwrap();
+        let start = Instant::now();
+        for _ in 0..15 {
+            bucket.turn().await;
+        }
+        let took = start.elapsed();
+        assert!((Duration::from_millis(990)..Duration::from_millis(1020)).contains(&took), "{took:?}");
     }
 }

@@ -3,6 +3,7 @@
 //! The agent holds each as `Arc<dyn …>`; the edges (`cri`, `cluster`, `linux`, `volumes`) implement them, and so do
 //! the fakes. Requests are made of plain pod terms: rendering them into CRI messages or API calls is the edge's work.
 
+pub mod bucket;
 pub mod clock;
 pub mod cluster;
 pub mod explain;
@@ -16,6 +17,7 @@ pub mod runtime;
 pub mod stats;
 pub mod volumes;
 
+pub use bucket::TokenBucket;
 pub use clock::{Clock, SystemClock};
 pub use cluster::{ApiError, Cluster, ObjectError, Objects};
 pub use explain::Explainer;

@@ -6,11 +6,8 @@
 use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use seams::ApiError;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
-};
+use seams::{ApiError, TokenBucket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Reviews under way at once.
 const PLACES: usize = 16;
@@ -52,10 +49,8 @@ pub(super) struct Pace {
 #[derive(Debug)]
 pub(super) struct Reviewing {
     places: Semaphore,
-    interval: Duration,
-    depth: Duration,
-    /// When the bucket of turns is full again.
-    full_at: Mutex<Instant>,
+    /// Only those who have a place take turns, so that turns which nobody waits for any more do not pile up.
+    turns: TokenBucket,
     of_host: Mutex<HashMap<IpAddr, usize>>,
     questions: Mutex<Questions>,
 }
@@ -109,12 +104,9 @@ impl Drop for InLine<'_> {
 
 impl Reviewing {
     pub(super) fn new(Pace { per_second, burst }: Pace) -> Self {
-        let interval = Duration::from_secs(1) / per_second;
         Self {
             places: Semaphore::new(PLACES),
-            interval,
-            depth: interval * burst,
-            full_at: Mutex::new(Instant::now()),
+            turns: TokenBucket::new(Duration::from_secs(1) / per_second, burst),
             of_host: Mutex::default(),
             questions: Mutex::default(),
         }
@@ -141,20 +133,6 @@ impl Reviewing {
         Ok(InLine { of_host: &self.of_host, host })
     }
 
-    /// Waits until the pace allows one more. Only those who have a place take turns, so that turns which nobody waits for
-    /// any more do not pile up.
-    async fn turn(&self) {
-        let start = {
-            let mut full_at = self.full_at.lock();
-            let now = Instant::now();
-            *full_at = (*full_at).max(now) + self.interval;
-            full_at.checked_sub(self.depth).filter(|start| *start > now)
-        };
-        if let Some(start) = start {
-            sleep_until(start).await;
-        }
-    }
-
     /// Asks until there is an answer.
     pub(super) async fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ReviewError>
     where
@@ -172,7 +150,7 @@ impl Reviewing {
         let (mut left, mut pause) = (TRIES, PAUSE);
         loop {
             left -= 1;
-            self.turn().await;
+            self.turns.turn().await;
             match ask().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if left > 0 && is_passing(&error) => {
@@ -196,6 +174,8 @@ fn is_passing(error: &ApiError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,71 @@
+//! A token bucket: so many turns at once, and one each interval for ever.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// The bucket. Kept as one instant: when it will be full again.
+#[derive(Debug)]
+pub struct TokenBucket {
+    interval: Duration,
+    depth: Duration,
+    full_at: Mutex<Instant>,
+}
+
+impl TokenBucket {
+    /// A full bucket of `burst` turns, at least one, that gets another each `interval`.
+    #[must_use]
+    pub fn new(interval: Duration, burst: u32) -> Self {
+        Self { interval, depth: interval.saturating_mul(burst.max(1)), full_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for a turn. Turns are given in order of arrival; one whose future is dropped is lost.
+    pub async fn turn(&self) {
+        let start = {
+            let mut full_at = self.full_at.lock();
+            let now = Instant::now();
+            *full_at = (*full_at).max(now) + self.interval;
+            // Empty when refilling takes longer than the whole bucket.
+            full_at.checked_sub(self.depth).filter(|start| *start > now)
+        };
+        if let Some(start) = start {
+            sleep_until(start).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn took(bucket: &TokenBucket, turns: u32) -> Duration {
+        let begun = Instant::now();
+        for _ in 0..turns {
+            bucket.turn().await;
+        }
+        begun.elapsed()
+    }
+
+    fn near(took: Duration, milliseconds: u64) -> bool {
+        // The paused clock goes in whole milliseconds.
+        let wanted = Duration::from_millis(milliseconds);
+        (wanted..wanted + Duration::from_millis(20)).contains(&took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_free_and_the_rest_is_paced() {
+        let bucket = TokenBucket::new(Duration::from_millis(100), 5);
+        assert_eq!(took(&bucket, 5).await, Duration::ZERO);
+        assert!(near(took(&bucket, 10).await, 1000));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(near(took(&bucket, 6).await, 100), "five have been saved, and no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_none_is_one() {
+        let bucket = TokenBucket::new(Duration::from_millis(100), 0);
+        assert_eq!(took(&bucket, 1).await, Duration::ZERO);
+        assert!(near(took(&bucket, 2).await, 200));
+    }
+}
