@@ -18,10 +18,11 @@ use crate::{
         work::{Asked, Work},
     },
     state::{Reset, Stage, Volumes},
+    status,
 };
 
 pub(super) fn advance(work: &mut Work<'_>) -> Progress {
-    let Some(plan) = plan::make(work) else { return Progress::Over };
+    let Some(plan) = plan::make(work).filter(|plan| !is_in_vain(work, plan)) else { return Progress::Over };
     drop_old_trouble(work, &plan);
     prerequisites(work);
     for kill in &plan.kill {
@@ -36,6 +37,14 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     tidy::strays(work, &plan.start);
     tidy::dead_containers(work);
     Progress::Continue
+}
+
+/// Whether there is nothing to be done any more, though the runtime's account alone asks for something: what it has
+/// lost has run, and may not run twice.
+fn is_in_vain(work: &Work<'_>, plan: &Plan<'_>) -> bool {
+    let rests = plan.start.is_empty() && plan.kill.is_empty();
+    let view = work.view.filter(|_| !rests && plan.reset == Reset::Idle);
+    view.is_some_and(|view| status::has_ended(&work.state, work.seen, &view, work.now))
 }
 
 /// Trouble with starting a container is over when it is not to be started any more.
