@@ -24,6 +24,7 @@ pub(super) struct Plan<'a> {
     pub(super) sandbox: SandboxPlan<'a>,
     /// In spec order: ephemeral, init, regular.
     pub(super) start: Vec<Target<'a>>,
+    /// None where everything makes way for a new sandbox.
     pub(super) kill: Vec<Kill<'a>>,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Plan<'a> {
 pub(super) enum SandboxPlan<'a> {
     /// It serves.
     Keep(&'a SandboxId),
-    /// Everything in the old ones is killed, they are stopped, and a new one is made.
+    /// Everything in the old ones is stopped in the order of a pod's end, they are stopped, and a new one is made.
     Create { attempt: u32, fault: SandboxFault },
 }
 
@@ -147,20 +148,12 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
     if regular.is_empty() && reset == Reset::Idle {
         return None;
     }
-    let kill = view
-        .alive()
-        .map(|record| {
-            let container = super::absorb::reference(work, &record.name);
-            let cause = KillCause::PodStops;
-            Kill { record, container, cause, afterwards: Afterwards::Restart, probe_grace: None }
-        })
-        .collect();
     let start = match spec.init_containers.as_deref().and_then(<[_]>::first) {
         _ if reset == Reset::UnderWay => Vec::new(),
         Some(first) => vec![Target::of(ContainerKind::Init, first)],
         None => regular.into_iter().map(|c| Target::of(ContainerKind::Regular, c)).collect(),
     };
-    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill })
+    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill: Vec::new() })
 }
 
 /// Ended, and its policy lets that stand. Unlike upstream, which runs such a container once more in a new sandbox.

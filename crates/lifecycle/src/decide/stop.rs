@@ -13,7 +13,7 @@ use crate::{
     },
     grace,
     observation::{ContainerRecord, PodSource},
-    reason::{Afterwards, ContainerKind},
+    reason::Afterwards,
     spec::hooks::has_pre_stop,
     state::Owed,
 };
@@ -28,11 +28,17 @@ pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
     if stop(work, kill.record, deadline) == Asked::Now
         && let Some(container) = kill.container.clone()
     {
-        let restart = kill.afterwards == Afterwards::Restart;
-        if restart && container.kind == ContainerKind::Regular {
-            work.memo(&kill.record.name).owed = Some(Owed { after: kill.record.id.clone() });
+        if kill.afterwards == Afterwards::Restart {
+            promise(work, kill.record);
         }
         work.because(Reason::Killing { container, cause: kill.cause, afterwards: kill.afterwards });
+    }
+}
+
+/// Notes that an instance is killed to be started again.
+pub(super) fn promise(work: &mut Work<'_>, record: &ContainerRecord) {
+    if work.spec.containers.iter().any(|container| container.name == record.name.as_str()) {
+        work.memo(&record.name).owed = Some(Owed { after: record.id.clone() });
     }
 }
 

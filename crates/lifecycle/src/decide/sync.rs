@@ -13,10 +13,11 @@ use crate::{
         Progress,
         backoff::fnv,
         containers,
-        plan::{self, Plan},
-        reset, sandbox, stop, tidy,
+        plan::{self, Plan, SandboxPlan},
+        reset, sandbox, stop, terminate, tidy, triggers,
         work::{Asked, Work},
     },
+    reason::Afterwards,
     state::{Reset, Stage, Volumes},
     status,
 };
@@ -28,6 +29,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     for kill in &plan.kill {
         stop::kill(work, kill);
     }
+    make_way(work, &plan);
     let sandbox = sandbox::pursue(work, &plan);
     if let (Some(_), Some(view), Reset::UnderWay) = (sandbox, work.view, plan.reset) {
         reset::pursue(work, &view);
@@ -45,6 +47,20 @@ fn is_in_vain(work: &Work<'_>, plan: &Plan<'_>) -> bool {
     let rests = plan.start.is_empty() && plan.kill.is_empty();
     let view = work.view.filter(|_| !rests && plan.reset == Reset::Idle);
     view.is_some_and(|view| status::has_ended(&work.state, work.seen, &view, work.now))
+}
+
+/// Stops what lives in sandboxes that are to be replaced, as at the pod's end, within one grace period.
+fn make_way(work: &mut Work<'_>, plan: &Plan<'_>) {
+    let (Some(view), now) = (work.view, work.now.mono) else { return };
+    let grace = triggers::spec_grace(work);
+    let replaced = matches!(plan.sandbox, SandboxPlan::Create { .. }) && view.alive().next().is_some();
+    let Stage::Syncing(syncing) = &mut work.state.stage else { return };
+    if !replaced {
+        syncing.make_way_until = None;
+        return;
+    }
+    let deadline = *syncing.make_way_until.get_or_insert(now.saturating_add(grace));
+    terminate::stop_all(work, &view, deadline, Afterwards::Restart);
 }
 
 /// Trouble with starting a container is over when it is not to be started any more.
