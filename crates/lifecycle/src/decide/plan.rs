@@ -12,7 +12,7 @@ use crate::{
     ids::{ContainerName, SandboxId},
     observation::{ContainerRecord, FatalProbe},
     reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
-    spec::{hash::container_hash, hooks::has_post_start},
+    spec::hash::container_hash,
     state::{Reset, Stage},
 };
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
@@ -44,8 +44,6 @@ pub(super) struct Target<'a> {
     pub(super) image: &'a str,
     /// Image and resources: the back-off starts afresh when it changes.
     pub(super) fingerprint: u64,
-    /// Whether a postStart hook holds back its later siblings.
-    pub(super) holds_back: bool,
 }
 
 /// A container to kill.
@@ -65,7 +63,6 @@ impl<'a> Target<'a> {
             name: container.name.as_str().into(),
             image: container.image.as_deref().unwrap_or_default(),
             fingerprint: fingerprint(container.image.as_deref(), container.resources.as_ref()),
-            holds_back: has_post_start(container),
         }
     }
 
@@ -76,7 +73,6 @@ impl<'a> Target<'a> {
             name: container.name.as_str().into(),
             image: image.unwrap_or_default(),
             fingerprint: fingerprint(image, container.resources.as_ref()),
-            holds_back: false,
         }
     }
 
