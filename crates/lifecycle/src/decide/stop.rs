@@ -7,7 +7,7 @@ use crate::{
     action::{Action, ActionKey},
     decide::{
         plan::Kill,
-        triggers,
+        restart, triggers,
         view::Life,
         work::{Asked, Work},
     },
@@ -35,9 +35,12 @@ pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
     }
 }
 
-/// Notes that an instance is killed to be started again.
+/// Notes that an instance is killed to be started again: a regular container or a sidecar. What becomes of another init
+/// container depends on how it ends.
 pub(super) fn promise(work: &mut Work<'_>, record: &ContainerRecord) {
-    if work.spec.containers.iter().any(|container| container.name == record.name.as_str()) {
+    let sidecars = work.spec.init_containers.iter().flatten().filter(|init| restart::is_sidecar(init));
+    let mut lasting = work.spec.containers.iter().chain(sidecars);
+    if lasting.any(|container| container.name == record.name.as_str()) {
         work.memo(&record.name).owed = Some(Owed { after: record.id.clone() });
     }
 }

@@ -209,3 +209,29 @@ fn they_make_way_for_a_new_sandbox_in_the_order_of_an_end() {
     assert!(rest.contains(&"create c 1".to_owned()), "it was promised, though it ended well: {rest:?}");
     assert!(events(&scene.look()).is_empty());
 }
+
+#[test]
+fn a_sidecar_that_its_probe_killed_starts_at_once_as_a_regular_container_does() {
+    let probed = |container: Container| Container { liveness_probe: Some(probe(None)), ..container };
+    for name in ["s", "c"] {
+        let mut scene = Scene::new("Always", vec![probed(sidecar("s"))], vec![probed(container("c"))]);
+        scene.settle();
+        for attempt in 1..=4 {
+            scene.pass(secs(30));
+            scene.probes = failing(&scene.record(name).clone(), FatalProbe::Liveness);
+            scene.settle_one();
+            scene.probes = ProbeResults::default();
+            let actions = brief(&scene.settle());
+            assert!(actions.contains(&format!("create {name} {attempt}")), "{name} {attempt}: {actions:?}");
+        }
+        // The run before it is not as long ago as the back-off is long by now.
+        scene.pass(secs(30));
+        scene.probes = failing(&scene.record(name).clone(), FatalProbe::Liveness);
+        scene.settle_one();
+        scene.probes = ProbeResults::default();
+        assert!(!brief(&scene.settle()).contains(&format!("create {name} 5")));
+        let waits = scene.look();
+        assert_eq!(waiting(&waits, name).0, "CrashLoopBackOff");
+        assert_eq!(waits.wake_at.unwrap().mono, scene.mono + secs(40), "from the end of the killed one");
+    }
+}
