@@ -197,11 +197,14 @@ fn backed_off(
             work.wake_at(until);
             let pod = PodKey::of(work.pod);
             let memo = work.memo(&target.name);
-            if fresh {
+            // A look in between may have found another reason, or none.
+            if fresh || memo.trouble.is_none() {
                 let delay = go_duration(delay);
                 let message =
                     format!("back-off {delay} restarting failed container={} pod={pod}", target.name);
                 memo.trouble = Some(Trouble { reason: CRASH_LOOP, message });
+            }
+            if fresh {
                 memo.crash.told_at = None;
             }
             if memo.crash.tell(now) {

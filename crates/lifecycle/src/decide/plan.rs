@@ -164,6 +164,26 @@ fn done_for_good(work: &Work<'_>, view: &View<'_>, container: &Container) -> boo
     }
 }
 
+/// Whether a container runs, or has ended for good.
+pub(super) fn is_settled(work: &Work<'_>, name: &ContainerName) -> bool {
+    let Some(view) = work.view else { return false };
+    let mut regular = work.spec.containers.iter();
+    if let Some(container) = regular.find(|container| container.name == name.as_str()) {
+        let runs = view.newest(name.as_str()).is_some_and(|record| view.life(record) == Life::Running);
+        return runs || done_for_good(work, &view, container);
+    }
+    let mut inits = work.spec.init_containers.iter().flatten();
+    let init = inits.find(|container| container.name == name.as_str());
+    view.newest(name.as_str()).is_some_and(|record| match view.life(record) {
+        Life::Running => true,
+        Life::Dead => init.is_none_or(|init| {
+            let again = record.exit_code != 0 && restart::after_exit(init, work.spec, record.exit_code);
+            !restart::is_sidecar(init) && !again
+        }),
+        Life::Created | Life::Lost => false,
+    })
+}
+
 /// Whether its newest instance was killed with the promise of a restart.
 fn owed(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
     let memo = work.state.containers.get(&ContainerName::from(name));

@@ -63,14 +63,17 @@ fn make_way(work: &mut Work<'_>, plan: &Plan<'_>) {
     terminate::stop_all(work, &view, deadline, Afterwards::Restart);
 }
 
-/// Trouble with starting a container is over when it is not to be started any more.
+/// Trouble with starting a container is over when it runs, or has ended for good. It is not over because others come
+/// first, as in a new sandbox.
 fn drop_old_trouble(work: &mut Work<'_>, plan: &Plan<'_>) {
-    for (name, memo) in &mut work.state.containers {
+    let troubled = work.state.containers.iter().filter(|(_, memo)| memo.trouble.is_some());
+    let over = troubled.map(|(name, _)| name.clone()).filter(|name| {
         let concerned = plan.start.iter().any(|target| target.name == *name)
             || plan.kill.iter().any(|kill| kill.record.name == *name);
-        if !concerned {
-            memo.trouble = None;
-        }
+        !concerned && plan::is_settled(work, name)
+    });
+    for name in over.collect::<Vec<_>>() {
+        work.memo(&name).trouble = None;
     }
 }
 

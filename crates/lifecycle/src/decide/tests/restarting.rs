@@ -224,3 +224,39 @@ fn an_instance_whose_state_was_lost_for_a_while_counts_once() {
         assert_eq!(scene.look().status.container_statuses.unwrap()[0].restart_count, 1);
     }
 }
+
+#[test]
+fn why_a_container_waits_stays_in_sight_while_its_sandbox_is_replaced() {
+    let mut scene = Scene::new("Always", vec![container("i")], vec![container("c"), container("d")]);
+    scene.settle_with_inits();
+    for _ in 0..2 {
+        scene.exit("c", 1);
+        scene.settle_with_inits();
+    }
+    let image = Container { image: Some("image:2".to_owned()), ..container("d") };
+    scene.spec().containers[1] = image;
+    scene.settle_one();
+    let pull = Action::EnsureImage { container: "d".into() };
+    assert!(scene.look().actions.contains(&pull));
+    scene.fail(&pull, FailureStep::ImagePull, "no such host");
+    let told = |decision: &Decision| ["c", "d"].map(|name| waiting(decision, name).0.to_owned());
+    let before = told(&scene.look());
+    assert_eq!(before, ["CrashLoopBackOff", "ErrImagePull"]);
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    let mut initialised = false;
+    for _ in 0..12 {
+        let decision = scene.look();
+        assert_eq!(told(&decision), before);
+        decision.actions.iter().for_each(|action| scene.succeed(action));
+        if scene.record("i").attempt == 1 && scene.record("i").state == RuntimeState::Running {
+            scene.exit("i", 0);
+            initialised = true;
+        }
+    }
+    assert!(initialised);
+    // What is in sight is the same wait: it ends when it would have ended.
+    scene.pass(secs(10));
+    assert!(brief(&scene.settle()).contains(&"start c".to_owned()));
+    let status = scene.look().status.container_statuses.unwrap().remove(0);
+    assert!(status.state.unwrap().running.is_some());
+}
