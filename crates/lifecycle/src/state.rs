@@ -90,6 +90,8 @@ pub(crate) struct Syncing {
     pub(crate) network_retry: Option<Duration>,
     /// Newest sandbox that was found unusable, so that its replacement is announced once.
     pub(crate) unusable_sandbox: Option<SandboxId>,
+    /// Containers make way for a new sandbox: when their grace period ends, on the monotonic clock.
+    pub(crate) make_way_until: Option<Duration>,
     /// Whether all containers are being started over.
     pub(crate) reset: Reset,
 }

@@ -122,27 +122,57 @@ pub(crate) fn report(
     view: Option<&View<'_>>,
     now: Tick,
 ) -> PodStatus {
-    let old = match &state.reported {
-        Some(own) => Arc::clone(own),
-        None => Arc::new(seen.pod.status.clone().unwrap_or_default()),
-    };
+    let old = before(state, seen);
     let (Some(view), Some(spec)) = (view, seen.pod.spec.as_ref()) else { return (*old).clone() };
-    let reset = match &state.stage {
-        Stage::Syncing(syncing) => syncing.reset,
-        _ if reset::under_way(spec, view, Some(&old)) => Reset::UnderWay,
-        _ => Reset::Idle,
-    };
-    // Once the pod stops, what vanishes is cleared away, and its end is told as it was.
-    let starting_over = matches!(state.stage, Stage::Syncing(_))
-        && (reset == Reset::UnderWay || reset::asked(spec, view, Some(&old)));
-    let input = Input { pod: &seen.pod, spec, seen, view, old: &old, state, now, starting_over, reset };
-    let status = compute(&input);
+    let status = compute(&input(state, seen, spec, view, &old, now));
     if *old == status {
         state.reported = Some(old);
     } else {
         state.reported = Some(Arc::new(status.clone()));
     }
     status
+}
+
+/// Whether a pod that is to run has come to its end. What runs once does not run twice: a container that was running
+/// and cannot be found has ended, and may have been the last one.
+pub(crate) fn has_ended(state: &PodState, seen: &Observation, view: &View<'_>, now: Tick) -> bool {
+    let Some(spec) = seen.pod.spec.as_ref() else { return false };
+    let old = before(state, seen);
+    let input = input(state, seen, spec, view, &old, now);
+    let mut status = PodStatus {
+        container_statuses: some(containers::regular(&input)),
+        init_container_statuses: some(containers::init(&input)),
+        ..PodStatus::default()
+    };
+    transitions::hold(&input, &mut status);
+    phase::ends(&input, &status)
+}
+
+/// The last status: the own one, or what the API holds.
+fn before(state: &PodState, seen: &Observation) -> Arc<PodStatus> {
+    match &state.reported {
+        Some(own) => Arc::clone(own),
+        None => Arc::new(seen.pod.status.clone().unwrap_or_default()),
+    }
+}
+
+fn input<'a>(
+    state: &'a PodState,
+    seen: &'a Observation,
+    spec: &'a PodSpec,
+    view: &'a View<'a>,
+    old: &'a PodStatus,
+    now: Tick,
+) -> Input<'a> {
+    let reset = match &state.stage {
+        Stage::Syncing(syncing) => syncing.reset,
+        _ if reset::under_way(spec, view, Some(old)) => Reset::UnderWay,
+        _ => Reset::Idle,
+    };
+    // Once the pod stops, what vanishes is cleared away, and its end is told as it was.
+    let starting_over = matches!(state.stage, Stage::Syncing(_))
+        && (reset == Reset::UnderWay || reset::asked(spec, view, Some(old)));
+    Input { pod: &seen.pod, spec, seen, view, old, state, now, starting_over, reset }
 }
 
 fn compute(input: &Input<'_>) -> PodStatus {

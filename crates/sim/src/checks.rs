@@ -35,6 +35,11 @@ pub(crate) fn decision(before: &PodState, seen: &Observation, decision: &Decisio
         {
             return broken(format!("container {name} attempt {attempt} was asked for a second time"));
         }
+        if let Some((name, _)) = kubelet::created(action)
+            && ran_once(seen, name)
+        {
+            return broken(format!("{name} of a pod that runs once was to run a second time"));
+        }
         if let Action::RemoveContainer { id, .. } = action
             && runtime.containers.iter().any(|c| c.id == *id && c.state == RuntimeState::Running)
         {
@@ -86,6 +91,21 @@ fn bounded(seen: &Observation, decision: &Decision) -> Result<(), Violation> {
         ));
     }
     Ok(())
+}
+
+/// Whether a container is the only one of a pod that runs once, and ran: the API says so, and the runtime has lost it.
+fn ran_once(seen: &Observation, name: &str) -> bool {
+    let (Some(spec), Some(status), Ok(runtime)) = (&seen.pod.spec, &seen.pod.status, &seen.runtime) else {
+        return false;
+    };
+    let [only] = spec.containers.as_slice() else { return false };
+    let sidecars = spec.init_containers.iter().flatten().any(pods::is_sidecar);
+    let once = spec.restart_policy.as_deref() == Some("Never") && only.restart_policy.is_none();
+    let told = all_containers(status).find(|status| status.name == name);
+    let ran = told.and_then(|told| told.state.as_ref()).is_some_and(|state| state.running.is_some());
+    let lost =
+        !runtime.containers.iter().any(|c| c.name.as_str() == name && c.state != RuntimeState::Unknown);
+    only.name == name && once && !sidecars && ran && lost && !seen.source.is_static()
 }
 
 /// What must hold of the world at every moment.

@@ -124,7 +124,7 @@ impl CrashMemo {
     }
 
     /// May a container that was killed with the promise of a restart start at once? Measured from the end of the
-    /// run before the killed one, as upstream does.
+    /// run before the killed one, as upstream does. The record of that run goes while the killed one waits; it waits on.
     pub(super) fn ask_promised(
         &mut self,
         killed: &ContainerRecord,
@@ -134,8 +134,9 @@ impl CrashMemo {
         if self.passed.as_ref() == Some(&killed.id) {
             return Restart::Now;
         }
-        let in_back_off =
-            before.is_some_and(|dead| !self.delay.saturating_sub(self.since_end(dead, now)).is_zero());
+        let waits = self.waiting.as_ref().is_some_and(|(id, _)| *id == killed.id);
+        let in_back_off = waits
+            || before.is_some_and(|dead| !self.delay.saturating_sub(self.since_end(dead, now)).is_zero());
         if in_back_off { self.ask(killed, now) } else { Restart::Now }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     action::{Action, ActionKey, LogFate},
     decide::{plan, terminate, tidy, work::Work},
     observation::{Intent, PodSource},
-    reason::Cause,
+    reason::{Afterwards, Cause},
     state::{End, Stage, Terminated},
     status::{all_containers, is_terminal},
 };
@@ -50,7 +50,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
     let now = work.now.mono;
     for record in view.alive() {
         stirs = true;
-        terminate::stop_one(work, record, now);
+        terminate::stop_one(work, record, now, Afterwards::Stay);
     }
     if !stirs {
         for sandbox in view.sandboxes().iter().filter(|sandbox| sandbox.ready) {

@@ -1,8 +1,10 @@
 //! Making and starting containers.
 //!
 //! Each target passes the same gates, in this order: no other instance of it may live; a created one is taken up; its
-//! crash-loop back-off is over; its image is present; sandbox and volumes are ready; no earlier sibling's postStart
-//! hook holds it back.
+//! crash-loop back-off is over; its image is present; sandbox and volumes are ready; no earlier sibling is at work.
+//!
+//! Regular containers are made and started in the order of the spec: people put first what the others need. One that
+//! fails, or has to wait for another try, holds nobody back. Images are pulled side by side all the same.
 
 use crate::{
     Reason,
@@ -28,11 +30,18 @@ pub(super) fn pursue_all(work: &mut Work<'_>, targets: &[Target<'_>], sandbox: O
     for target in targets {
         let regular = target.kind == ContainerKind::Regular;
         pursue(work, target, sandbox, regular && held_back);
-        // A container that failed or backs off holds nobody back.
-        let failing = work.state.containers.get(&target.name).is_some_and(|memo| memo.trouble.is_some())
-            && !work.flying(&ActionKey::CreateContainer(target.name.clone()));
-        held_back |= regular && target.holds_back && !failing;
+        held_back |= regular && at_work(work, target);
     }
+}
+
+/// Whether a step towards the start of a container is under way. A pull counts the first time only: what failed before
+/// may fail for long.
+fn at_work(work: &Work<'_>, target: &Target<'_>) -> bool {
+    let troubled = work.state.containers.get(&target.name).is_some_and(|memo| memo.trouble.is_some());
+    let newest = work.view.and_then(|view| view.newest(target.name.as_str()));
+    work.flying(&ActionKey::CreateContainer(target.name.clone()))
+        || newest.is_some_and(|record| plan::starting(work, record))
+        || !troubled && work.flying(&ActionKey::EnsureImage(target.name.clone()))
 }
 
 /// Whether the postStart hook of a regular container runs at this moment. People rely on the next container being
@@ -188,11 +197,14 @@ fn backed_off(
             work.wake_at(until);
             let pod = PodKey::of(work.pod);
             let memo = work.memo(&target.name);
-            if fresh {
+            // A look in between may have found another reason, or none.
+            if fresh || memo.trouble.is_none() {
                 let delay = go_duration(delay);
                 let message =
                     format!("back-off {delay} restarting failed container={} pod={pod}", target.name);
                 memo.trouble = Some(Trouble { reason: CRASH_LOOP, message });
+            }
+            if fresh {
                 memo.crash.told_at = None;
             }
             if memo.crash.tell(now) {

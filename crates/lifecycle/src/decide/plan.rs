@@ -12,7 +12,7 @@ use crate::{
     ids::{ContainerName, SandboxId},
     observation::{ContainerRecord, FatalProbe},
     reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
-    spec::{hash::container_hash, hooks::has_post_start},
+    spec::hash::container_hash,
     state::{Reset, Stage},
 };
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
@@ -24,6 +24,7 @@ pub(super) struct Plan<'a> {
     pub(super) sandbox: SandboxPlan<'a>,
     /// In spec order: ephemeral, init, regular.
     pub(super) start: Vec<Target<'a>>,
+    /// None where everything makes way for a new sandbox.
     pub(super) kill: Vec<Kill<'a>>,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Plan<'a> {
 pub(super) enum SandboxPlan<'a> {
     /// It serves.
     Keep(&'a SandboxId),
-    /// Everything in the old ones is killed, they are stopped, and a new one is made.
+    /// Everything in the old ones is stopped in the order of a pod's end, they are stopped, and a new one is made.
     Create { attempt: u32, fault: SandboxFault },
 }
 
@@ -43,8 +44,6 @@ pub(super) struct Target<'a> {
     pub(super) image: &'a str,
     /// Image and resources: the back-off starts afresh when it changes.
     pub(super) fingerprint: u64,
-    /// Whether a postStart hook holds back its later siblings.
-    pub(super) holds_back: bool,
 }
 
 /// A container to kill.
@@ -64,7 +63,6 @@ impl<'a> Target<'a> {
             name: container.name.as_str().into(),
             image: container.image.as_deref().unwrap_or_default(),
             fingerprint: fingerprint(container.image.as_deref(), container.resources.as_ref()),
-            holds_back: has_post_start(container),
         }
     }
 
@@ -75,7 +73,6 @@ impl<'a> Target<'a> {
             name: container.name.as_str().into(),
             image: image.unwrap_or_default(),
             fingerprint: fingerprint(image, container.resources.as_ref()),
-            holds_back: false,
         }
     }
 
@@ -147,20 +144,12 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
     if regular.is_empty() && reset == Reset::Idle {
         return None;
     }
-    let kill = view
-        .alive()
-        .map(|record| {
-            let container = super::absorb::reference(work, &record.name);
-            let cause = KillCause::PodStops;
-            Kill { record, container, cause, afterwards: Afterwards::Restart, probe_grace: None }
-        })
-        .collect();
     let start = match spec.init_containers.as_deref().and_then(<[_]>::first) {
         _ if reset == Reset::UnderWay => Vec::new(),
         Some(first) => vec![Target::of(ContainerKind::Init, first)],
         None => regular.into_iter().map(|c| Target::of(ContainerKind::Regular, c)).collect(),
     };
-    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill })
+    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill: Vec::new() })
 }
 
 /// Ended, and its policy lets that stand. Unlike upstream, which runs such a container once more in a new sandbox.
@@ -173,6 +162,26 @@ fn done_for_good(work: &Work<'_>, view: &View<'_>, container: &Container) -> boo
                 && !restart::wanted(container, work.pod, work.spec, view)
         }
     }
+}
+
+/// Whether a container runs, or has ended for good.
+pub(super) fn is_settled(work: &Work<'_>, name: &ContainerName) -> bool {
+    let Some(view) = work.view else { return false };
+    let mut regular = work.spec.containers.iter();
+    if let Some(container) = regular.find(|container| container.name == name.as_str()) {
+        let runs = view.newest(name.as_str()).is_some_and(|record| view.life(record) == Life::Running);
+        return runs || done_for_good(work, &view, container);
+    }
+    let mut inits = work.spec.init_containers.iter().flatten();
+    let init = inits.find(|container| container.name == name.as_str());
+    view.newest(name.as_str()).is_some_and(|record| match view.life(record) {
+        Life::Running => true,
+        Life::Dead => init.is_none_or(|init| {
+            let again = record.exit_code != 0 && restart::after_exit(init, work.spec, record.exit_code);
+            !restart::is_sidecar(init) && !again
+        }),
+        Life::Created | Life::Lost => false,
+    })
 }
 
 /// Whether its newest instance was killed with the promise of a restart.

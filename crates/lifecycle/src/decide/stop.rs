@@ -7,13 +7,13 @@ use crate::{
     action::{Action, ActionKey},
     decide::{
         plan::Kill,
-        triggers,
+        restart, triggers,
         view::Life,
         work::{Asked, Work},
     },
     grace,
     observation::{ContainerRecord, PodSource},
-    reason::{Afterwards, ContainerKind},
+    reason::Afterwards,
     spec::hooks::has_pre_stop,
     state::Owed,
 };
@@ -28,11 +28,20 @@ pub(super) fn kill(work: &mut Work<'_>, kill: &Kill<'_>) {
     if stop(work, kill.record, deadline) == Asked::Now
         && let Some(container) = kill.container.clone()
     {
-        let restart = kill.afterwards == Afterwards::Restart;
-        if restart && container.kind == ContainerKind::Regular {
-            work.memo(&kill.record.name).owed = Some(Owed { after: kill.record.id.clone() });
+        if kill.afterwards == Afterwards::Restart {
+            promise(work, kill.record);
         }
         work.because(Reason::Killing { container, cause: kill.cause, afterwards: kill.afterwards });
+    }
+}
+
+/// Notes that an instance is killed to be started again: a regular container or a sidecar. What becomes of another init
+/// container depends on how it ends.
+pub(super) fn promise(work: &mut Work<'_>, record: &ContainerRecord) {
+    let sidecars = work.spec.init_containers.iter().flatten().filter(|init| restart::is_sidecar(init));
+    let mut lasting = work.spec.containers.iter().chain(sidecars);
+    if lasting.any(|container| container.name == record.name.as_str()) {
+        work.memo(&record.name).owed = Some(Owed { after: record.id.clone() });
     }
 }
 

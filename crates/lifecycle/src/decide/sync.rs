@@ -13,20 +13,23 @@ use crate::{
         Progress,
         backoff::fnv,
         containers,
-        plan::{self, Plan},
-        reset, sandbox, stop, tidy,
+        plan::{self, Plan, SandboxPlan},
+        reset, sandbox, stop, terminate, tidy, triggers,
         work::{Asked, Work},
     },
+    reason::Afterwards,
     state::{Reset, Stage, Volumes},
+    status,
 };
 
 pub(super) fn advance(work: &mut Work<'_>) -> Progress {
-    let Some(plan) = plan::make(work) else { return Progress::Over };
+    let Some(plan) = plan::make(work).filter(|plan| !is_in_vain(work, plan)) else { return Progress::Over };
     drop_old_trouble(work, &plan);
     prerequisites(work);
     for kill in &plan.kill {
         stop::kill(work, kill);
     }
+    make_way(work, &plan);
     let sandbox = sandbox::pursue(work, &plan);
     if let (Some(_), Some(view), Reset::UnderWay) = (sandbox, work.view, plan.reset) {
         reset::pursue(work, &view);
@@ -38,14 +41,39 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     Progress::Continue
 }
 
-/// Trouble with starting a container is over when it is not to be started any more.
+/// Whether there is nothing to be done any more, though the runtime's account alone asks for something: what it has
+/// lost has run, and may not run twice.
+fn is_in_vain(work: &Work<'_>, plan: &Plan<'_>) -> bool {
+    let rests = plan.start.is_empty() && plan.kill.is_empty();
+    let view = work.view.filter(|_| !rests && plan.reset == Reset::Idle);
+    view.is_some_and(|view| status::has_ended(&work.state, work.seen, &view, work.now))
+}
+
+/// Stops what lives in sandboxes that are to be replaced, as at the pod's end, within one grace period.
+fn make_way(work: &mut Work<'_>, plan: &Plan<'_>) {
+    let (Some(view), now) = (work.view, work.now.mono) else { return };
+    let grace = triggers::spec_grace(work);
+    let replaced = matches!(plan.sandbox, SandboxPlan::Create { .. }) && view.alive().next().is_some();
+    let Stage::Syncing(syncing) = &mut work.state.stage else { return };
+    if !replaced {
+        syncing.make_way_until = None;
+        return;
+    }
+    let deadline = *syncing.make_way_until.get_or_insert(now.saturating_add(grace));
+    terminate::stop_all(work, &view, deadline, Afterwards::Restart);
+}
+
+/// Trouble with starting a container is over when it runs, or has ended for good. It is not over because others come
+/// first, as in a new sandbox.
 fn drop_old_trouble(work: &mut Work<'_>, plan: &Plan<'_>) {
-    for (name, memo) in &mut work.state.containers {
+    let troubled = work.state.containers.iter().filter(|(_, memo)| memo.trouble.is_some());
+    let over = troubled.map(|(name, _)| name.clone()).filter(|name| {
         let concerned = plan.start.iter().any(|target| target.name == *name)
             || plan.kill.iter().any(|kill| kill.record.name == *name);
-        if !concerned {
-            memo.trouble = None;
-        }
+        !concerned && plan::is_settled(work, name)
+    });
+    for name in over.collect::<Vec<_>>() {
+        work.memo(&name).trouble = None;
     }
 }
 

@@ -5,7 +5,8 @@
 //!                        sidecars' preStop hooks ───────┴─► sidecars, last one first ──► sandboxes ──► nothing runs
 //! ```
 //! Sidecars wait for regular containers and for later sidecars, for nobody else; their preStop hooks do not wait. All
-//! share one grace period; past its end nobody waits for a turn or a hook.
+//! share one grace period; past its end nobody waits for a turn or a hook. The same order is kept when everything makes
+//! way for a new sandbox.
 
 use std::time::Duration;
 
@@ -32,20 +33,11 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     let Stage::Terminating(terminating) = &work.state.stage else { return Progress::Continue };
     let deadline = terminating.deadline;
     let Some(view) = work.view else { return Progress::Continue };
-    let mut clear = true;
-    for (record, turn) in turns(work, &view, deadline) {
-        clear = false;
-        // A hook that outlives the grace period no longer counts.
-        let hook_runs = work.flying(&ActionKey::RunPreStop(record.id.clone())) && deadline > work.now.mono;
-        match turn {
-            Turn::Now if hook_runs => work.wake_at(deadline),
-            Turn::Now => stop_one(work, record, deadline),
-            Turn::Later => prepare(work, record, deadline),
-        }
-    }
-    if !clear || view.alive().next().is_some() {
+    stop_all(work, &view, deadline, Afterwards::Stay);
+    if view.alive().next().is_some() {
         return Progress::Continue;
     }
+    let mut clear = true;
     for sandbox in view.sandboxes() {
         if sandbox.ready || !work.state.stopped_sandboxes.contains(&sandbox.id) {
             clear = false;
@@ -53,6 +45,19 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
         }
     }
     if clear && !is_making(work, &view) { Progress::Over } else { Progress::Continue }
+}
+
+/// Stops all that live, each when its turn has come, until a deadline on the monotonic clock.
+pub(super) fn stop_all(work: &mut Work<'_>, view: &View<'_>, deadline: Duration, afterwards: Afterwards) {
+    for (record, turn) in turns(work, view, deadline) {
+        // A hook that outlives the grace period no longer counts.
+        let hook_runs = work.flying(&ActionKey::RunPreStop(record.id.clone())) && deadline > work.now.mono;
+        match turn {
+            Turn::Now if hook_runs => work.wake_at(deadline),
+            Turn::Now => stop_one(work, record, deadline, afterwards),
+            Turn::Later => prepare(work, record, deadline, afterwards),
+        }
+    }
 }
 
 /// Whether a call under way may yet bring something to life. A start whose container has ended already cannot: only
@@ -95,8 +100,8 @@ fn turns<'a>(work: &Work<'a>, view: &View<'a>, deadline: Duration) -> Vec<(&'a C
 }
 
 /// Begins the stop of a sidecar that has to wait for its turn.
-fn prepare(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
-    announce(work, record);
+fn prepare(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration, afterwards: Afterwards) {
+    announce(work, record, afterwards);
     work.wake_at(deadline);
     let inits = work.spec.init_containers.iter().flatten();
     let mut this = inits.filter(|container| container.name == record.name.as_str());
@@ -109,18 +114,26 @@ fn prepare(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
 }
 
 /// Stops one container; says so once.
-pub(super) fn stop_one(work: &mut Work<'_>, record: &ContainerRecord, deadline: Duration) {
+pub(super) fn stop_one(
+    work: &mut Work<'_>,
+    record: &ContainerRecord,
+    deadline: Duration,
+    afterwards: Afterwards,
+) {
     if stop::stop(work, record, deadline) == Asked::Now {
-        announce(work, record);
+        if afterwards == Afterwards::Restart {
+            stop::promise(work, record);
+        }
+        announce(work, record, afterwards);
     }
 }
 
-fn announce(work: &mut Work<'_>, record: &ContainerRecord) {
+fn announce(work: &mut Work<'_>, record: &ContainerRecord, afterwards: Afterwards) {
     let runs = work.view.is_some_and(|view| view.life(record) == Life::Running);
     if !runs || !work.state.doomed.insert(record.id.clone()) {
         return;
     }
     if let Some(container) = super::absorb::reference(work, &record.name) {
-        work.because(Reason::Killing { container, cause: KillCause::PodStops, afterwards: Afterwards::Stay });
+        work.because(Reason::Killing { container, cause: KillCause::PodStops, afterwards });
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 mod ephemeral;
 mod explained;
 mod failing;
+mod losing;
 mod properties;
 mod recall;
 mod reset;

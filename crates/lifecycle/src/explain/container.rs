@@ -198,7 +198,7 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
     let stopping = !matches!(scene.facts.state.stage, Stage::Syncing(_));
     let pod_wide = blocks.iter().find(|block| block.container.is_none() && holds_containers(&block.step));
     let mut unfinished: Option<&ContainerName> = None;
-    let mut hook: Option<&ContainerName> = None;
+    let mut sibling: Option<&ContainerName> = None;
     let mut rows = Vec::with_capacity(all.len());
     for one in &all {
         let mine = blocks.iter().find(|block| block.container.as_ref() == Some(&one.reference));
@@ -207,7 +207,7 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
             (Some(block), _) => Some(Gate::Step(block.step.clone())),
             (None, true) => one.runs().then_some(Gate::Others),
             (None, false) if !waiting => None,
-            (None, false) => match (unfinished, pod_wide, hook) {
+            (None, false) => match (unfinished, pod_wide, sibling) {
                 (Some(init), _, _) if one.reference.kind != ContainerKind::Ephemeral => {
                     Some(Gate::Container(init.clone()))
                 }
@@ -219,8 +219,8 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
         if one.reference.kind == ContainerKind::Init && unfinished.is_none() && !one.passed() {
             unfinished = Some(&one.reference.name);
         }
-        if mine.is_some_and(|block| block.step == BlockedStep::Hook) {
-            hook = hook.or(Some(&one.reference.name));
+        if one.reference.kind == ContainerKind::Regular && mine.is_some_and(holds_siblings) {
+            sibling = sibling.or(Some(&one.reference.name));
         }
         let restarts = one.status.map_or(0, |status| status.restart_count);
         rows.push(ContainerAccount {
@@ -233,6 +233,12 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
         });
     }
     rows
+}
+
+/// Whether later regular containers wait for this step of an earlier one.
+fn holds_siblings(block: &Block) -> bool {
+    let making = matches!(block.step, BlockedStep::Image | BlockedStep::Creation | BlockedStep::Start);
+    block.step == BlockedStep::Hook || making && matches!(block.cause, BlockCause::UnderWay { .. })
 }
 
 /// Whether no container can start while this step is not done.

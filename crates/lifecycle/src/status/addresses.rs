@@ -6,14 +6,17 @@ use super::Input;
 use crate::state::Stage;
 
 /// Pod addresses of the ready sandbox, the node's primary family first; kept when there is none any more, as a pod that
-/// ended still shows where it was.
+/// ended still shows where it was, and one whose sandbox was lost where it was last. An earlier process's word for a pod
+/// that is to run is not kept: upstream's next process knows none.
 pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     let hosts = &input.seen.node.host_ips;
     let newest = input.view.newest_sandbox().filter(|sandbox| sandbox.ready);
     let mut ips = newest.map(|sandbox| sorted(&sandbox.ips, hosts.first())).unwrap_or_default();
-    // A pod that is to run and has lost its network has no address; one that ended shows where it was.
-    let may_keep =
-        input.spec.host_network.unwrap_or(false) || !matches!(input.state.stage, Stage::Syncing(_));
+    let sandboxes = input.view.sandboxes();
+    let replaced = !sandboxes.is_empty() && !sandboxes.iter().any(|sandbox| sandbox.ready);
+    let may_keep = input.spec.host_network.unwrap_or(false)
+        || !matches!(input.state.stage, Stage::Syncing(_))
+        || replaced && input.state.reported.is_some();
     if ips.is_empty() && may_keep {
         ips = input.old.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
     }

@@ -190,13 +190,15 @@ fn without_record(
         ..unmade(input, container)
     };
     let Some(old) = old else { return status };
-    if old.state.as_ref().is_some_and(|state| state.running.is_some()) {
+    // A known end of an earlier instance stands, as upstream has it.
+    let ran = old.state.as_ref().is_some_and(|state| state.running.is_some());
+    let known = old.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
+    if ran && !known {
         let terminated = Some(unknown_end(LOST_ALIVE));
         status.last_state = Some(ContainerState { terminated, ..ContainerState::default() });
-    }
-    // It existed: its successor must not share its identity.
-    if old.container_id.is_some() && input.pod.metadata.deletion_timestamp.is_none() {
-        status.restart_count = old.restart_count.saturating_add(1);
+        if input.pod.metadata.deletion_timestamp.is_none() {
+            status.restart_count = old.restart_count.saturating_add(1);
+        }
     }
     status
 }

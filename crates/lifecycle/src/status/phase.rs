@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{Input, containers::STARTING_OVER, find, is_terminal};
-use crate::{decide::restart, reason::Cause};
+use crate::{decide::restart, ids::ContainerName, observation::RuntimeState, reason::Cause};
 
 #[derive(Default)]
 struct Counts {
@@ -56,14 +56,41 @@ pub(super) fn compute(input: &Input<'_>, status: &PodStatus) -> String {
         input.cause(),
         Some(Cause::DeadlineExceeded | Cause::Killed { .. } | Cause::Rejected { .. })
     );
-    if forced { "Failed".to_owned() } else { decide(input, &count(input, status)).to_owned() }
+    if forced { "Failed".to_owned() } else { decide(input, &count(input, status, |_| false)).to_owned() }
 }
 
-fn count(input: &Input<'_>, status: &PodStatus) -> Counts {
+/// Whether the pod has come to its end, as far as its containers tell; what is yet to come of them keeps it going.
+pub(super) fn ends(input: &Input<'_>, status: &PodStatus) -> bool {
+    let counts = count(input, status, |container| is_to_come(input, container));
+    is_terminal(Some(decide(input, &counts)))
+}
+
+/// Whether an instance is being made or was promised, whatever became of the one before. What an earlier process ran is
+/// no loss of a static pod, which starts anew with its node, nor where it may have been removed to start all over.
+fn is_to_come(input: &Input<'_>, container: &Container) -> bool {
+    let memo = input.state.containers.get(&ContainerName::from(container.name.as_str()));
+    match input.view.newest(&container.name) {
+        Some(record) if input.in_the_making(container, record) => true,
+        Some(record) if memo.and_then(|memo| memo.owed.as_ref()).is_some_and(|o| o.after == record.id) => {
+            true
+        }
+        Some(record) if record.state != RuntimeState::Unknown => false,
+        _ => {
+            let anew = input.seen.source.is_static() || restart::may_start_all_over(input.spec);
+            anew && memo.is_none_or(|memo| memo.created.is_none())
+        }
+    }
+}
+
+/// Counts what the containers' states mean; one that is `to_come` waits for its first start.
+fn count(input: &Input<'_>, status: &PodStatus, to_come: impl Fn(&Container) -> bool) -> Counts {
+    let meaning = |list, container: &Container| {
+        if to_come(container) { Meaning::Waits } else { meaning(find(list, &container.name)) }
+    };
     let mut counts = Counts::default();
     let spec = input.spec;
     for container in spec.init_containers.iter().flatten() {
-        let meaning = meaning(find(status.init_container_statuses.as_ref(), &container.name));
+        let meaning = meaning(status.init_container_statuses.as_ref(), container);
         if restart::is_sidecar(container) {
             let started = find(status.init_container_statuses.as_ref(), &container.name)
                 .is_some_and(|s| s.started == Some(true));
@@ -91,7 +118,7 @@ fn count(input: &Input<'_>, status: &PodStatus) -> Counts {
         }
     }
     for container in &spec.containers {
-        match meaning(find(status.container_statuses.as_ref(), &container.name)) {
+        match meaning(status.container_statuses.as_ref(), container) {
             Meaning::Running => counts.running += 1,
             Meaning::Ended(ended) => {
                 counts.stopped += 1;

@@ -21,6 +21,8 @@ enum Step {
     Lose(usize),
     /// The sandbox dies.
     SandboxDies,
+    /// The machine starts anew, and the runtime knows nothing any more.
+    Forget,
     /// Time passes, in seconds.
     Pass(u64),
     /// The wall clock jumps, in hours.
@@ -42,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4usize).prop_map(Step::Vanish),
         1 => (0..4usize).prop_map(Step::Lose),
         1 => Just(Step::SandboxDies),
+        1 => Just(Step::Forget),
         3 => (0..400u64).prop_map(Step::Pass),
         1 => (-100..100i64).prop_map(Step::Jump),
         1 => any::<bool>().prop_map(Step::Restart),
@@ -68,9 +71,21 @@ struct Run {
     scene: Scene,
     flying: Vec<Action>,
     last: Option<PodStatus>,
+    /// A container was to be changed, which starts it again whatever the policy.
+    changed: bool,
 }
 
 impl Run {
+    /// Whether the only container was reported to run, and is not to run again.
+    fn has_had_its_run(&self) -> bool {
+        let Some(spec) = self.scene.pod.spec.as_ref() else { return false };
+        let sidecars = spec.init_containers.iter().flatten().any(|c| c.restart_policy.is_some());
+        let once = spec.restart_policy.as_deref() == Some("Never") && !sidecars && !self.changed;
+        let last = self.last.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        let ran = last.filter_map(|status| status.state.as_ref()).any(|state| state.waiting.is_none());
+        once && spec.containers.len() == 1 && ran
+    }
+
     fn look(&mut self) -> Result<Decision, TestCaseError> {
         let before = self.scene.state.clone();
         let answered: Vec<_> = self.scene.outcomes.iter().map(|o| o.key.clone()).collect();
@@ -82,6 +97,7 @@ impl Run {
                 "{key:?} is in flight already"
             );
             if let Action::CreateContainer { container, attempt, .. } = action {
+                prop_assert!(!self.has_had_its_run(), "{container} runs a second time");
                 let runtime = self.scene.runtime.as_ref().unwrap();
                 prop_assert!(
                     !runtime.containers.iter().any(|c| c.name == *container && c.attempt == *attempt),
@@ -223,22 +239,32 @@ impl Run {
             Step::Jump(hours) => {
                 self.scene.wall = self.scene.wall.checked_add(SignedDuration::from_hours(hours)).unwrap();
             }
-            Step::Restart(happened) => {
-                for action in std::mem::take(&mut self.flying) {
-                    if happened {
-                        self.succeed(&action);
-                    }
-                }
-                self.scene.outcomes.clear();
-                self.scene.state = PodState::default();
-                self.scene.pod.status = self.last.clone().or(self.scene.pod.status.take());
+            Step::Forget => {
+                self.restart(false);
+                self.scene.runtime = Ok(RuntimePod::default());
             }
-            Step::Update => self.scene.spec().containers[0].image = Some("image:2".to_owned()),
+            Step::Restart(happened) => self.restart(happened),
+            Step::Update => {
+                self.scene.spec().containers[0].image = Some("image:2".to_owned());
+                self.changed = true;
+            }
             Step::Delete(grace) => {
                 self.scene.intent = Intent::Delete { grace: Duration::from_secs(grace) };
                 self.scene.pod.metadata.deletion_timestamp = Some(time(self.scene.wall));
             }
         }
+    }
+
+    /// The process ends and begins anew.
+    fn restart(&mut self, happened: bool) {
+        for action in std::mem::take(&mut self.flying) {
+            if happened {
+                self.succeed(&action);
+            }
+        }
+        self.scene.outcomes.clear();
+        self.scene.state = PodState::default();
+        self.scene.pod.status = self.last.clone().or(self.scene.pod.status.take());
     }
 
     /// Everything works from here on: the pod comes to rest.
@@ -300,7 +326,7 @@ proptest! {
 
     #[test]
     fn rules_hold_and_it_comes_to_rest(scene in scene(), steps in prop::collection::vec(step(), 0..120)) {
-        let mut run = Run { scene, flying: Vec::new(), last: None };
+        let mut run = Run { scene, flying: Vec::new(), last: None, changed: false };
         run.look()?;
         for step in steps {
             run.happen(step);

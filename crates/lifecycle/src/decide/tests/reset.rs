@@ -135,10 +135,10 @@ fn all_are_started_over_in_place() {
             "create s 1",
             "start s",
             "create c 1",
-            "create d 1",
-            "create done 1",
             "start c",
+            "create d 1",
             "start d",
+            "create done 1",
             "start done"
         ]
     );

@@ -140,15 +140,57 @@ fn without_records_the_last_report_bounds_the_attempt() {
     }
     scene.restart();
     scene.runtime = Ok(RuntimePod::default());
+    scene.logged.insert(ContainerName::from("c"), 2);
     let lost = scene.look();
     let status = &lost.status.container_statuses.as_ref().unwrap()[0];
-    assert_eq!(status.restart_count, 3);
+    assert_eq!(status.restart_count, 2);
     let last = status.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
-    assert_eq!((last.exit_code, last.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert_eq!(last.exit_code, 1, "the end that is known stands");
     for action in &lost.actions {
         scene.succeed(action);
     }
     assert!(brief(&scene.settle()).contains(&"create c 3".to_owned()));
+    assert_eq!(scene.look().status.container_statuses.unwrap()[0].restart_count, 3);
+    // The first that is lost has no end but the unknown one.
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.restart();
+    scene.runtime = Ok(RuntimePod::default());
+    let status = scene.look().status.container_statuses.unwrap().remove(0);
+    let last = status.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((last.exit_code, last.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert_eq!(status.restart_count, 1);
+    // One that waited for its restart was counted when it ended, or will be when it is made.
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    for _ in 0..2 {
+        scene.exit("c", 1);
+        scene.settle();
+    }
+    let waits = scene.look();
+    assert_eq!(waiting(&waits, "c").0, "CrashLoopBackOff");
+    scene.runtime.as_mut().unwrap().containers.clear();
+    assert_eq!(scene.look().status.container_statuses.unwrap()[0].restart_count, 1);
+}
+
+#[test]
+fn a_pod_keeps_its_addresses_until_its_new_sandbox_has_others() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    let first = scene.look().status.pod_ip;
+    assert!(first.is_some());
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    scene.exit("c", 137);
+    let lost = scene.look();
+    assert_eq!(lost.status.pod_ip, first);
+    lost.actions.iter().for_each(|action| scene.succeed(action));
+    scene.settle();
+    let second = scene.look().status.pod_ip;
+    assert!(second.is_some() && second != first);
+    // The next process does not vouch for what the last one said.
+    scene.restart();
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    assert_eq!(scene.look().status.pod_ip, None);
 }
 
 #[test]
@@ -223,4 +265,40 @@ fn an_instance_whose_state_was_lost_for_a_while_counts_once() {
         assert!(brief(&scene.settle()).contains(&"create c 1".to_owned()));
         assert_eq!(scene.look().status.container_statuses.unwrap()[0].restart_count, 1);
     }
+}
+
+#[test]
+fn why_a_container_waits_stays_in_sight_while_its_sandbox_is_replaced() {
+    let mut scene = Scene::new("Always", vec![container("i")], vec![container("c"), container("d")]);
+    scene.settle_with_inits();
+    for _ in 0..2 {
+        scene.exit("c", 1);
+        scene.settle_with_inits();
+    }
+    let image = Container { image: Some("image:2".to_owned()), ..container("d") };
+    scene.spec().containers[1] = image;
+    scene.settle_one();
+    let pull = Action::EnsureImage { container: "d".into() };
+    assert!(scene.look().actions.contains(&pull));
+    scene.fail(&pull, FailureStep::ImagePull, "no such host");
+    let told = |decision: &Decision| ["c", "d"].map(|name| waiting(decision, name).0.to_owned());
+    let before = told(&scene.look());
+    assert_eq!(before, ["CrashLoopBackOff", "ErrImagePull"]);
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    let mut initialised = false;
+    for _ in 0..12 {
+        let decision = scene.look();
+        assert_eq!(told(&decision), before);
+        decision.actions.iter().for_each(|action| scene.succeed(action));
+        if scene.record("i").attempt == 1 && scene.record("i").state == RuntimeState::Running {
+            scene.exit("i", 0);
+            initialised = true;
+        }
+    }
+    assert!(initialised);
+    // What is in sight is the same wait: it ends when it would have ended.
+    scene.pass(secs(10));
+    assert!(brief(&scene.settle()).contains(&"start c".to_owned()));
+    let status = scene.look().status.container_statuses.unwrap().remove(0);
+    assert!(status.state.unwrap().running.is_some());
 }

@@ -168,3 +168,70 @@ fn a_startup_probe_that_failed_ends_it_even_when_its_image_was_changed_meanwhile
     scene.probes = failing(&scene.record("s").clone(), FatalProbe::Startup);
     assert_eq!(brief(&scene.look().actions), ["stop s 30"]);
 }
+
+#[test]
+fn they_make_way_for_a_new_sandbox_in_the_order_of_an_end() {
+    let inits = vec![with_pre_stop(sidecar("s")), sidecar("t")];
+    let mut scene = Scene::new("OnFailure", inits, vec![container("c")]);
+    scene.settle();
+    scene.runtime.as_mut().unwrap().sandboxes[0].ips.clear();
+    let first = scene.look();
+    let stops: Vec<_> = brief(&first.actions)
+        .into_iter()
+        .filter(|a| a.starts_with("stop") || a.starts_with("hook"))
+        .collect();
+    assert_eq!(stops, ["stop c 30", "hook s 30"]);
+    let mut told = events(&first);
+    told.retain(|(reason, _)| *reason == "Killing");
+    told.sort();
+    assert_eq!(told, ["c", "s", "t"].map(|name| ("Killing", format!("Stopping container {name}"))));
+    first
+        .actions
+        .iter()
+        .filter(|a| !brief(&[(*a).clone()])[0].starts_with("stop"))
+        .for_each(|a| scene.succeed(a));
+    scene.pass(secs(8));
+    assert!(!brief(&scene.look().actions).iter().any(|a| a.starts_with("stop")), "they wait for c");
+    let stop = first.actions.iter().find(|a| brief(&[(*a).clone()])[0] == "stop c 30").unwrap();
+    scene.succeed(stop);
+    scene.exit("c", 0);
+    let second = scene.look();
+    assert_eq!(brief(&second.actions), ["stop t 22"], "they share the grace period");
+    scene.succeed(&second.actions[0]);
+    let third = scene.look();
+    assert_eq!(brief(&third.actions), ["stop s 22"]);
+    scene.succeed(&third.actions[0]);
+    let rest = brief(&scene.settle());
+    assert!(
+        ["sandbox 1", "create s 1", "create t 1"].iter().all(|a| rest.contains(&(*a).to_owned())),
+        "{rest:?}"
+    );
+    assert!(rest.contains(&"create c 1".to_owned()), "it was promised, though it ended well: {rest:?}");
+    assert!(events(&scene.look()).is_empty());
+}
+
+#[test]
+fn a_sidecar_that_its_probe_killed_starts_at_once_as_a_regular_container_does() {
+    let probed = |container: Container| Container { liveness_probe: Some(probe(None)), ..container };
+    for name in ["s", "c"] {
+        let mut scene = Scene::new("Always", vec![probed(sidecar("s"))], vec![probed(container("c"))]);
+        scene.settle();
+        for attempt in 1..=4 {
+            scene.pass(secs(30));
+            scene.probes = failing(&scene.record(name).clone(), FatalProbe::Liveness);
+            scene.settle_one();
+            scene.probes = ProbeResults::default();
+            let actions = brief(&scene.settle());
+            assert!(actions.contains(&format!("create {name} {attempt}")), "{name} {attempt}: {actions:?}");
+        }
+        // The run before it is not as long ago as the back-off is long by now.
+        scene.pass(secs(30));
+        scene.probes = failing(&scene.record(name).clone(), FatalProbe::Liveness);
+        scene.settle_one();
+        scene.probes = ProbeResults::default();
+        assert!(!brief(&scene.settle()).contains(&format!("create {name} 5")));
+        let waits = scene.look();
+        assert_eq!(waiting(&waits, name).0, "CrashLoopBackOff");
+        assert_eq!(waits.wake_at.unwrap().mono, scene.mono + secs(40), "from the end of the killed one");
+    }
+}

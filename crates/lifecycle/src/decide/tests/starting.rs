@@ -217,3 +217,48 @@ fn stale_volumes_are_brought_up_to_date_while_containers_run() {
     scene.pod.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
     assert_eq!(brief(&scene.look().actions), ["MountVolumes"]);
 }
+
+#[test]
+fn regular_containers_start_in_spec_order_and_one_that_fails_holds_nobody_back() {
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b"), container("c")]);
+    let all = brief(&scene.settle());
+    let images: Vec<_> = all.iter().filter(|a| a.starts_with("image")).collect();
+    assert_eq!(images, ["image a", "image b", "image c"]);
+    let starts: Vec<_> = all.iter().filter(|a| a.starts_with("create") || a.starts_with("start")).collect();
+    assert_eq!(starts, ["create a 0", "start a", "create b 0", "start b", "create c 0", "start c"]);
+    // The first pull is waited for, as long as it goes on; a failed one is not, nor is its next try.
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b")]);
+    let pull = Action::EnsureImage { container: "a".into() };
+    for _ in 0..6 {
+        let actions = scene.look().actions;
+        assert!(!brief(&actions).contains(&"create b 0".to_owned()));
+        actions.iter().filter(|action| **action != pull).for_each(|action| scene.succeed(action));
+    }
+    scene.fail(&pull, FailureStep::ImagePull, "no such image");
+    assert!(brief(&scene.look().actions).contains(&"create b 0".to_owned()));
+    // So it is with one that backs off after a crash.
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b")]);
+    scene.settle();
+    scene.exit("a", 1);
+    scene.settle();
+    scene.exit("a", 1);
+    scene.exit("b", 1);
+    let starts = brief(&scene.settle());
+    assert!(starts.contains(&"start b".to_owned()) && !starts.contains(&"start a".to_owned()), "{starts:?}");
+}
+
+#[test]
+fn a_creation_that_failed_lets_the_next_one_through_until_it_is_tried_again() {
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b")]);
+    let create = loop {
+        let actions = scene.look().actions;
+        if let Some(create) = actions.iter().find(|a| matches!(a, Action::CreateContainer { .. })) {
+            break create.clone();
+        }
+        actions.iter().for_each(|action| scene.succeed(action));
+    };
+    assert_eq!(brief(std::slice::from_ref(&create)), ["create a 0"]);
+    assert!(scene.look().actions.is_empty(), "b waits for a");
+    scene.fail(&create, FailureStep::ContainerConfig, "no such configmap");
+    assert!(brief(&scene.look().actions).contains(&"create b 0".to_owned()));
+}
