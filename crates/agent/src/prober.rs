@@ -48,7 +48,7 @@ mod seen;
 mod table;
 pub mod tally;
 
-use declared::{KINDS, containers, period, probe_of, seconds};
+use declared::{KINDS, containers, expanded, period, probe_of, seconds};
 use early::Early;
 use handler::{Answer, Target};
 use instance::{running, was_started};
@@ -230,20 +230,7 @@ impl Prober {
 
     async fn probe(self: Arc<Self>, key: Key) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let target = {
-            let table = self.table.lock();
-            let Some(entry) = table.entries.get(&key) else { return };
-            let found =
-                containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str());
-            let Some((container, _)) = found else { return };
-            Target {
-                id: entry.id.clone(),
-                probe: entry.probe.clone(),
-                ports: container.ports.clone().unwrap_or_default(),
-                pod_ip: entry.pod_ip.clone(),
-                timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
-            }
-        };
+        let Some(target) = self.target(&key) else { return };
         let began = Instant::now();
         let mut tries = std::pin::pin!(self.tries(&target));
         let answer = match timeout(HELD, tries.as_mut()).await {
@@ -255,6 +242,21 @@ impl Prober {
         };
         self.count(&key, &answer, began.elapsed());
         self.settle(&key, &target.id, &answer);
+    }
+
+    /// What a probe is to do now.
+    fn target(&self, key: &Key) -> Option<Target> {
+        let table = self.table.lock();
+        let entry = table.entries.get(key)?;
+        let (container, _) =
+            containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str())?;
+        Some(Target {
+            id: entry.id.clone(),
+            probe: expanded(&entry.probe, container),
+            ports: container.ports.clone().unwrap_or_default(),
+            pod_ip: entry.pod_ip.clone(),
+            timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
+        })
     }
 
     async fn tries(&self, target: &Target) -> Answer {

@@ -236,3 +236,23 @@ async fn a_pod_that_stops_is_asked_for_its_readiness_only() {
     prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &refused);
     assert_eq!(prober.notes(&PodUid::from("u".to_owned())).len(), 2);
 }
+
+#[tokio::test]
+async fn commands_know_what_the_list_of_variables_says_itself() {
+    let prober = prober();
+    let command = ["cat", "$(FILE)", "a$(IP)b", "$(NONE)", "$$(FILE)", "ä$"];
+    let main = json!({
+        "name": "main",
+        "env": [
+            {"name": "FILE", "value": "/tmp/before"},
+            {"name": "FILE", "value": "/tmp/ok"},
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+        "livenessProbe": {"exec": {"command": command}},
+    });
+    let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"containers": [main]}});
+    observe(&prober, &Arc::new(serde_json::from_value(pod).unwrap()));
+    let target = prober.target(&key("main", Kind::Liveness)).unwrap();
+    let run = target.probe.exec.unwrap().command.unwrap();
+    assert_eq!(run, ["cat", "/tmp/ok", "ab", "$(NONE)", "$(FILE)", "ä$"]);
+}
