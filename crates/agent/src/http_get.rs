@@ -1,10 +1,12 @@
 //! GET requests to containers, as probes and lifecycle hooks send them: one connection each, no verified TLS, redirects
-//! on the same host only (contract §7.1, §8).
+//! on the same host only (contract §7.1, §8). A probe over TLS speaks HTTP/2 with a server that chooses it; hooks speak
+//! HTTP/1.1 alone, as upstream's do.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::HTTPGetAction;
 use rustls::Error as TlsError;
 use tokio::net::TcpStream;
@@ -13,6 +15,8 @@ use crate::address::bracketed;
 
 mod insecure;
 mod redirect;
+
+use insecure::Protocol;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
@@ -137,8 +141,11 @@ async fn fetch(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Respo
         .await
         .map_err(|error| Cause::Dial { address: format!("{}:{port}", bracketed(&host)), error })?;
     if secure {
-        let stream = insecure::connect(stream, &host).await.map_err(tls)?;
-        send(TokioIo::new(stream), request).await
+        let stream = insecure::connect(stream, &host, purpose).await.map_err(tls)?;
+        match insecure::agreed(&stream) {
+            Protocol::Http1 => send(TokioIo::new(stream), request).await,
+            Protocol::Http2 => send_http2(TokioIo::new(stream), http2_form(request)?).await,
+        }
     } else {
         send(TokioIo::new(stream), request).await
     }
@@ -157,10 +164,36 @@ async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, Ca
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(Cause::Http)?;
+    let (mut sender, connection) = http1::handshake(io).await.map_err(Cause::Http)?;
     // Ends with the sender: the connection is good for one request.
     tokio::spawn(async move { drop(connection.await) });
     sender.send_request(request).await.map_err(Cause::Http)
+}
+
+async fn send_http2<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, Cause>
+where
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(Cause::Http)?;
+    // Ends with the sender and the answer's body.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.send_request(request).await.map_err(Cause::Http)
+}
+
+/// The same request in HTTP/2, where the host is a part of the address and connections have no headers.
+fn http2_form(mut request: Request<Empty<Bytes>>) -> Result<Request<Empty<Bytes>>, Cause> {
+    let headers = request.headers_mut();
+    headers.remove(http::header::CONNECTION);
+    let host = headers.remove(http::header::HOST);
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = Uri::builder()
+        .scheme("https")
+        .authority(host.as_ref().map_or(&b""[..], HeaderValue::as_bytes))
+        .path_and_query(path)
+        .build()
+        .map_err(|error| Cause::Request(error.to_string()))?;
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok(request)
 }
 
 fn request(uri: &Uri, get: &HTTPGetAction, purpose: Purpose) -> Result<Request<Empty<Bytes>>, String> {
