@@ -4,8 +4,11 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
-use http_body_util::Empty;
-use hyper::client::conn::{http1, http2};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::HTTPGetAction;
 use rustls::Error as TlsError;
@@ -18,11 +21,11 @@ mod redirect;
 
 use insecure::Protocol;
 
-/// Redirects that are followed.
+/// Requests of one GET: the redirect that would make for another is its failure, as for upstream's client.
 const REDIRECTS: usize = 10;
 
 /// An answer whose body is still to be read.
-pub(crate) type Response = http::Response<hyper::body::Incoming>;
+pub(crate) type Response = http::Response<Incoming>;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +43,6 @@ impl Purpose {
             Self::Hook => "kube-lifecycle/1.37",
         }
     }
-}
-
-/// How a request ended that had an answer.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// With an answer that is no redirect.
-    Answer(Response),
-    /// With a redirect to another host, which is not followed.
-    Elsewhere(Response),
 }
 
 /// Why there is no answer. Displays as Go prints the error of a GET.
@@ -108,13 +102,13 @@ fn escaped(path: &[u8]) -> String {
     out
 }
 
-/// Asks, and follows redirects on the same host.
+/// Asks, and follows redirects on the same host. One to another host is the answer.
 ///
 /// # Errors
 /// There is no answer.
-pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Ended, GetError> {
+pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Response, GetError> {
     let mut at = url.to_owned();
-    for _ in 0..=REDIRECTS {
+    for _ in 0..REDIRECTS {
         let answer =
             fetch(&at, get, purpose).await.map_err(|cause| GetError { url: url.to_owned(), cause })?;
         let status = answer.status().as_u16();
@@ -122,12 +116,34 @@ pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Res
         match (status, location.filter(|location| !location.is_empty())) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect::same_host(&at, &location) {
                 Some(next) => at = next,
-                None => return Ok(Ended::Elsewhere(answer)),
+                None => return Ok(answer),
             },
-            _ => return Ok(Ended::Answer(answer)),
+            _ => return Ok(answer),
         }
     }
     Err(GetError { url: url.to_owned(), cause: Cause::Redirects })
+}
+
+/// What of a body comes before `most` bytes, its end or an error.
+pub(crate) async fn beginning(mut body: Incoming, most: usize) -> (Vec<u8>, Option<hyper::Error>) {
+    let (mut all, mut broken) = (Vec::new(), None);
+    while all.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        match frame {
+            Ok(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    all.extend_from_slice(data);
+                }
+            }
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    all.truncate(most);
+    (all, broken)
 }
 
 /// One request on a connection of its own; nothing is kept alive.

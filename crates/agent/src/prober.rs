@@ -263,7 +263,7 @@ impl Prober {
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
             answer = handler::run(&*self.runtime, target).await;
-            if !matches!(answer, Answer::Unknown(_)) {
+            if answer.error().is_none() {
                 break;
             }
         }
@@ -279,7 +279,7 @@ impl Prober {
             return;
         }
         let now = Instant::now();
-        if let Answer::Failure(text) | Answer::Unknown(text) = answer {
+        if let Answer::Failure(text) | Answer::Unknown(text) | Answer::Broken(text) = answer {
             let mut text = text.clone();
             reason::cut(&mut text, NOTE);
             entry.last_failure = Some(Box::new((self.clock.now(), text)));
@@ -297,7 +297,7 @@ impl Prober {
         let change = match answer {
             Answer::Success | Answer::Warning(_) => entry.tally.success(),
             Answer::Failure(_) => entry.tally.failure(),
-            Answer::Unknown(_) => Change::None,
+            Answer::Unknown(_) | Answer::Broken(_) => Change::None,
         };
         if let Some((reason, message)) = event(key.kind, answer) {
             let event = PodEvent {
@@ -337,6 +337,9 @@ fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
         Answer::Failure(text) => Some(("Unhealthy", format!("{word} probe failed: {text}"))),
         Answer::Unknown(text) => {
             Some(("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}")))
+        }
+        Answer::Broken(text) => {
+            Some(("Unhealthy", format!("{word} probe errored and resulted in failure state: {text}")))
         }
     }
 }
