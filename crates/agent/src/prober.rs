@@ -129,6 +129,8 @@ impl Prober {
                     Some(entry) if entry.id == record.id => {
                         entry.pod = Arc::clone(seen.pod);
                         entry.pod_ip.clone_from(&seen.pod_ip);
+                        // A worker that was made anew has one of its own.
+                        entry.bell = Arc::clone(seen.bell);
                         // The mirror of a static pod may turn up after the first look.
                         if recalled {
                             entry.tally.recall_success();

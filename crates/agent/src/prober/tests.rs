@@ -61,10 +61,17 @@ fn observe(prober: &Prober, pod: &Arc<Pod>) -> ProbeResults {
 }
 
 fn observe_records(prober: &Prober, pod: &Arc<Pod>, containers: Vec<ContainerRecord>) -> ProbeResults {
+    observe_with(prober, pod, containers, &Arc::new(Bell::default()))
+}
+
+fn observe_with(
+    prober: &Prober,
+    pod: &Arc<Pod>,
+    containers: Vec<ContainerRecord>,
+    bell: &Arc<Bell>,
+) -> ProbeResults {
     let runtime = RuntimePod { sandboxes: Vec::new(), containers };
-    let bell = Arc::new(Bell::default());
-    let seen =
-        Seen { pod, runtime: &runtime, pod_ip: None, bell: &bell, stopping: false, starting: &|_| false };
+    let seen = Seen { pod, runtime: &runtime, pod_ip: None, bell, stopping: false, starting: &|_| false };
     prober.observe(&PodUid::from("u".to_owned()), &seen)
 }
 
@@ -255,4 +262,15 @@ async fn commands_know_what_the_list_of_variables_says_itself() {
     let target = prober.target(&key("main", Kind::Liveness)).unwrap();
     let run = target.probe.exec.unwrap().command.unwrap();
     assert_eq!(run, ["cat", "/tmp/ok", "ab", "$(NONE)", "$(FILE)", "ä$"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_made_anew_is_told() {
+    let prober = prober();
+    let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    for bell in [&first, &second] {
+        observe_with(&prober, &pod(&json!({})), vec![record("main")], bell);
+    }
+    prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &Answer::Success);
+    tokio::time::timeout(Duration::from_secs(1), second.rung()).await.unwrap();
 }
