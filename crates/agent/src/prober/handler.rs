@@ -105,7 +105,7 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
         )),
         // The runtime reports a command that ran too long as an error of its own.
         Err(RuntimeError::Failed { code: "DeadlineExceeded", message, .. }) => Answer::Failure(message),
-        Err(error) => Answer::Unknown(error.to_string()),
+        Err(error) => Answer::Unknown(error.rpc()),
     }
 }
 

@@ -1,5 +1,5 @@
-use fakes::runtime::FakeRuntime;
-use serde_json::json;
+use fakes::runtime::{Code, FakeRuntime, Fault, When};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -12,6 +12,16 @@ use super::*;
 enum Then {
     Close,
     Stall,
+}
+
+fn target(probe: &Value) -> Target {
+    Target {
+        id: ContainerId::from("c".to_owned()),
+        probe: serde_json::from_value(probe.clone()).unwrap(),
+        ports: Vec::new(),
+        pod_ip: Some("127.0.0.1".to_owned()),
+        timeout: Duration::from_secs(1),
+    }
 }
 
 /// What an HTTP probe with a second's time makes of an answer.
@@ -28,13 +38,7 @@ async fn probed(answer: &str, then: Then) -> Answer {
             drop(stream.read(&mut [0; 1]).await);
         }
     });
-    let target = Target {
-        id: ContainerId::from("c".to_owned()),
-        probe: serde_json::from_value(json!({"httpGet": {"port": port}})).unwrap(),
-        ports: Vec::new(),
-        pod_ip: Some("127.0.0.1".to_owned()),
-        timeout: Duration::from_secs(1),
-    };
+    let target = target(&json!({"httpGet": {"port": port}}));
     let answer = timeout(Duration::from_secs(60), run(&FakeRuntime::new(), &target)).await.unwrap();
     serving.abort();
     answer
@@ -74,4 +78,13 @@ async fn of_a_long_body_the_beginning_is_told() {
     assert_eq!(probed(&answer, Then::Stall).await, terminated(&body[..ANSWER_BYTES]));
     let well = format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{body}");
     assert_eq!(probed(&well, Then::Stall).await, Answer::Success);
+}
+
+#[tokio::test]
+async fn a_command_that_could_not_be_run_is_told_as_the_runtime_tells_it() {
+    let runtime = FakeRuntime::new();
+    let text = "failed to exec in container: no such task";
+    runtime.core.plan("ExecSync", Fault::Fail(Code::NotFound, text.to_owned()), When::Before, None);
+    let answer = run(&runtime, &target(&json!({"exec": {"command": ["true"]}}))).await;
+    assert_eq!(answer, Answer::Unknown(format!("rpc error: code = NotFound desc = {text}")));
 }
