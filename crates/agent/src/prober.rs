@@ -20,8 +20,9 @@
 //! * a probe that cannot be run at all (the prober's own error) changes nothing, nor does a failure in the first second
 //!   of a container ([`early`]).
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid,
@@ -65,6 +66,8 @@ const HELD: Duration = Duration::from_secs(1);
 const NOTE: usize = 256;
 /// Tries of one probe when the prober itself fails.
 const TRIES: usize = 3;
+/// What is told of a probe that panicked.
+const DIED: &str = "the kubelet's prober died; its log tells where";
 
 /// The node's probes.
 pub struct Prober {
@@ -234,7 +237,10 @@ impl Prober {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         let Some(target) = self.target(&key) else { return };
         let began = Instant::now();
-        let mut tries = std::pin::pin!(self.tries(&target));
+        // One that panics must not count as under way for ever.
+        let tries = AssertUnwindSafe(self.tries(&target)).catch_unwind();
+        let tries = tries.map(|answer| answer.unwrap_or_else(|_| Answer::Unknown(DIED.to_owned())));
+        let mut tries = std::pin::pin!(tries);
         let answer = match timeout(HELD, tries.as_mut()).await {
             Ok(answer) => answer,
             Err(_) => {

@@ -12,10 +12,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{PodSource, PodUid, status::is_terminal};
 use metrics::Metrics;
@@ -205,7 +207,9 @@ impl StatusQueue {
                     if let Some(records) = told {
                         records.status_sent(&letter.uid);
                     }
-                    let answer = deliver(&*cluster, &letter).await;
+                    // One that panics must not leave its slot as being sent for ever.
+                    let answer = AssertUnwindSafe(deliver(&*cluster, &letter)).catch_unwind().await;
+                    let answer = answer.unwrap_or(Answer::Died);
                     if let (Some(records), Answer::Kept(_)) = (told, &answer) {
                         records.status_accepted(&letter.uid);
                     }
@@ -275,7 +279,7 @@ impl StatusQueue {
                     slot.gone = !letter.mirror;
                     None
                 }
-                Answer::Failed(..) => {
+                Answer::Failed(..) | Answer::Died => {
                     dirty.insert(letter.uid.clone());
                     slot.since = letter.since.or(slot.since);
                     slot.failures = slot.failures.saturating_add(1);
@@ -299,8 +303,16 @@ impl Slots {
     /// Tells the log what an operator has to know: an outage is told by the edge, once for all pods, and a refusal
     /// only when it was no race with the pod's deletion.
     fn tell(&self, letter: &Letter, answer: &Answer) {
-        let Answer::Failed(what, error) = answer else { return };
-        let pod = format!("{}/{}", letter.namespace, letter.name);
+        let pod = || format!("{}/{}", letter.namespace, letter.name);
+        let (what, error) = match answer {
+            Answer::Kept(_) | Answer::Gone => return,
+            Answer::Died => {
+                tracing::error!(pod = pod(), "The report of a pod's status died; will try again");
+                return;
+            }
+            Answer::Failed(what, error) => (what, error),
+        };
+        let pod = pod();
         let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
         let again = known.is_some_and(|slot| slot.failures > 0);
         match error {
@@ -337,6 +349,8 @@ enum Answer {
     Gone,
     /// To be tried again: what could not be done, and why.
     Failed(&'static str, ApiError),
+    /// To be tried again: the kubelet itself failed.
+    Died,
 }
 
 async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {

@@ -274,3 +274,24 @@ async fn a_worker_that_was_made_anew_is_told() {
     prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &Answer::Success);
     tokio::time::timeout(Duration::from_secs(1), second.rung()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_runs_again() {
+    let runtime = Arc::new(FakeRuntime::new());
+    runtime.core.plan("ExecSync", Fault::Panic, When::Before, Some(1));
+    let core = runtime.core.clone();
+    let clock: Arc<dyn Clock> = Arc::new(HandClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
+    let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
+    let prober = Arc::new(Prober::of(runtime, clock, events, Metrics::new()));
+    let main = json!({"name": "main", "readinessProbe": {"exec": {"command": ["true"]}}});
+    let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"containers": [main]}});
+    observe(&prober, &Arc::new(serde_json::from_value(pod).unwrap()));
+    let running = tokio::spawn(Arc::clone(&prober).run());
+    let again = async {
+        while core.count("ExecSync") < 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
+    running.abort();
+}

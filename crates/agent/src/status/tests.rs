@@ -17,6 +17,8 @@ use super::*;
 struct Api {
     answers: Mutex<BTreeMap<String, ApiError>>,
     patches: Mutex<Vec<String>>,
+    /// Whether the next patch panics.
+    panics: Mutex<bool>,
     patched: Notify,
 }
 
@@ -48,6 +50,8 @@ impl Cluster for Api {
     async fn patch_pod_status(&self, _: &str, name: &str, patch: &Value) -> Result<Pod, ApiError> {
         self.patches.lock().push(name.to_owned());
         self.patched.notify_one();
+        let panics = std::mem::take(&mut *self.panics.lock());
+        assert!(!panics, "a defect");
         match self.answers.lock().get(name) {
             Some(error) => Err(error.clone()),
             None => {
@@ -272,4 +276,15 @@ async fn the_mirror_of_another_version_is_left_alone() {
     queue.observed_mirror("ns", "p", Some(Arc::new(other)));
     settled().await;
     assert_eq!(api.count("p"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_panics_is_made_again() {
+    let (api, queue) = world();
+    *api.panics.lock() = true;
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 2).await;
+    settled().await;
+    let held = queue.slots.lock().by_uid[&PodUid::from("p".to_owned())].api.status.clone();
+    assert_eq!(held.unwrap().phase.as_deref(), Some("Running"));
 }
