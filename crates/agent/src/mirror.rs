@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::Notify;
 
-use crate::status::StatusQueue;
+use crate::status::{StatusQueue, newer};
 
 /// Marks a mirror; its value is the static pod's hash.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -146,8 +146,19 @@ struct State {
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
     sources: Sources,
+    /// The mirror that is being created, and whether the API source has told of its end meanwhile.
+    creating: Option<(Name, Fate)>,
     /// What was said last of a pod whose mirror cannot be brought up to date, so that it is said once.
     reported: BTreeMap<Name, String>,
+}
+
+/// What the API source has told of a mirror whose creation is not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nothing, or that it is there.
+    Open,
+    /// It may be gone again.
+    Overtaken,
 }
 
 impl State {
@@ -166,6 +177,29 @@ impl State {
 
     fn gone(&mut self, pod: &Pod) {
         self.held.remove(&uid_of(pod));
+    }
+
+    /// The API source has told of an end: of this mirror, or of any that is not in its list.
+    fn overtake(&mut self, deleted: Option<&Name>) {
+        if let Some((name, fate)) = &mut self.creating
+            && deleted.is_none_or(|deleted| deleted == name)
+        {
+            *fate = Fate::Overtaken;
+        }
+    }
+
+    /// Takes the answer to a creation unless the API source has told more meanwhile.
+    fn created(&mut self, mirror: Pod) -> Option<Arc<Pod>> {
+        let (name, mirror) = (name_of(&mirror), Arc::new(mirror));
+        let overtaken = self.creating.take().is_some_and(|(_, fate)| fate == Fate::Overtaken);
+        let newest = match self.mirrors.get(&name) {
+            Some(known) if known.metadata.uid != mirror.metadata.uid => return None,
+            Some(known) => newer(known, &mirror),
+            None if overtaken => return None,
+            None => mirror,
+        };
+        self.mirrors.insert(name, Arc::clone(&newest));
+        Some(newest)
     }
 
     fn plan(&self) -> Vec<Step> {
@@ -232,6 +266,7 @@ impl Mirrors {
             self.statuses.observed_mirror(&namespace, &name, Some(Arc::clone(mirror)));
         }
         self.change(|state| {
+            state.overtake(None);
             state.mirrors = mirrors.into_iter().map(|pod| (name_of(&pod), pod)).collect();
             state.listed = true;
         });
@@ -250,6 +285,7 @@ impl Mirrors {
     pub fn mirror_deleted(&self, mirror: &Pod) {
         let (namespace, name) = name_of(mirror);
         self.change(|state| {
+            state.overtake(Some(&name_of(mirror)));
             if state
                 .mirrors
                 .get(&name_of(mirror))
@@ -257,6 +293,16 @@ impl Mirrors {
             {
                 state.mirrors.remove(&name_of(mirror));
                 self.statuses.observed_mirror(&namespace, &name, None);
+            }
+        });
+    }
+
+    /// The answer to a creation.
+    fn mirror_created(&self, mirror: Pod) {
+        let (namespace, name) = name_of(&mirror);
+        self.change(|state| {
+            if let Some(newest) = state.created(mirror) {
+                self.statuses.observed_mirror(&namespace, &name, Some(newest));
             }
         });
     }
@@ -305,8 +351,9 @@ impl Mirrors {
                 }
                 Step::Create(name) => match statics.get(name) {
                     Some(pod) => {
+                        self.state.lock().creating = Some((name.clone(), Fate::Open));
                         let created = self.cluster.create_pod(&mirror_of(pod, node)).await;
-                        created.map(|created| self.mirror_applied(&Arc::new(created)))
+                        created.map(|created| self.mirror_created(created))
                     }
                     None => Ok(()),
                 },

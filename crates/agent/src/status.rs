@@ -268,7 +268,12 @@ impl StatusQueue {
                     }
                     (slot.retry, slot.failures) = (RETRY.0, 0);
                     if letter.mirror {
-                        mirrors.insert((letter.namespace.clone(), letter.name.clone()), api);
+                        // What the watch has told meanwhile counts: it may be gone, or another have its name.
+                        let key = (letter.namespace.clone(), letter.name.clone());
+                        let known = mirrors.get_mut(&key);
+                        if let Some(known) = known.filter(|known| known.metadata.uid == api.metadata.uid) {
+                            *known = newer(known, &api);
+                        }
                     } else {
                         slot.api = newer(&slot.api, &api);
                     }
@@ -382,7 +387,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
 }
 
 /// The newer of two versions of one object.
-fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
+pub(crate) fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
     let known_is_newer =
         resource_version::number(&known.metadata) > resource_version::number(&other.metadata);
     if known_is_newer { Arc::clone(known) } else { Arc::clone(other) }
