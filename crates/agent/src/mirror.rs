@@ -312,15 +312,25 @@ impl Mirrors {
         self.changed.notify_one();
     }
 
-    /// Works for ever. Mirrors are made once the node's object exists, since they are owned by it.
+    /// Works for ever. Mirrors are made while the node's object exists, since they are owned by it: none while it is being
+    /// deleted, as it would go with the node at once.
     pub async fn run(self: Arc<Self>) {
         let mut node = self.cluster.node();
+        let mut round = Round::Done;
         loop {
-            self.changed.notified().await;
-            let Ok(node) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
-            let Some(node) = node else { continue };
+            // Cancel-safe: the notification keeps a permit, and the watch its newest value.
+            tokio::select! {
+                () = self.changed.notified() => {}
+                shown = node.changed(), if round == Round::Withheld => if shown.is_err() { return },
+            }
             let mut delay = RETRY.0;
-            while self.round(&node).await == Round::Failed {
+            loop {
+                let Ok(now) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
+                let Some(now) = now else { continue };
+                round = self.round(&now).await;
+                if round != Round::Failed {
+                    break;
+                }
                 // Cancel-safe: the notification is spent on the round that follows anyway.
                 tokio::select! {
                     () = tokio::time::sleep(delay) => delay = (delay * 2).min(RETRY.1),
@@ -340,7 +350,14 @@ impl Mirrors {
             (state.plan(), state.statics.clone())
         };
         let mut round = Round::Done;
+        let leaving = node.metadata.deletion_timestamp.is_some();
         for step in steps {
+            if leaving && matches!(step, Step::Create(_)) {
+                if round == Round::Done {
+                    round = Round::Withheld;
+                }
+                continue;
+            }
             let result = match &step {
                 Step::Delete((namespace, name), uid) => {
                     match self.cluster.delete_pod(namespace, name, uid, 0).await {
@@ -401,6 +418,8 @@ impl Mirrors {
 enum Round {
     /// All mirrors are as they should be, or will be when the watch has told.
     Done,
+    /// Mirrors are to be made when the node's object is another.
+    Withheld,
     /// Something is to be tried again.
     Failed,
 }

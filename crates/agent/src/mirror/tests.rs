@@ -140,3 +140,17 @@ async fn a_mirror_is_known_by_the_answer_to_its_creation() {
     settled().await;
     assert_eq!((cluster.pods_created().len(), mirrors.count()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_being_deleted_gets_no_mirrors() {
+    let (cluster, mirrors) = world();
+    let mut leaving = node();
+    leaving.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    cluster.show(leaving);
+    mirrors.static_applied(&pod("a", "1", HASH, "1").1);
+    settled().await;
+    assert_eq!(cluster.pods_created(), []);
+    // It registers again.
+    cluster.show(node());
+    cluster.until(|state| state.pods.len() == 1).await;
+}
