@@ -1,10 +1,15 @@
 //! GET requests to containers, as probes and lifecycle hooks send them: one connection each, no verified TLS, redirects
-//! on the same host only (contract §7.1, §8).
+//! on the same host only (contract §7.1, §8). A probe over TLS speaks HTTP/2 with a server that chooses it; hooks speak
+//! HTTP/1.1 alone, as upstream's do.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::HTTPGetAction;
 use rustls::Error as TlsError;
 use tokio::net::TcpStream;
@@ -14,11 +19,13 @@ use crate::address::bracketed;
 mod insecure;
 mod redirect;
 
-/// Redirects that are followed.
+use insecure::Protocol;
+
+/// Requests of one GET: the redirect that would make for another is its failure, as for upstream's client.
 const REDIRECTS: usize = 10;
 
 /// An answer whose body is still to be read.
-pub(crate) type Response = http::Response<hyper::body::Incoming>;
+pub(crate) type Response = http::Response<Incoming>;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +43,6 @@ impl Purpose {
             Self::Hook => "kube-lifecycle/1.37",
         }
     }
-}
-
-/// How a request ended that had an answer.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// With an answer that is no redirect.
-    Answer(Response),
-    /// With a redirect to another host, which is not followed.
-    Elsewhere(Response),
 }
 
 /// Why there is no answer. Displays as Go prints the error of a GET.
@@ -104,13 +102,13 @@ fn escaped(path: &[u8]) -> String {
     out
 }
 
-/// Asks, and follows redirects on the same host.
+/// Asks, and follows redirects on the same host. One to another host is the answer.
 ///
 /// # Errors
 /// There is no answer.
-pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Ended, GetError> {
+pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Response, GetError> {
     let mut at = url.to_owned();
-    for _ in 0..=REDIRECTS {
+    for _ in 0..REDIRECTS {
         let answer =
             fetch(&at, get, purpose).await.map_err(|cause| GetError { url: url.to_owned(), cause })?;
         let status = answer.status().as_u16();
@@ -118,12 +116,34 @@ pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Res
         match (status, location.filter(|location| !location.is_empty())) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect::same_host(&at, &location) {
                 Some(next) => at = next,
-                None => return Ok(Ended::Elsewhere(answer)),
+                None => return Ok(answer),
             },
-            _ => return Ok(Ended::Answer(answer)),
+            _ => return Ok(answer),
         }
     }
     Err(GetError { url: url.to_owned(), cause: Cause::Redirects })
+}
+
+/// What of a body comes before `most` bytes, its end or an error.
+pub(crate) async fn beginning(mut body: Incoming, most: usize) -> (Vec<u8>, Option<hyper::Error>) {
+    let (mut all, mut broken) = (Vec::new(), None);
+    while all.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        match frame {
+            Ok(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    all.extend_from_slice(data);
+                }
+            }
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    all.truncate(most);
+    (all, broken)
 }
 
 /// One request on a connection of its own; nothing is kept alive.
@@ -137,8 +157,11 @@ async fn fetch(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Respo
         .await
         .map_err(|error| Cause::Dial { address: format!("{}:{port}", bracketed(&host)), error })?;
     if secure {
-        let stream = insecure::connect(stream, &host).await.map_err(tls)?;
-        send(TokioIo::new(stream), request).await
+        let stream = insecure::connect(stream, &host, purpose).await.map_err(tls)?;
+        match insecure::agreed(&stream) {
+            Protocol::Http1 => send(TokioIo::new(stream), request).await,
+            Protocol::Http2 => send_http2(TokioIo::new(stream), http2_form(request)?).await,
+        }
     } else {
         send(TokioIo::new(stream), request).await
     }
@@ -157,10 +180,36 @@ async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, Ca
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(Cause::Http)?;
+    let (mut sender, connection) = http1::handshake(io).await.map_err(Cause::Http)?;
     // Ends with the sender: the connection is good for one request.
     tokio::spawn(async move { drop(connection.await) });
     sender.send_request(request).await.map_err(Cause::Http)
+}
+
+async fn send_http2<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response, Cause>
+where
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(Cause::Http)?;
+    // Ends with the sender and the answer's body.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.send_request(request).await.map_err(Cause::Http)
+}
+
+/// The same request in HTTP/2, where the host is a part of the address and connections have no headers.
+fn http2_form(mut request: Request<Empty<Bytes>>) -> Result<Request<Empty<Bytes>>, Cause> {
+    let headers = request.headers_mut();
+    headers.remove(http::header::CONNECTION);
+    let host = headers.remove(http::header::HOST);
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = Uri::builder()
+        .scheme("https")
+        .authority(host.as_ref().map_or(&b""[..], HeaderValue::as_bytes))
+        .path_and_query(path)
+        .build()
+        .map_err(|error| Cause::Request(error.to_string()))?;
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok(request)
 }
 
 fn request(uri: &Uri, get: &HTTPGetAction, purpose: Purpose) -> Result<Request<Empty<Bytes>>, String> {

@@ -297,22 +297,27 @@ impl Images {
         self.events.record_pod(wanted.pod, PodEvent { warning: true, reason, message, field_path: None });
     }
 
-    /// What the pod's pull secrets hold, and the names of those that could not be had or read.
+    /// What the pod's pull secrets hold, and the names of those that could not be had. One that holds nothing to pull with
+    /// is the log's matter alone, as for upstream.
     async fn pull_secrets(&self, wanted: &Wanted<'_>) -> (Keyring, Vec<String>) {
         let mut keyring = Keyring::default();
         let mut missing = Vec::new();
         let Some(objects) = &self.objects else { return (keyring, missing) };
         let namespace = wanted.pod.metadata.namespace.as_deref().unwrap_or_default();
-        for reference in wanted.pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()) {
-            let name = reference.name.as_str();
-            let added = match objects.secret(namespace, name).await {
-                Ok(secret) => keyring.add(&secret).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+        let references = wanted.pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+        // The API takes entries without a name; they stand for nothing.
+        for name in references.map(|reference| reference.name.as_str()).filter(|name| !name.is_empty()) {
+            let error = match objects.secret(namespace, name).await {
+                Ok(secret) => match keyring.add(&secret) {
+                    Ok(()) => continue,
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => {
+                    missing.push(name.to_owned());
+                    error.to_string()
+                }
             };
-            if let Err(error) = added {
-                tracing::warn!(namespace, secret = name, error, "Cannot use a pull secret");
-                missing.push(name.to_owned());
-            }
+            tracing::warn!(namespace, secret = name, error, "Cannot use a pull secret");
         }
         (keyring, missing)
     }

@@ -12,7 +12,7 @@
 //! that this process made tells its path, another's is asked for once.
 //!
 //! Invariants:
-//! - one piece of work a log at a time, since plans count on nobody else moving files;
+//! - one piece of work a log at a time, since plans count on nobody else moving files; one that panics is over too;
 //! - a runtime that hangs on one container holds up the rotation of no other; `containerLogMaxWorkers` bounds what costs
 //!   processor time, the compressions;
 //! - a log that is written faster than once a second by its limit, or than it can be compressed, exceeds the limit by what
@@ -23,11 +23,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use jiff::tz::TimeZone;
 use lifecycle::ContainerId;
 use node::log_rotation::{
@@ -280,7 +282,12 @@ impl Rotator {
         };
         let id = id.clone();
         self.work.spawn(async move {
-            let outcome = work::run(work, &id, tools).await;
+            // One that panics must not leave its log busy for ever; the next look puts its files in order.
+            let outcome = AssertUnwindSafe(work::run(work, &id, tools)).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                tracing::error!(container = %id, "A log rotation died; will try again");
+                Outcome::Later
+            });
             (id, outcome)
         });
     }

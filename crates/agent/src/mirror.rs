@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::Notify;
 
-use crate::status::StatusQueue;
+use crate::status::{StatusQueue, newer};
 
 /// Marks a mirror; its value is the static pod's hash.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -146,8 +146,19 @@ struct State {
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
     sources: Sources,
+    /// The mirror that is being created, and whether the API source has told of its end meanwhile.
+    creating: Option<(Name, Fate)>,
     /// What was said last of a pod whose mirror cannot be brought up to date, so that it is said once.
     reported: BTreeMap<Name, String>,
+}
+
+/// What the API source has told of a mirror whose creation is not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nothing, or that it is there.
+    Open,
+    /// It may be gone again.
+    Overtaken,
 }
 
 impl State {
@@ -166,6 +177,29 @@ impl State {
 
     fn gone(&mut self, pod: &Pod) {
         self.held.remove(&uid_of(pod));
+    }
+
+    /// The API source has told of an end: of this mirror, or of any that is not in its list.
+    fn overtake(&mut self, deleted: Option<&Name>) {
+        if let Some((name, fate)) = &mut self.creating
+            && deleted.is_none_or(|deleted| deleted == name)
+        {
+            *fate = Fate::Overtaken;
+        }
+    }
+
+    /// Takes the answer to a creation unless the API source has told more meanwhile.
+    fn created(&mut self, mirror: Pod) -> Option<Arc<Pod>> {
+        let (name, mirror) = (name_of(&mirror), Arc::new(mirror));
+        let overtaken = self.creating.take().is_some_and(|(_, fate)| fate == Fate::Overtaken);
+        let newest = match self.mirrors.get(&name) {
+            Some(known) if known.metadata.uid != mirror.metadata.uid => return None,
+            Some(known) => newer(known, &mirror),
+            None if overtaken => return None,
+            None => mirror,
+        };
+        self.mirrors.insert(name, Arc::clone(&newest));
+        Some(newest)
     }
 
     fn plan(&self) -> Vec<Step> {
@@ -232,6 +266,7 @@ impl Mirrors {
             self.statuses.observed_mirror(&namespace, &name, Some(Arc::clone(mirror)));
         }
         self.change(|state| {
+            state.overtake(None);
             state.mirrors = mirrors.into_iter().map(|pod| (name_of(&pod), pod)).collect();
             state.listed = true;
         });
@@ -250,6 +285,7 @@ impl Mirrors {
     pub fn mirror_deleted(&self, mirror: &Pod) {
         let (namespace, name) = name_of(mirror);
         self.change(|state| {
+            state.overtake(Some(&name_of(mirror)));
             if state
                 .mirrors
                 .get(&name_of(mirror))
@@ -261,20 +297,40 @@ impl Mirrors {
         });
     }
 
+    /// The answer to a creation.
+    fn mirror_created(&self, mirror: Pod) {
+        let (namespace, name) = name_of(&mirror);
+        self.change(|state| {
+            if let Some(newest) = state.created(mirror) {
+                self.statuses.observed_mirror(&namespace, &name, Some(newest));
+            }
+        });
+    }
+
     fn change(&self, with: impl FnOnce(&mut State)) {
         with(&mut self.state.lock());
         self.changed.notify_one();
     }
 
-    /// Works for ever. Mirrors are made once the node's object exists, since they are owned by it.
+    /// Works for ever. Mirrors are made while the node's object exists, since they are owned by it: none while it is being
+    /// deleted, as it would go with the node at once.
     pub async fn run(self: Arc<Self>) {
         let mut node = self.cluster.node();
+        let mut round = Round::Done;
         loop {
-            self.changed.notified().await;
-            let Ok(node) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
-            let Some(node) = node else { continue };
+            // Cancel-safe: the notification keeps a permit, and the watch its newest value.
+            tokio::select! {
+                () = self.changed.notified() => {}
+                shown = node.changed(), if round == Round::Withheld => if shown.is_err() { return },
+            }
             let mut delay = RETRY.0;
-            while self.round(&node).await == Round::Failed {
+            loop {
+                let Ok(now) = node.wait_for(Option::is_some).await.map(|node| node.clone()) else { return };
+                let Some(now) = now else { continue };
+                round = self.round(&now).await;
+                if round != Round::Failed {
+                    break;
+                }
                 // Cancel-safe: the notification is spent on the round that follows anyway.
                 tokio::select! {
                     () = tokio::time::sleep(delay) => delay = (delay * 2).min(RETRY.1),
@@ -294,7 +350,14 @@ impl Mirrors {
             (state.plan(), state.statics.clone())
         };
         let mut round = Round::Done;
+        let leaving = node.metadata.deletion_timestamp.is_some();
         for step in steps {
+            if leaving && matches!(step, Step::Create(_)) {
+                if round == Round::Done {
+                    round = Round::Withheld;
+                }
+                continue;
+            }
             let result = match &step {
                 Step::Delete((namespace, name), uid) => {
                     match self.cluster.delete_pod(namespace, name, uid, 0).await {
@@ -305,8 +368,9 @@ impl Mirrors {
                 }
                 Step::Create(name) => match statics.get(name) {
                     Some(pod) => {
+                        self.state.lock().creating = Some((name.clone(), Fate::Open));
                         let created = self.cluster.create_pod(&mirror_of(pod, node)).await;
-                        created.map(|created| self.mirror_applied(&Arc::new(created)))
+                        created.map(|created| self.mirror_created(created))
                     }
                     None => Ok(()),
                 },
@@ -354,6 +418,8 @@ impl Mirrors {
 enum Round {
     /// All mirrors are as they should be, or will be when the watch has told.
     Done,
+    /// Mirrors are to be made when the node's object is another.
+    Withheld,
     /// Something is to be tried again.
     Failed,
 }

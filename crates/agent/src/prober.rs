@@ -20,8 +20,9 @@
 //! * a probe that cannot be run at all (the prober's own error) changes nothing, nor does a failure in the first second
 //!   of a container ([`early`]).
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{cmp::Reverse, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 pub use lifecycle::explain::ProbeKind as Kind;
 use lifecycle::{
     ContainerId, ContainerName, PodUid,
@@ -48,7 +49,7 @@ mod seen;
 mod table;
 pub mod tally;
 
-use declared::{KINDS, containers, period, probe_of, seconds};
+use declared::{KINDS, containers, expanded, period, probe_of, seconds};
 use early::Early;
 use handler::{Answer, Target};
 use instance::{running, was_started};
@@ -65,6 +66,8 @@ const HELD: Duration = Duration::from_secs(1);
 const NOTE: usize = 256;
 /// Tries of one probe when the prober itself fails.
 const TRIES: usize = 3;
+/// What is told of a probe that panicked.
+const DIED: &str = "the kubelet's prober died; its log tells where";
 
 /// The node's probes.
 pub struct Prober {
@@ -129,6 +132,8 @@ impl Prober {
                     Some(entry) if entry.id == record.id => {
                         entry.pod = Arc::clone(seen.pod);
                         entry.pod_ip.clone_from(&seen.pod_ip);
+                        // A worker that was made anew has one of its own.
+                        entry.bell = Arc::clone(seen.bell);
                         // The mirror of a static pod may turn up after the first look.
                         if recalled {
                             entry.tally.recall_success();
@@ -230,22 +235,12 @@ impl Prober {
 
     async fn probe(self: Arc<Self>, key: Key) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let target = {
-            let table = self.table.lock();
-            let Some(entry) = table.entries.get(&key) else { return };
-            let found =
-                containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str());
-            let Some((container, _)) = found else { return };
-            Target {
-                id: entry.id.clone(),
-                probe: entry.probe.clone(),
-                ports: container.ports.clone().unwrap_or_default(),
-                pod_ip: entry.pod_ip.clone(),
-                timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
-            }
-        };
+        let Some(target) = self.target(&key) else { return };
         let began = Instant::now();
-        let mut tries = std::pin::pin!(self.tries(&target));
+        // One that panics must not count as under way for ever.
+        let tries = AssertUnwindSafe(self.tries(&target)).catch_unwind();
+        let tries = tries.map(|answer| answer.unwrap_or_else(|_| Answer::Unknown(DIED.to_owned())));
+        let mut tries = std::pin::pin!(tries);
         let answer = match timeout(HELD, tries.as_mut()).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -257,11 +252,26 @@ impl Prober {
         self.settle(&key, &target.id, &answer);
     }
 
+    /// What a probe is to do now.
+    fn target(&self, key: &Key) -> Option<Target> {
+        let table = self.table.lock();
+        let entry = table.entries.get(key)?;
+        let (container, _) =
+            containers(&entry.pod).find(|(container, _)| container.name == key.container.as_str())?;
+        Some(Target {
+            id: entry.id.clone(),
+            probe: expanded(&entry.probe, container),
+            ports: container.ports.clone().unwrap_or_default(),
+            pod_ip: entry.pod_ip.clone(),
+            timeout: seconds(entry.probe.timeout_seconds, 1).max(Duration::from_secs(1)),
+        })
+    }
+
     async fn tries(&self, target: &Target) -> Answer {
         let mut answer = Answer::Unknown("the probe was not run".to_owned());
         for _ in 0..TRIES {
             answer = handler::run(&*self.runtime, target).await;
-            if !matches!(answer, Answer::Unknown(_)) {
+            if answer.error().is_none() {
                 break;
             }
         }
@@ -277,7 +287,7 @@ impl Prober {
             return;
         }
         let now = Instant::now();
-        if let Answer::Failure(text) | Answer::Unknown(text) = answer {
+        if let Answer::Failure(text) | Answer::Unknown(text) | Answer::Broken(text) = answer {
             let mut text = text.clone();
             reason::cut(&mut text, NOTE);
             entry.last_failure = Some(Box::new((self.clock.now(), text)));
@@ -295,7 +305,7 @@ impl Prober {
         let change = match answer {
             Answer::Success | Answer::Warning(_) => entry.tally.success(),
             Answer::Failure(_) => entry.tally.failure(),
-            Answer::Unknown(_) => Change::None,
+            Answer::Unknown(_) | Answer::Broken(_) => Change::None,
         };
         if let Some((reason, message)) = event(key.kind, answer) {
             let event = PodEvent {
@@ -335,6 +345,9 @@ fn event(kind: Kind, answer: &Answer) -> Option<(&'static str, String)> {
         Answer::Failure(text) => Some(("Unhealthy", format!("{word} probe failed: {text}"))),
         Answer::Unknown(text) => {
             Some(("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}")))
+        }
+        Answer::Broken(text) => {
+            Some(("Unhealthy", format!("{word} probe errored and resulted in failure state: {text}")))
         }
     }
 }

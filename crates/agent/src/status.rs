@@ -12,10 +12,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{PodSource, PodUid, status::is_terminal};
 use metrics::Metrics;
@@ -205,7 +207,9 @@ impl StatusQueue {
                     if let Some(records) = told {
                         records.status_sent(&letter.uid);
                     }
-                    let answer = deliver(&*cluster, &letter).await;
+                    // One that panics must not leave its slot as being sent for ever.
+                    let answer = AssertUnwindSafe(deliver(&*cluster, &letter)).catch_unwind().await;
+                    let answer = answer.unwrap_or(Answer::Died);
                     if let (Some(records), Answer::Kept(_)) = (told, &answer) {
                         records.status_accepted(&letter.uid);
                     }
@@ -264,7 +268,12 @@ impl StatusQueue {
                     }
                     (slot.retry, slot.failures) = (RETRY.0, 0);
                     if letter.mirror {
-                        mirrors.insert((letter.namespace.clone(), letter.name.clone()), api);
+                        // What the watch has told meanwhile counts: it may be gone, or another have its name.
+                        let key = (letter.namespace.clone(), letter.name.clone());
+                        let known = mirrors.get_mut(&key);
+                        if let Some(known) = known.filter(|known| known.metadata.uid == api.metadata.uid) {
+                            *known = newer(known, &api);
+                        }
                     } else {
                         slot.api = newer(&slot.api, &api);
                     }
@@ -275,7 +284,7 @@ impl StatusQueue {
                     slot.gone = !letter.mirror;
                     None
                 }
-                Answer::Failed(..) => {
+                Answer::Failed(..) | Answer::Died => {
                     dirty.insert(letter.uid.clone());
                     slot.since = letter.since.or(slot.since);
                     slot.failures = slot.failures.saturating_add(1);
@@ -299,8 +308,16 @@ impl Slots {
     /// Tells the log what an operator has to know: an outage is told by the edge, once for all pods, and a refusal
     /// only when it was no race with the pod's deletion.
     fn tell(&self, letter: &Letter, answer: &Answer) {
-        let Answer::Failed(what, error) = answer else { return };
-        let pod = format!("{}/{}", letter.namespace, letter.name);
+        let pod = || format!("{}/{}", letter.namespace, letter.name);
+        let (what, error) = match answer {
+            Answer::Kept(_) | Answer::Gone => return,
+            Answer::Died => {
+                tracing::error!(pod = pod(), "The report of a pod's status died; will try again");
+                return;
+            }
+            Answer::Failed(what, error) => (what, error),
+        };
+        let pod = pod();
         let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
         let again = known.is_some_and(|slot| slot.failures > 0);
         match error {
@@ -337,6 +354,8 @@ enum Answer {
     Gone,
     /// To be tried again: what could not be done, and why.
     Failed(&'static str, ApiError),
+    /// To be tried again: the kubelet itself failed.
+    Died,
 }
 
 async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
@@ -368,7 +387,7 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
 }
 
 /// The newer of two versions of one object.
-fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
+pub(crate) fn newer(known: &Arc<Pod>, other: &Arc<Pod>) -> Arc<Pod> {
     let known_is_newer =
         resource_version::number(&known.metadata) > resource_version::number(&other.metadata);
     if known_is_newer { Arc::clone(known) } else { Arc::clone(other) }

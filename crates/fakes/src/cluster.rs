@@ -1,5 +1,5 @@
-//! The API server, reduced to what the node's own tasks ask of it: this node's object with its watch, and events.
-//! Everything else waits for ever.
+//! The API server, reduced to what the node's own tasks ask of it: this node's object with its watch, events, and the
+//! creation of pods. Everything else waits for ever.
 
 use std::{future::pending, sync::Arc};
 
@@ -26,8 +26,12 @@ pub struct State {
     pub events: Vec<Event>,
     /// Calls about the node, in order: `get`, `create`, `patch`.
     pub calls: Vec<&'static str>,
+    /// Pods that were created, in order.
+    pub pods: Vec<Pod>,
     /// Nothing is answered.
     pub away: bool,
+    /// Pods are created, and nobody is told.
+    pub creations_held: bool,
     version: u64,
 }
 
@@ -77,6 +81,17 @@ impl FakeCluster {
     #[must_use]
     pub fn calls(&self) -> Vec<&'static str> {
         self.state.borrow().calls.clone()
+    }
+
+    /// Pods that were created so far.
+    #[must_use]
+    pub fn pods_created(&self) -> Vec<Pod> {
+        self.state.borrow().pods.clone()
+    }
+
+    /// Creations of pods have their effect, and are answered when this is over.
+    pub fn hold_creations(&self, held: bool) {
+        self.state.send_modify(|state| state.creations_held = held);
     }
 
     /// Waits until something is so.
@@ -134,8 +149,16 @@ impl Cluster for FakeCluster {
     async fn patch_pod_status(&self, _: &str, _: &str, _: &Value) -> Result<Pod, ApiError> {
         pending().await
     }
-    async fn create_pod(&self, _: &Pod) -> Result<Pod, ApiError> {
-        pending().await
+    async fn create_pod(&self, pod: &Pod) -> Result<Pod, ApiError> {
+        let mut pod = pod.clone();
+        self.state.send_modify(|state| {
+            state.version += 1;
+            pod.metadata.uid = Some(format!("uid-{}", state.version));
+            pod.metadata.resource_version = Some(state.version.to_string());
+            state.pods.push(pod.clone());
+        });
+        self.until(|state| !state.creations_held).await;
+        Ok(pod)
     }
     async fn delete_pod(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), ApiError> {
         pending().await

@@ -7,7 +7,6 @@ use std::{fmt::Display, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
-use metrics::Metrics;
 
 use super::{Executor, Scene};
 use crate::{
@@ -18,9 +17,9 @@ use crate::{
 /// How a hook ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hook {
-    /// There is none, or it went well.
+    /// There is none, or it went well, or it slept for longer than there was time.
     Passed,
-    /// It failed, or took too long.
+    /// It failed, or did something for longer than there was time.
     Failed,
 }
 
@@ -43,7 +42,7 @@ impl Executor {
         let began = self.edges.clock.now().mono;
         let result = match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler)).await {
             Ok(result) => result,
-            Err(_) => Err(format!("the hook did not end within the grace period of {grace:?}")),
+            Err(_) => overran(handler, grace),
         };
         let spent = self.edges.clock.now().mono.saturating_sub(began);
         match result {
@@ -100,9 +99,7 @@ impl Executor {
                 .map_err(|cause| failed("HTTP", &path, &cause));
         }
         if let Some(sleep) = &hook.sleep {
-            let mut awake = Awake { cut_short: Some(&self.edges.metrics) };
             tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
-            awake.cut_short = None;
             return Ok(());
         }
         Err(NO_HANDLER.to_owned())
@@ -156,17 +153,13 @@ impl Executor {
     }
 }
 
-/// A sleep: dropped before its end, it was cut short.
-struct Awake<'a> {
-    cut_short: Option<&'a Metrics>,
-}
-
-impl Drop for Awake<'_> {
-    fn drop(&mut self) {
-        if let Some(metrics) = self.cut_short {
-            metrics.pods.sleeps_cut_short.inc();
-        }
+/// What a preStop hook comes to that outlasts the grace period. Upstream stops waiting and lets it go on, so that it is told
+/// of what then fails with the container: a command, a request. A sleep fails never, and nothing of it is cut short.
+fn overran(hook: &LifecycleHandler, grace: Duration) -> Result<(), String> {
+    if hook.exec.is_none() && hook.http_get.is_none() && hook.sleep.is_some() {
+        return Ok(());
     }
+    Err(format!("the hook did not end within the grace period of {grace:?}"))
 }
 
 /// The same request in plain HTTP. What authorises must not cross the wire in the open.
@@ -181,3 +174,20 @@ fn without_tls(get: &HTTPGetAction) -> HTTPGetAction {
 
 /// Why a hook cannot be run; upstream's text up to the colon.
 const NO_HANDLER: &str = "Cannot run handler: invalid handler: a kubelet runs exec, httpGet and sleep hooks";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_does_something_fails_for_want_of_time() {
+        let ended = |hook: serde_json::Value| {
+            overran(&serde_json::from_value(hook).unwrap(), Duration::from_secs(5)).is_ok()
+        };
+        assert!(ended(json!({"sleep": {"seconds": 60}})));
+        assert!(!ended(json!({"exec": {"command": ["sleep", "60"]}})));
+        assert!(!ended(json!({"httpGet": {"port": 1}})));
+    }
+}

@@ -134,18 +134,7 @@ impl Executor {
         };
         match cluster.runtime_class(name).await {
             Ok(class) => Ok(class.handler.clone()),
-            Err(error) => {
-                let obstacle = match &error {
-                    ApiError::NotFound(_) => Obstacle::Objects(vec![MissingObject {
-                        kind: "runtimeclass",
-                        name: name.to_owned(),
-                        key: None,
-                    }]),
-                    _ => Obstacle::ApiServer,
-                };
-                let text = format!("failed to get RuntimeClass {name}: {error}");
-                Err(failed(FailureStep::Sandbox, text).because_of(Some(obstacle)))
-            }
+            Err(error) => Err(no_runtime_class(name, &error)),
         }
     }
 
@@ -183,6 +172,19 @@ impl Executor {
     }
 }
 
+/// A runtime class that could not be looked up, in upstream's words: its cache names the resource, and nothing more.
+fn no_runtime_class(name: &str, error: &ApiError) -> Failure {
+    let (text, obstacle) = match error {
+        ApiError::NotFound(_) => {
+            let class = MissingObject { kind: "runtimeclass", name: name.to_owned(), key: None };
+            let text = format!("runtimeclass.node.k8s.io {} not found", go_quote(name));
+            (text, Obstacle::Objects(vec![class]))
+        }
+        error => (format!("failed to lookup RuntimeClass {name}: {error}"), Obstacle::ApiServer),
+    };
+    failed(FailureStep::Sandbox, text).because_of(Some(obstacle))
+}
+
 /// The outcome of a call that ends something, and how its failure is told.
 pub(super) fn plain(
     result: Result<(), RuntimeError>,
@@ -201,4 +203,18 @@ pub(super) fn plain(
 pub(super) fn kill_failed(what: &str, name: &str, error: &RuntimeError) -> String {
     let (name, cause) = (go_quote(name), go_quote(&error.rpc()));
     format!("failed to \"Kill{what}\" for {name} with Kill{what}Error: {cause}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_runtime_class_is_told_in_upstreams_words() {
+        let told = |error: ApiError| no_runtime_class("gvisor", &error).message;
+        let missing = ApiError::NotFound("runtimeclasses.node.k8s.io \"gvisor\" not found".to_owned());
+        assert_eq!(told(missing), "runtimeclass.node.k8s.io \"gvisor\" not found");
+        let refused = ApiError::Forbidden("no".to_owned());
+        assert_eq!(told(refused), "failed to lookup RuntimeClass gvisor: no");
+    }
 }

@@ -38,8 +38,8 @@ pub enum CredentialError {
     /// Neither of the two docker types.
     #[error("type is neither kubernetes.io/dockerconfigjson nor kubernetes.io/dockercfg")]
     Type,
-    /// The key that the type promises is not there.
-    #[error("data has no key {0}")]
+    /// The key that the type promises is not there, or empty.
+    #[error("data has nothing under {0}")]
     NoKey(&'static str),
     /// Not the JSON that the type promises.
     #[error("{0} is not a docker configuration in JSON")]
@@ -112,7 +112,8 @@ impl Keyring {
     pub fn add(&mut self, secret: &Secret) -> Result<(), CredentialError> {
         let data = |key: &'static str| {
             let value = secret.data.as_ref().and_then(|data| data.get(key));
-            value.map(|bytes| bytes.0.as_slice()).ok_or(CredentialError::NoKey(key))
+            let value = value.map(|bytes| bytes.0.as_slice()).filter(|value| !value.is_empty());
+            value.ok_or(CredentialError::NoKey(key))
         };
         match secret.type_.as_deref() {
             Some("kubernetes.io/dockerconfigjson") => {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 
-/// Two pull secrets: one that opens the registry, one that cannot be read.
+/// Pull secrets: one that opens the registry, one that does not, and some that are of no use.
 struct Secrets;
 
 #[async_trait]
@@ -33,12 +33,15 @@ impl Objects for Secrets {
             "good" => r#"{"auths":{"r.test":{"username":"lab","password":"sesame"}}}"#,
             "wrong" => r#"{"auths":{"r.test":{"username":"lab","password":"guess"}}}"#,
             "garbled" => "{",
+            "empty" => "",
+            "opaque" => "x",
             _ => return Err(ObjectError::NotFound { kind: "secret", name: name.to_owned() }),
         };
+        let kind = if name == "opaque" { "Opaque" } else { "kubernetes.io/dockerconfigjson" };
         let metadata = ObjectMeta { uid: Some(name.to_owned()), ..ObjectMeta::default() };
         Ok(Arc::new(Secret {
             metadata,
-            type_: Some("kubernetes.io/dockerconfigjson".to_owned()),
+            type_: Some(kind.to_owned()),
             data: Some([(".dockerconfigjson".to_owned(), ByteString(text.as_bytes().to_vec()))].into()),
             ..Secret::default()
         }))
@@ -190,6 +193,19 @@ async fn every_credential_is_tried_and_every_error_told_once() {
     let (_, message) = world.failure("r.test/a:1", "Always", &["wrong", "wrong"]).await;
     assert_eq!(message.matches("authorization failed").count(), 1, "{message}");
     assert_eq!(world.core.count("PullImage"), 4);
+}
+
+#[tokio::test]
+async fn only_secrets_that_cannot_be_had_are_missing() {
+    let world = world(PullSettings::default());
+    let pod = pod(&["", "none", "opaque", "empty", "garbled", "good"]);
+    let container = Container::default();
+    let sandbox = sandbox_request(pod.clone());
+    let field_path = "spec.containers{c}".to_owned();
+    let wanted = Wanted { pod: &pod, container: &container, field_path, sandbox: &sandbox };
+    let (keyring, missing) = world.images.pull_secrets(&wanted).await;
+    assert_eq!(missing, ["none"]);
+    assert_eq!(keyring.lookup("r.test/a").len(), 1);
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ const BOUND: Duration = Duration::from_secs(900);
 #[derive(Default)]
 struct Disk {
     looks: AtomicU32,
+    /// How many listings panic.
+    panics: AtomicU32,
 }
 
 fn sibling(log: &Path, name: &str) -> PathBuf {
@@ -39,6 +41,8 @@ impl LogFiles for Disk {
     }
 
     async fn names(&self, log: &Path) -> Result<Vec<String>, LogFileError> {
+        let left = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "a defect");
         Ok(names(log.parent().unwrap()))
     }
 
@@ -245,5 +249,14 @@ async fn what_runs_no_more_is_left_alone() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(world.disk.looks.load(Ordering::SeqCst), before, "looked at for ever");
     world.listed();
+    world.until("the rotation", |w| w.names().len() == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_panics_is_tried_again() {
+    let world = World::new().await;
+    world.disk.panics.store(1, Ordering::SeqCst);
+    world.write(100);
+    world.told();
     world.until("the rotation", |w| w.names().len() == 2).await;
 }

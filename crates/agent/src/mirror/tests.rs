@@ -1,3 +1,4 @@
+use fakes::cluster::FakeCluster;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
@@ -77,4 +78,79 @@ fn the_mirror_is_owned_by_the_node_and_carries_the_hash() {
     assert_eq!(mirror.metadata.uid, None);
     let owner = &mirror.metadata.owner_references.unwrap()[0];
     assert_eq!((owner.name.as_str(), owner.uid.as_str(), owner.controller), ("n", "nu", Some(true)));
+}
+
+fn node() -> Node {
+    let mut node = Node::default();
+    node.metadata.name = Some("n".to_owned());
+    node
+}
+
+/// Mirrors of an API server that has none yet, and whose node is there.
+fn world() -> (Arc<FakeCluster>, Arc<Mirrors>) {
+    let cluster = Arc::new(FakeCluster::default());
+    cluster.show(node());
+    let seam = Arc::clone(&cluster) as Arc<dyn Cluster>;
+    let mirrors = Arc::new(Mirrors::new(seam, Arc::new(StatusQueue::new(None))));
+    mirrors.listed(Vec::new());
+    tokio::spawn(Arc::clone(&mirrors).run());
+    (cluster, mirrors)
+}
+
+/// Nothing more is going to happen by itself.
+async fn settled() {
+    tokio::time::sleep(Duration::from_secs(600)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_creation_brings_no_mirror_back() {
+    let (cluster, mirrors) = world();
+    cluster.hold_creations(true);
+    let (name, first) = pod("a", "1", HASH, "1");
+    mirrors.static_applied(&first);
+    cluster.until(|state| state.pods.len() == 1).await;
+    let made = Arc::new(cluster.pods_created().remove(0));
+    // It comes and goes, and its pod too, before its creation is answered.
+    mirrors.mirror_applied(&made);
+    mirrors.mirror_deleted(&made);
+    mirrors.static_stopping(&first);
+    mirrors.static_gone(&first);
+    cluster.hold_creations(false);
+    settled().await;
+    assert_eq!(mirrors.count(), 0);
+
+    // Another has its name by then.
+    cluster.hold_creations(true);
+    mirrors.static_applied(&first);
+    cluster.until(|state| state.pods.len() == 2).await;
+    let made = Arc::new(cluster.pods_created().remove(1));
+    mirrors.mirror_applied(&made);
+    mirrors.mirror_deleted(&made);
+    let (_, other) = pod("a", "m", MIRROR, "1");
+    mirrors.mirror_applied(&other);
+    cluster.hold_creations(false);
+    settled().await;
+    assert_eq!(mirrors.state.lock().mirrors[&name].metadata.uid.as_deref(), Some("m"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_is_known_by_the_answer_to_its_creation() {
+    let (cluster, mirrors) = world();
+    mirrors.static_applied(&pod("a", "1", HASH, "1").1);
+    settled().await;
+    assert_eq!((cluster.pods_created().len(), mirrors.count()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_being_deleted_gets_no_mirrors() {
+    let (cluster, mirrors) = world();
+    let mut leaving = node();
+    leaving.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    cluster.show(leaving);
+    mirrors.static_applied(&pod("a", "1", HASH, "1").1);
+    settled().await;
+    assert_eq!(cluster.pods_created(), []);
+    // It registers again.
+    cluster.show(node());
+    cluster.until(|state| state.pods.len() == 1).await;
 }

@@ -44,7 +44,7 @@ impl Counts {
         let result = match answer {
             Answer::Success | Answer::Warning(_) => ProbeEnd::Successful,
             Answer::Failure(_) => ProbeEnd::Failed,
-            Answer::Unknown(_) => ProbeEnd::Unknown,
+            Answer::Unknown(_) | Answer::Broken(_) => ProbeEnd::Unknown,
         };
         metrics.probes.ended.inc(&self.ended(result));
         if result != ProbeEnd::Failed {

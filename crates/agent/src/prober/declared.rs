@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use lifecycle::spec::expansion::expand_bytes;
 
 use super::Kind;
 
@@ -36,4 +37,20 @@ pub(super) fn period(probe: &Probe) -> Duration {
 /// A field of seconds; what is no number of seconds counts as left out.
 pub(super) fn seconds(value: Option<i32>, default: u64) -> Duration {
     Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
+}
+
+/// A probe as it is run: `$(NAME)` in an exec probe's command is what the container's own list says of `NAME`. An entry
+/// with `valueFrom` is empty there, as for upstream: nothing is looked up for a probe.
+pub(super) fn expanded(probe: &Probe, container: &Container) -> Probe {
+    let mut probe = probe.clone();
+    let value = |name: &str| {
+        // The last entry of a name wins.
+        let entry = container.env.iter().flatten().rev().find(|entry| entry.name == name)?;
+        Some(entry.value.clone().unwrap_or_default().into_bytes())
+    };
+    for part in probe.exec.iter_mut().flat_map(|exec| exec.command.iter_mut().flatten()) {
+        // Whole texts are put between whole characters.
+        *part = String::from_utf8_lossy(&expand_bytes(part.as_bytes(), value)).into_owned();
+    }
+    probe
 }

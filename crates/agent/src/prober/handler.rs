@@ -1,11 +1,11 @@
 //! Running one probe.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::{
     api::core::v1::{ContainerPort, GRPCAction, HTTPGetAction, Probe},
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     address::{self, bracketed},
-    http_get::{self, Ended, Purpose, plain},
+    http_get::{self, Purpose, plain},
 };
 
 /// How long a gRPC probe waits until it tries again to connect: the first pause of upstream's client.
@@ -41,6 +41,20 @@ pub enum Answer {
     Failure(String),
     /// It could not be run.
     Unknown(String),
+    /// It broke off in the middle of the answer. Says as little of the container as if it had not been run; only its event
+    /// calls it a failure, as upstream's does.
+    Broken(String),
+}
+
+impl Answer {
+    /// What went wrong with the prober itself: the container is none the wiser.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(text) | Self::Broken(text) => Some(text),
+            Self::Success | Self::Warning(_) | Self::Failure(_) => None,
+        }
+    }
 }
 
 /// What to probe.
@@ -91,7 +105,7 @@ async fn command(runtime: &dyn Runtime, target: &Target, command: &[String]) -> 
         )),
         // The runtime reports a command that ran too long as an error of its own.
         Err(RuntimeError::Failed { code: "DeadlineExceeded", message, .. }) => Answer::Failure(message),
-        Err(error) => Answer::Unknown(error.to_string()),
+        Err(error) => Answer::Unknown(error.rpc()),
     }
 }
 
@@ -127,28 +141,44 @@ async fn http_get(target: &Target, get: &HTTPGetAction) -> Answer {
         return Answer::Unknown("the pod has no IP".to_owned());
     };
     let url = http_get::url(get, host, port);
-    let Ok(ended) = timeout(target.timeout, http_get::get(&url, get, Purpose::Probe)).await else {
-        return Answer::Failure(format!(
-            "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        ));
-    };
-    match ended {
-        Ok(Ended::Elsewhere(answer)) => {
-            let body = body_of(answer).await;
-            Answer::Warning(format!("Probe terminated redirects, Response body: {body}"))
+    // For the body too: what never ends is no answer.
+    let deadline = Instant::now() + target.timeout;
+    let answer = match timeout_at(deadline, http_get::get(&url, get, Purpose::Probe)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Answer::Failure(error.to_string()),
+        Err(_) => {
+            return Answer::Failure(format!(
+                "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            ));
         }
-        Ok(Ended::Answer(answer)) => match answer.status().as_u16() {
-            200..=399 => Answer::Success,
-            status => Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
-        },
-        Err(error) => Answer::Failure(error.to_string()),
+    };
+    let status = answer.status().as_u16();
+    let body = match timeout_at(deadline, http_get::beginning(answer.into_body(), ANSWER_BYTES)).await {
+        Ok((body, None)) => body,
+        Ok((_, Some(error))) => return Answer::Broken(cut_off(&error)),
+        Err(_) => {
+            return Answer::Broken(
+                "context deadline exceeded (Client.Timeout or context cancellation while reading body)"
+                    .to_owned(),
+            );
+        }
+    };
+    match status {
+        200..=299 => Answer::Success,
+        300..=399 => Answer::Warning(format!(
+            "Probe terminated redirects, Response body: {}",
+            String::from_utf8_lossy(&body)
+        )),
+        status => Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
     }
 }
 
-async fn body_of(answer: http_get::Response) -> String {
-    match Limited::new(answer.into_body(), ANSWER_BYTES).collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-        Err(_) => String::new(),
+/// Go's words for a body that does not come to its end.
+fn cut_off(error: &hyper::Error) -> String {
+    match error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
+        Some(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
+        Some(cause) => plain(cause),
+        None => error.to_string(),
     }
 }
 
@@ -243,7 +273,12 @@ async fn check(stream: TcpStream, address: &str, service: &str) -> Result<u8, Gr
     let answer = sender.send_request(request).await.map_err(|error| other(&error))?;
     if let Some(no_grpc) = NoGrpc::of(&answer) {
         let empty = answer.body().is_end_stream();
-        let data = if empty { None } else { Some(beginning(answer.into_body()).await) };
+        let data = if empty {
+            None
+        } else {
+            let (data, _) = http_get::beginning(answer.into_body(), NO_GRPC_BYTES).await;
+            Some(String::from_utf8_lossy(&data).into_owned())
+        };
         return Err(no_grpc.error(data));
     }
     let early = code(answer.headers());
@@ -304,20 +339,6 @@ impl NoGrpc {
     }
 }
 
-/// What of a body comes before [`NO_GRPC_BYTES`], its end or an error.
-async fn beginning(mut body: Incoming) -> String {
-    let mut all = Vec::new();
-    while all.len() < NO_GRPC_BYTES
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        if let Some(data) = frame.data_ref() {
-            all.extend_from_slice(data);
-        }
-    }
-    all.truncate(NO_GRPC_BYTES);
-    String::from_utf8_lossy(&all).into_owned()
-}
-
 fn code(headers: &http::HeaderMap) -> Option<(u32, String)> {
     let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
     let text = headers.get("grpc-message").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -343,3 +364,6 @@ fn code_name(code: u32) -> &'static str {
         _ => "Unknown",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,10 +61,17 @@ fn observe(prober: &Prober, pod: &Arc<Pod>) -> ProbeResults {
 }
 
 fn observe_records(prober: &Prober, pod: &Arc<Pod>, containers: Vec<ContainerRecord>) -> ProbeResults {
+    observe_with(prober, pod, containers, &Arc::new(Bell::default()))
+}
+
+fn observe_with(
+    prober: &Prober,
+    pod: &Arc<Pod>,
+    containers: Vec<ContainerRecord>,
+    bell: &Arc<Bell>,
+) -> ProbeResults {
     let runtime = RuntimePod { sandboxes: Vec::new(), containers };
-    let bell = Arc::new(Bell::default());
-    let seen =
-        Seen { pod, runtime: &runtime, pod_ip: None, bell: &bell, stopping: false, starting: &|_| false };
+    let seen = Seen { pod, runtime: &runtime, pod_ip: None, bell, stopping: false, starting: &|_| false };
     prober.observe(&PodUid::from("u".to_owned()), &seen)
 }
 
@@ -235,4 +242,56 @@ async fn a_pod_that_stops_is_asked_for_its_readiness_only() {
     let refused = Answer::Failure("connection refused".to_owned());
     prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &refused);
     assert_eq!(prober.notes(&PodUid::from("u".to_owned())).len(), 2);
+}
+
+#[tokio::test]
+async fn commands_know_what_the_list_of_variables_says_itself() {
+    let prober = prober();
+    let command = ["cat", "$(FILE)", "a$(IP)b", "$(NONE)", "$$(FILE)", "ä$"];
+    let main = json!({
+        "name": "main",
+        "env": [
+            {"name": "FILE", "value": "/tmp/before"},
+            {"name": "FILE", "value": "/tmp/ok"},
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+        "livenessProbe": {"exec": {"command": command}},
+    });
+    let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"containers": [main]}});
+    observe(&prober, &Arc::new(serde_json::from_value(pod).unwrap()));
+    let target = prober.target(&key("main", Kind::Liveness)).unwrap();
+    let run = target.probe.exec.unwrap().command.unwrap();
+    assert_eq!(run, ["cat", "/tmp/ok", "ab", "$(NONE)", "$(FILE)", "ä$"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_made_anew_is_told() {
+    let prober = prober();
+    let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    for bell in [&first, &second] {
+        observe_with(&prober, &pod(&json!({})), vec![record("main")], bell);
+    }
+    prober.settle(&key("main", Kind::Startup), &ContainerId::from("id-main".to_owned()), &Answer::Success);
+    tokio::time::timeout(Duration::from_secs(1), second.rung()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_runs_again() {
+    let runtime = Arc::new(FakeRuntime::new());
+    runtime.core.plan("ExecSync", Fault::Panic, When::Before, Some(1));
+    let core = runtime.core.clone();
+    let clock: Arc<dyn Clock> = Arc::new(HandClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
+    let (events, _) = EventSink::new(None, "n".to_owned(), None, Arc::clone(&clock));
+    let prober = Arc::new(Prober::of(runtime, clock, events, Metrics::new()));
+    let main = json!({"name": "main", "readinessProbe": {"exec": {"command": ["true"]}}});
+    let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"containers": [main]}});
+    observe(&prober, &Arc::new(serde_json::from_value(pod).unwrap()));
+    let running = tokio::spawn(Arc::clone(&prober).run());
+    let again = async {
+        while core.count("ExecSync") < 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
+    running.abort();
 }

@@ -17,6 +17,10 @@ use super::*;
 struct Api {
     answers: Mutex<BTreeMap<String, ApiError>>,
     patches: Mutex<Vec<String>>,
+    /// Whether the next patch panics.
+    panics: Mutex<bool>,
+    /// While it is locked, patches are not answered.
+    answering: tokio::sync::Mutex<()>,
     patched: Notify,
 }
 
@@ -48,12 +52,17 @@ impl Cluster for Api {
     async fn patch_pod_status(&self, _: &str, name: &str, patch: &Value) -> Result<Pod, ApiError> {
         self.patches.lock().push(name.to_owned());
         self.patched.notify_one();
+        let panics = std::mem::take(&mut *self.panics.lock());
+        assert!(!panics, "a defect");
+        drop(self.answering.lock().await);
         match self.answers.lock().get(name) {
             Some(error) => Err(error.clone()),
             None => {
                 let mut api = (*pod(name)).clone();
                 api.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
                 api.metadata.resource_version = Some("9".to_owned());
+                api.metadata.uid = patch["metadata"]["uid"].as_str().map(str::to_owned);
+                api.metadata.annotations = Some([(mirror::MIRROR.to_owned(), name.to_owned())].into());
                 Ok(api)
             }
         }
@@ -272,4 +281,49 @@ async fn the_mirror_of_another_version_is_left_alone() {
     queue.observed_mirror("ns", "p", Some(Arc::new(other)));
     settled().await;
     assert_eq!(api.count("p"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_panics_is_made_again() {
+    let (api, queue) = world();
+    *api.panics.lock() = true;
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 2).await;
+    settled().await;
+    let held = queue.slots.lock().by_uid[&PodUid::from("p".to_owned())].api.status.clone();
+    assert_eq!(held.unwrap().phase.as_deref(), Some("Running"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_brings_no_mirror_back() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let blank = |uid: &str| {
+        let mut mirror = Pod::clone(&mirror);
+        (mirror.status, mirror.metadata.uid) = (None, Some(uid.to_owned()));
+        Some(Arc::new(mirror))
+    };
+    let known = || {
+        let slots = queue.slots.lock();
+        let mirror = slots.mirrors.get(&("ns".to_owned(), "p".to_owned()));
+        mirror.map(|mirror| mirror.metadata.uid.clone().unwrap())
+    };
+    queue.set(&pod, PodSource::File, &running(), false);
+    let held = api.answering.lock().await;
+    queue.observed_mirror("ns", "p", blank("first"));
+    api.until("p", 1).await;
+    queue.observed_mirror("ns", "p", None);
+    queue.observed_mirror("ns", "p", blank("second"));
+    drop(held);
+    api.until("p", 2).await;
+    settled().await;
+    assert_eq!(known().as_deref(), Some("second"));
+
+    let held = api.answering.lock().await;
+    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    api.until("p", 3).await;
+    queue.observed_mirror("ns", "p", None);
+    drop(held);
+    settled().await;
+    assert_eq!(known(), None);
 }

@@ -350,6 +350,7 @@ async fn suffer(fault: Option<Fault>) -> Result<(), Status> {
         None => Ok(()),
         Some(Fault::Fail(code, message)) => Err(Status::new(code, message)),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;
             Ok(())

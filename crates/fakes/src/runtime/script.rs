@@ -13,6 +13,8 @@ pub enum Fault {
     Hang,
     /// Answers later.
     Delay(Duration),
+    /// Panics, as what has a defect may.
+    Panic,
 }
 
 /// Whether a fault strikes before the call has its effect, or after (the answer is lost).

@@ -159,7 +159,7 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_runtime_operations_errors_total", &["operation_type"], "Calls to the container runtime that failed, by call"),
     counter("kubelet_runtime_operations_total", &["operation_type"], "Calls to the container runtime, by call"),
     counter("kubelet_server_expiration_renew_errors", &[], "").absent(ROTATION),
-    counter("kubelet_sleep_action_terminated_early_total", &[], "Sleeps of lifecycle hooks that were cut short, since the grace period of their pod was over"),
+    counter("kubelet_sleep_action_terminated_early_total", &[], "Sleeps of lifecycle hooks that were cut short: none is, also when the grace period of its pod is over before"),
     counter("kubelet_started_containers_errors_total", &["code", "container_type"], "Container starts that failed, by the reason in the pod's status")
         .differs("a pull that waits for its back-off is no try, and counts no ImagePullBackOff"),
     counter("kubelet_started_containers_total", &["container_type"], "Container starts that were tried"),

@@ -50,7 +50,7 @@ async fn certificates_that_cannot_be_read_are_taken_too() {
             let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
             stream.shutdown().await
         });
-        let connected = connect(TcpStream::connect(at).await.unwrap(), "127.0.0.1").await;
+        let connected = connect(TcpStream::connect(at).await.unwrap(), "127.0.0.1", Purpose::Probe).await;
         assert!(connected.is_ok(), "{version:?}: {:?}", connected.err());
         serving.await.unwrap().unwrap();
     }
