@@ -66,7 +66,7 @@ pub struct Executor {
     /// What device plugins had registered with the kubelet before.
     pub devices: Arc<DeviceCheckpoint>,
     /// Ids of pods with user namespaces of their own.
-    pub users: UserNamespaces,
+    pub users: Arc<UserNamespaces>,
 }
 
 /// What the executor has learnt about one pod while its worker lives. A cache: all of it can be had again.

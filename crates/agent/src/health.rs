@@ -20,6 +20,8 @@ pub struct Health {
     clock: Arc<dyn Clock>,
     sync_bound: Duration,
     marks: Mutex<Marks>,
+    /// Why the runtime's name is not known, once that was asked for in vain.
+    unnamed: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +47,24 @@ impl Health {
             clock,
             sync_bound: sync_frequency.saturating_mul(2).max(LEAST_SYNC_BOUND),
             marks: Mutex::new(marks),
+            unnamed: Mutex::new(None),
         }
+    }
+
+    /// The runtime was asked for its name in vain.
+    pub fn unnamed(&self, cause: String) {
+        *self.unnamed.lock() = Some(cause);
+    }
+
+    /// The runtime has told its name.
+    pub fn named(&self) {
+        *self.unnamed.lock() = None;
+    }
+
+    /// Why the node is not ready as far as the runtime's name goes.
+    #[must_use]
+    pub fn naming_problem(&self) -> Option<NotReady> {
+        self.unnamed.lock().clone().map(NotReady::RuntimeUnnamed)
     }
 
     /// The dispatcher has come round.

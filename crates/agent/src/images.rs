@@ -237,9 +237,17 @@ impl Images {
         })?;
         let mut ending = Ending { records: Arc::clone(&self.records), image: written.to_owned(), open: true };
         let began = self.clock.now();
-        let (image_ref, with) = self.pull_with_credentials(image, wanted).await.map_err(pull_failure)?;
+        let pulled = self.pull_with_credentials(image, wanted).await;
         let ended = self.clock.now();
         ending.open = false;
+        let (image_ref, with) = match pulled {
+            Ok(pulled) => pulled,
+            Err(error) => {
+                let name = written.to_owned();
+                self.on_records(move |records| records.failed(&name)).await;
+                return Err(pull_failure(error));
+            }
+        };
         let (name, pulled_ref) = (written.to_owned(), image_ref.clone());
         self.on_records(move |records| records.succeeded(&name, &pulled_ref, &with, ended.wall)).await;
         // The image is there; what it is made of is asked again where it matters.
@@ -341,7 +349,7 @@ impl Images {
     }
 }
 
-/// Ends the record of a pull that did not succeed, also when its future is dropped.
+/// Ends the record of a pull whose future is dropped.
 struct Ending {
     records: Arc<Records>,
     image: String,
@@ -350,9 +358,14 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if self.open {
-            // One small file; there is nobody left to wait for it elsewhere.
-            self.records.failed(&self.image);
+        if !self.open {
+            return;
+        }
+        let (records, image) = (Arc::clone(&self.records), std::mem::take(&mut self.image));
+        // Elsewhere: what is dropped is dropped by a thread that everything runs on, and the disk may hang. A process that
+        // ends before leaves the record to the next one.
+        if let Ok(threads) = tokio::runtime::Handle::try_current() {
+            threads.spawn_blocking(move || records.failed(&image));
         }
     }
 }

@@ -11,7 +11,7 @@
 //! The rounds are here; [`register`] has what comes before the first, [`compute`] what an object is computed from,
 //! [`readiness`] the Ready condition, [`publish`] what others hear of it, [`devices`] what becomes of device plugins.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Node;
 use lifecycle::observation::NodeFacts;
@@ -37,12 +37,15 @@ mod startup;
 pub use devices::DeviceCheckpoint;
 use known::Known;
 use readiness::is_ready;
-pub use settings::{NodeSettings, ReadNetwork};
+pub use settings::{NodeSettings, ReadNetwork, Resolve};
 use startup::Startup;
 
 /// Longest wait for the runtime's first answer: no pod is looked at meanwhile, so that it does not grow with the period of
 /// reports. Upstream's default for that is as long.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// Longest wait for the first word of the resolver, so that the first object has the address that later ones have. One
+/// that works needs some milliseconds, or a second where the first name server is dead.
+const FIRST_RESOLVED: Duration = Duration::from_secs(2);
 /// Tries of one report.
 const TRIES: usize = 5;
 
@@ -92,9 +95,11 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         told: None,
         cordoned: false,
         images: Known::default(),
+        resolved: Known::default(),
         node: None,
     };
     keeper.wait_for_runtime().await;
+    keeper.refresh_resolved(FIRST_RESOLVED).await;
     keeper.publish_unregistered();
     if keeper.edges.cluster.is_some() && keeper.settings.register {
         keeper.register().await;
@@ -113,6 +118,8 @@ struct Keeper {
     clock: ReportClock,
     version: Known<RuntimeVersion>,
     images: Known<Vec<Image>>,
+    /// What the hostname stands for.
+    resolved: Known<Vec<IpAddr>>,
     /// Status and message of the Ready condition that the log has.
     told: Option<(String, String)>,
     /// Whether the node was unschedulable when that was last told: a kubelet starts from schedulable.

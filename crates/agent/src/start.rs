@@ -6,6 +6,7 @@ use lifecycle::{
     PodSource,
     observation::{ImageAccess, NodeFacts},
 };
+use seams::{Runtime, RuntimeError};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -43,6 +44,9 @@ use crate::{
 const QUEUE: usize = 256;
 /// Delay before the runtime is asked for its name again: it is down, or busy starting.
 const NAME_RETRY: Duration = Duration::from_millis(500);
+/// Silence after which it is told that the runtime does not tell its name. Well before the call's own deadline of two
+/// minutes, for which every pod of the node would stand still and the node be called ready.
+const NAME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the caller brings beside the edges.
 pub struct Outside {
@@ -93,14 +97,36 @@ impl Agent {
 
 /// Asks the runtime for its name, which container ids in statuses begin with: no status is made before it is known. Not
 /// left to the node's reports, since those wait for the API server.
-async fn name_runtime(edges: Edges, facts: watch::Sender<NodeFacts>) {
+async fn name_runtime(runtime: Arc<dyn Runtime>, facts: watch::Sender<NodeFacts>, health: Arc<Health>) {
+    let mut told = None;
+    let mut tell = |cause: String| {
+        if told.as_ref() != Some(&cause) {
+            let hint = "no pod is started before it does; does `crictl version` answer?";
+            tracing::warn!(cause, hint, "The container runtime does not tell its name");
+            told = Some(cause.clone());
+        }
+        health.unnamed(cause);
+    };
     loop {
-        match edges.runtime.version().await {
+        let mut asked = runtime.version();
+        let answer = match tokio::time::timeout(NAME_PATIENCE, &mut asked).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                tell(format!("no answer to Version within {NAME_PATIENCE:?}"));
+                asked.await
+            }
+        };
+        match answer {
             Ok(version) => {
                 facts.send_modify(|facts| facts.runtime_name = version.name);
+                health.named();
                 return;
             }
-            Err(error) => tracing::debug!(%error, "The runtime does not tell its name yet"),
+            // That there is none is told by those who ask for its status.
+            Err(error @ RuntimeError::Unreachable { .. }) => {
+                tracing::debug!(%error, "The runtime does not tell its name yet");
+            }
+            Err(error) => tell(error.to_string()),
         }
         tokio::time::sleep(NAME_RETRY).await;
     }
@@ -124,7 +150,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let (strangers, strangers_seen) = mpsc::channel(QUEUE);
     let facts = NodeFacts {
         name: config.node_name.clone(),
-        host_ips: settings.addresses(&[]).map(|choice| choice.internal_ips()).unwrap_or_default(),
+        // What the node's reports say replaces it before any pod is looked at: nobody waits for a resolver here.
+        host_ips: settings.addresses(&[], &[]).map(|choice| choice.internal_ips()).unwrap_or_default(),
         runtime_name: String::new(),
         max_restart_backoff: config.max_restart_backoff,
         has_api: edges.cluster.is_some(),
@@ -135,7 +162,8 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         },
     };
     let (facts, facts_seen) = watch::channel(facts);
-    tasks.add_once("name_runtime", name_runtime(edges.clone(), facts.clone()));
+    let naming = name_runtime(Arc::clone(&edges.runtime), facts.clone(), Arc::clone(&health));
+    tasks.add_once("name_runtime", naming);
     let resources = settings.resources(edges);
     let limits = if settings.enforce_pods { &resources.enforced } else { &resources.unenforced };
     let values = node::cgroup::kubepods_values(limits, &config.rules.hugepage_sizes);
@@ -189,7 +217,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         runtime: runtime_seen.clone(),
         logs,
         devices: Arc::clone(&devices),
-        users: UserNamespaces::load(config.user_ids, &config.root_dir),
+        users: Arc::new(UserNamespaces::load(config.user_ids, &config.root_dir)),
     });
     let taking_up = Arc::clone(&executor);
     tasks.add_once("images", async move { taking_up.images.recover().await });
@@ -303,5 +331,51 @@ impl Tasks {
             task.await;
             name
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fakes::{
+        clock::TokioClock,
+        runtime::{Code, FakeRuntime, Fault, When},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_does_not_tell_its_name_is_the_nodes_trouble_until_it_does() {
+        let runtime = FakeRuntime::new();
+        let clock = Arc::new(TokioClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
+        let health = Arc::new(Health::new(clock, Duration::from_secs(60)));
+        let (facts, mut seen) = watch::channel(NodeFacts::default());
+        runtime.core.plan("Version", Fault::Hang, When::Before, Some(1));
+        let naming = name_runtime(Arc::new(runtime.clone()), facts.clone(), Arc::clone(&health));
+        let task = tokio::spawn(naming);
+        let problem = async || {
+            tokio::time::timeout(Duration::from_secs(60), async {
+                loop {
+                    if let Some(problem) = health.naming_problem() {
+                        return problem.to_string();
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            })
+            .await
+            .expect("nothing is told")
+        };
+        let silence = problem().await;
+        assert_eq!(silence, "container runtime does not tell its name: no answer to Version within 10s");
+        task.abort();
+
+        runtime.core.plan("Version", Fault::Fail(Code::Unknown, "boom".into()), When::Before, None);
+        health.named();
+        let naming = name_runtime(Arc::new(runtime.clone()), facts.clone(), Arc::clone(&health));
+        tokio::spawn(naming);
+        assert!(problem().await.ends_with("boom"));
+        runtime.core.heal("Version");
+        seen.wait_for(|facts| !facts.runtime_name.is_empty()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(health.naming_problem(), None);
     }
 }

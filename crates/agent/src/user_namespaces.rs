@@ -2,6 +2,14 @@
 //!
 //! A pod keeps its ids for its life: its files belong to them, and its containers must agree. They stand in the pod's
 //! directory, in upstream's form, from before the first sandbox until the directory is removed.
+//!
+//! ```text
+//!   (none) ── free ids ──► reserved ── record written ──► kept ── directory removed ──► (none)
+//!                             └── record cannot be written ──► (none)
+//! ```
+//!
+//! Invariants: nobody is given what another pod has or has reserved; nothing is read or written under the lock, which every
+//! pod's sandbox takes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,7 +75,27 @@ struct Mapping {
 pub struct UserNamespaces {
     pool: IdPool,
     pods: PathBuf,
-    given: Mutex<BTreeMap<PodUid, u32>>,
+    given: Mutex<BTreeMap<PodUid, Given>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Given {
+    first: u32,
+    record: RecordState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordState {
+    /// So many are about to write it. More than one when the first of them was given up and hangs yet.
+    Reserved(u32),
+    /// It is there.
+    Kept,
+}
+
+impl Given {
+    fn kept(first: u32) -> Self {
+        Self { first, record: RecordState::Kept }
+    }
 }
 
 impl UserNamespaces {
@@ -82,7 +110,10 @@ impl UserNamespaces {
             match read(&path, &pool) {
                 Ok(None) => {}
                 Ok(Some(first)) => {
-                    given.insert(PodUid::from(entry.file_name().to_string_lossy().into_owned()), first);
+                    given.insert(
+                        PodUid::from(entry.file_name().to_string_lossy().into_owned()),
+                        Given::kept(first),
+                    );
                 }
                 Err(error) => tracing::warn!(%error, "The user namespace of a pod is not known"),
             }
@@ -95,28 +126,58 @@ impl UserNamespaces {
     /// # Errors
     /// [`UserNamespaceError`].
     pub(crate) fn of(&self, uid: &PodUid) -> Result<UserNamespace, UserNamespaceError> {
-        // Held while the file is written: nobody else may be given the same.
-        let mut given = self.given.lock();
-        let namespace = |first| UserNamespace { first, length: self.pool.per_pod() };
-        if let Some(first) = given.get(uid) {
-            return Ok(namespace(*first));
+        if let Some(known) = self.known(uid) {
+            return Ok(known);
         }
         let path = self.pods.join(uid.as_str()).join(FILE);
         if let Some(first) = read(&path, &self.pool)? {
-            given.insert(uid.clone(), first);
-            return Ok(namespace(first));
+            self.given.lock().insert(uid.clone(), Given::kept(first));
+            return Ok(self.namespace(first));
         }
-        let taken: BTreeSet<u32> = given.values().copied().collect();
+        let first = self.reserve(uid)?;
+        let written = write(&path, self.namespace(first));
+        self.settle(uid, written.is_ok());
+        written.map_err(|source| UserNamespaceError::Write { path, source })?;
+        Ok(self.namespace(first))
+    }
+
+    fn namespace(&self, first: u32) -> UserNamespace {
+        UserNamespace { first, length: self.pool.per_pod() }
+    }
+
+    /// Ids that nobody else gets while their record is written.
+    fn reserve(&self, uid: &PodUid) -> Result<u32, UserNamespaceError> {
+        let mut given = self.given.lock();
+        if let Some(Given { first, record }) = given.get_mut(uid) {
+            if let RecordState::Reserved(writers) = record {
+                *writers += 1;
+            }
+            return Ok(*first);
+        }
+        let taken: BTreeSet<u32> = given.values().map(|given| given.first).collect();
         let first = self.pool.free(&taken).ok_or(UserNamespaceError::None)?;
-        write(&path, namespace(first)).map_err(|source| UserNamespaceError::Write { path, source })?;
-        given.insert(uid.clone(), first);
-        Ok(namespace(first))
+        given.insert(uid.clone(), Given { first, record: RecordState::Reserved(1) });
+        Ok(first)
+    }
+
+    /// A record was written, or could not be. A pod that is gone meanwhile has nothing any more.
+    fn settle(&self, uid: &PodUid, written: bool) {
+        let mut given = self.given.lock();
+        let Some(mine) = given.get_mut(uid) else { return };
+        mine.record = match mine.record {
+            RecordState::Kept => return,
+            RecordState::Reserved(_) if written => RecordState::Kept,
+            RecordState::Reserved(writers) => RecordState::Reserved(writers.saturating_sub(1)),
+        };
+        if mine.record == RecordState::Reserved(0) {
+            given.remove(uid);
+        }
     }
 
     /// Those of a pod that has been given some.
     pub(crate) fn known(&self, uid: &PodUid) -> Option<UserNamespace> {
-        let first = *self.given.lock().get(uid)?;
-        Some(UserNamespace { first, length: self.pool.per_pod() })
+        let given = self.given.lock().get(uid).copied();
+        given.filter(|given| given.record == RecordState::Kept).map(|given| self.namespace(given.first))
     }
 
     /// The pod and its directory are gone.
@@ -224,5 +285,28 @@ mod tests {
         let all = load(&node(&[]));
         assert!(matches!(all.of(&uid("a")), Err(UserNamespaceError::Write { .. })));
         assert_eq!(all.known(&uid("a")), None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_now_holds_nobody_else_up() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let root = node(&["a", "b", "c"]);
+        let all = load(&root);
+        // Opening a pipe for writing hangs until somebody reads, as a disk does that is gone.
+        let pipe = root.path().join("pods/a/userns.tmp");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::thread::scope(|scope| {
+            let hanging = scope.spawn(|| all.of(&uid("a")));
+            while all.given.try_lock().is_none_or(|given| !given.contains_key(&uid("a"))) {
+                assert!(!hanging.is_finished());
+                std::thread::yield_now();
+            }
+            assert_eq!(all.known(&uid("a")), None, "its record is not there yet");
+            assert_eq!(all.of(&uid("b")).unwrap().first, 131_072, "what is reserved is not free");
+            // What is read lets it go on; that a pipe is no file for ever makes it fail.
+            drop(std::fs::read(&pipe).unwrap());
+            assert!(matches!(hanging.join().unwrap(), Err(UserNamespaceError::Write { .. })));
+        });
+        assert_eq!(all.of(&uid("c")).unwrap().first, 65_536, "what was reserved is free again");
     }
 }

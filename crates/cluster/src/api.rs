@@ -18,6 +18,11 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Largest error body that is read.
 const MOST_ERROR_BYTES: usize = 1024 * 1024;
 
+/// A server that says "at once" is not asked at once.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// What a server may ask for at most, whatever it writes: beyond every deadline here, and no clock overflows.
+const MOST_PATIENCE: Duration = Duration::from_secs(300);
+
 /// Content types that a PATCH may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PatchType {
@@ -211,7 +216,7 @@ fn told_to_wait(response: &Response<Body>) -> Option<Duration> {
         return None;
     }
     let seconds: u64 = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds.max(1)))
+    Some(Duration::from_secs(seconds).clamp(LEAST_PATIENCE, MOST_PATIENCE))
 }
 
 /// The error for an answer that is not a success.

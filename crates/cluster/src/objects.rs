@@ -15,14 +15,18 @@
 //! Invariants:
 //! * an object is in memory only while a registered pod refers to it, once for all of them;
 //! * a get never answers from before the object's first list;
-//! * a change names every pod that refers to the object, once per change.
+//! * a change names every pod that refers to the object, once per change;
+//! * a first list that a get did not wait for is a change.
 
 mod entry;
 mod refs;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -99,7 +103,22 @@ struct Inner {
 struct Followed {
     pods: BTreeSet<String>,
     slot: channel::Receiver<Slot>,
+    given_up: GivenUp,
     stop: CancellationToken,
+}
+
+/// Whether a get has gone without the object's first list. Then that list is news, as a change is.
+#[derive(Clone, Debug, Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    fn tell(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn told(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Store {
@@ -138,9 +157,10 @@ impl Store {
         let followed = inner.followed.entry(key.clone()).or_insert_with(|| {
             let (sender, slot) = channel::channel(Slot::Loading);
             let stop = self.stop.child_token();
-            let task = entry::follow(Arc::clone(self), key.clone(), sender);
+            let given_up = GivenUp::default();
+            let task = entry::follow(Arc::clone(self), key.clone(), sender, given_up.clone());
             tokio::spawn(stop.clone().run_until_cancelled_owned(task));
-            Followed { pods: BTreeSet::new(), slot, stop }
+            Followed { pods: BTreeSet::new(), slot, given_up, stop }
         });
         followed.pods.insert(uid.to_owned());
     }
@@ -170,10 +190,10 @@ impl Store {
             {
                 return Ok(object.clone());
             }
-            inner.followed.get(&key).map(|followed| followed.slot.clone())
+            inner.followed.get(&key).map(|followed| (followed.slot.clone(), followed.given_up.clone()))
         };
         match slot {
-            Some(slot) => wait(slot, &key).await,
+            Some((slot, given_up)) => wait(slot, &given_up, &key).await,
             // Not registered, or a strategy without watches.
             None => self.fetch(key).await,
         }
@@ -222,20 +242,24 @@ impl Inner {
     }
 }
 
-async fn wait(mut slot: channel::Receiver<Slot>, key: &Key) -> Result<Object, ObjectError> {
+async fn wait(
+    mut slot: channel::Receiver<Slot>,
+    given_up: &GivenUp,
+    key: &Key,
+) -> Result<Object, ObjectError> {
     let settled = slot.wait_for(|slot| matches!(slot, Slot::Present(_) | Slot::Absent));
-    let settled = timeout(FIRST_LIST, settled).await.map(|result| result.map(|slot| slot.clone()));
-    match settled {
-        Ok(Ok(Slot::Present(object))) => Ok(object),
-        Ok(Ok(Slot::Absent)) => Err(not_found(key)),
-        Ok(_) | Err(_) => {
-            let cause = match &*slot.borrow() {
-                Slot::Failed(message) => message.clone(),
-                _ => format!("timed out after {FIRST_LIST:?}"),
-            };
-            Err(ObjectError::Unavailable(format!("failed to sync {} cache: {cause}", key.kind.singular())))
-        }
+    let in_time = timeout(FIRST_LIST, settled).await.is_ok_and(|result| result.is_ok());
+    if !in_time {
+        given_up.tell();
     }
+    // Looked at after it was told: either the list is seen here, or whoever brings it sees that it is news.
+    let cause = match &*slot.borrow() {
+        Slot::Present(object) => return Ok(object.clone()),
+        Slot::Absent => return Err(not_found(key)),
+        Slot::Failed(message) => message.clone(),
+        Slot::Loading => format!("timed out after {FIRST_LIST:?}"),
+    };
+    Err(ObjectError::Unavailable(format!("failed to sync {} cache: {cause}", key.kind.singular())))
 }
 
 fn not_found(key: &Key) -> ObjectError {

@@ -141,9 +141,11 @@ async fn a_busy_server_is_waited_for_within_the_deadline() {
         .await;
     start(&stub).get_node().await.unwrap();
     assert_eq!(stub.uris().len(), 2);
-    let stub = Stub::start(|_: &Seen| Reply::Later(429, 3600)).await;
-    let error = start(&stub).get_node().await.unwrap_err();
-    assert_eq!(error, ApiError::Status { code: 429, message: "later".into() });
+    for longer in [3600, u64::MAX] {
+        let stub = Stub::start(move |_: &Seen| Reply::Later(429, longer)).await;
+        let error = start(&stub).get_node().await.unwrap_err();
+        assert_eq!(error, ApiError::Status { code: 429, message: "later".into() });
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@
 mod body;
 mod dial;
 mod login;
+mod race;
 mod reach;
 mod tls;
 

@@ -29,7 +29,10 @@ use rustix::{
     io::Errno,
 };
 
+mod descent;
 mod remove;
+
+pub use descent::{Descent, Step};
 
 /// How often an open is tried again when a rename elsewhere in the tree races with it (openat2(2), `EAGAIN`).
 const RACE_RETRIES: usize = 32;

@@ -69,6 +69,9 @@ pub enum NotReady {
     /// The runtime has not answered well for 30 s.
     #[error("container runtime is down")]
     RuntimeDown,
+    /// The runtime does not say what it is called, which is part of every container's id: no pod can be looked after.
+    #[error("container runtime does not tell its name: {0}")]
+    RuntimeUnnamed(String),
     /// A part of the kubelet itself does not keep up, such as `PLEG`.
     #[error("{part} is not healthy: {cause}")]
     Unhealthy {

@@ -89,14 +89,6 @@ pub(crate) enum SetUpError {
         /// Why.
         cause: ObjectError,
     },
-    /// The API server answered a token request without a token.
-    #[error("the API server returned no token for service account {namespace}/{service_account}")]
-    NoToken {
-        /// Namespace.
-        namespace: String,
-        /// Service account.
-        service_account: String,
-    },
     /// `emptyDir.medium`.
     #[error("unknown storage medium {medium:?}")]
     Medium {
@@ -150,7 +142,6 @@ impl SetUpError {
             Self::Object(error) | Self::Token(error) | Self::TokenExpired { cause: error, .. } => {
                 Some(error.obstacle())
             }
-            Self::NoToken { .. } => Some(Obstacle::ApiServer),
             Self::HostPathType { .. } | Self::HostPathUnknown { .. } => Some(Obstacle::Node),
             Self::NoApi { .. }
             | Self::ProjectedNoApi { .. }

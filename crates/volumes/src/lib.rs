@@ -13,7 +13,7 @@
 //! * nothing below a volume's root is reached through a path that a pod could bend: opens are beneath a descriptor;
 //! * nothing is removed across a mount point;
 //! * a hung mount holds up its own pod only;
-//! * a volume that is set up stays usable when its contents cannot be refreshed.
+//! * a volume that is set up stays usable when its contents cannot be refreshed, and they are asked for again.
 
 mod atomic_writer;
 mod config_map;
@@ -32,6 +32,7 @@ mod payload;
 mod places;
 mod pod_volumes;
 mod projected;
+mod retry;
 mod secret;
 mod sub_path;
 mod teardown;

@@ -5,19 +5,19 @@
 //! that this crate has.
 //!
 //! The tree is walked by descriptor: a link is changed itself, never what it points to, and other filesystems are left
-//! alone.
+//! alone. However deep it is, that takes few descriptors.
 
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::PathBuf,
 };
 
-use linux::{mounts::fd_path, safe_path::SafeRoot};
+use linux::{
+    mounts::fd_path,
+    safe_path::{Descent, SafeRoot, Step},
+};
 use rustix::{
     fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, chmod, chownat, fstat, openat},
     io::Errno,
@@ -41,13 +41,6 @@ pub(crate) struct OwnershipError {
     cause: io::Error,
 }
 
-/// A directory on the way down.
-struct Level {
-    name: OsString,
-    fd: OwnedFd,
-    left: Vec<OsString>,
-}
-
 fn entries(directory: impl AsFd) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -61,9 +54,9 @@ fn entries(directory: impl AsFd) -> Result<Vec<OsString>, Errno> {
 }
 
 /// Changes one object, given by an `O_PATH` or ordinary descriptor.
-fn change(fd: &OwnedFd, group: u32, access: Access) -> Result<(), Errno> {
-    let seen = fstat(fd)?;
-    chownat(fd, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
+fn change(fd: impl AsFd, group: u32, access: Access) -> Result<(), Errno> {
+    let seen = fstat(&fd)?;
+    chownat(&fd, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
     let kind = FileType::from_raw_mode(seen.st_mode);
     if kind == FileType::Symlink {
         return Ok(());
@@ -81,11 +74,10 @@ fn change(fd: &OwnedFd, group: u32, access: Access) -> Result<(), Errno> {
 
 /// Gives a volume to a group, children before parents.
 pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(), OwnershipError> {
-    let failed = |levels: &[Level], name: &OsStr, errno: Errno| {
-        let mut path = volume.path().to_path_buf();
-        path.extend(levels.iter().skip(1).map(|level| &level.name));
-        path.push(name);
-        OwnershipError { path, group, cause: errno.into() }
+    let failed = |path: PathBuf, errno: Errno| OwnershipError {
+        path: volume.path().join(path),
+        group,
+        cause: errno.into(),
     };
     let open = |parent: &dyn AsFd, name: &OsStr| {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -98,31 +90,34 @@ pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(),
         Ok::<_, Errno>((fd, left))
     };
     let top = OsStr::new(".");
-    let (fd, left) = enter(volume, top).map_err(|errno| failed(&[], top, errno))?;
-    let device = fstat(&fd).map_err(|errno| failed(&[], top, errno))?.st_dev;
-    let mut levels = vec![Level { name: OsString::new(), fd, left }];
-    while let Some(level) = levels.last_mut() {
-        let Some(name) = level.left.pop() else {
-            let Some(done) = levels.pop() else { break };
-            change(&done.fd, group, access).map_err(|errno| failed(&levels, &done.name, errno))?;
-            continue;
-        };
-        let step = match open(&level.fd, &name).and_then(|fd| Ok((fstat(&fd)?, fd))) {
-            Ok((seen, _)) if seen.st_dev != device => Ok(None),
-            Ok((seen, _)) if FileType::from_raw_mode(seen.st_mode) == FileType::Directory => {
-                enter(&level.fd, &name).map(Some)
+    let (fd, left) = enter(volume, top).map_err(|errno| failed(top.into(), errno))?;
+    let device = fstat(&fd).map_err(|errno| failed(top.into(), errno))?.st_dev;
+    let mut walk = Descent::new(fd, left);
+    loop {
+        let name = match walk.step() {
+            Ok(Step::Entry(name)) => name,
+            Ok(Step::Done(name, done)) => {
+                change(&done, group, access).map_err(|errno| failed(walk.path_of(&name), errno))?;
+                continue;
             }
-            Ok((_, fd)) => change(&fd, group, access).map(|()| None),
+            Ok(Step::End) => break,
+            Err((name, errno)) => return Err(failed(walk.path_of(&name), errno)),
+        };
+        let step = match open(&walk.here(), &name).and_then(|fd| Ok((fstat(&fd)?, fd))) {
+            Ok((seen, _)) if seen.st_dev != device => Ok(()),
+            Ok((seen, _)) if FileType::from_raw_mode(seen.st_mode) == FileType::Directory => {
+                enter(&walk.here(), &name).and_then(|(fd, left)| walk.enter(name.clone(), fd, left))
+            }
+            Ok((_, fd)) => change(&fd, group, access),
             Err(errno) => Err(errno),
         };
         match step {
-            Ok(Some((fd, left))) => levels.push(Level { name, fd, left }),
             // Gone, or replaced under our hands by something else: not part of this volume any more.
-            Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(errno) => return Err(failed(&levels, &name, errno)),
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(errno) => return Err(failed(walk.path_of(&name), errno)),
         }
     }
-    Ok(())
+    change(walk.here(), group, access).map_err(|errno| failed(top.into(), errno))
 }
 
 #[cfg(test)]
@@ -162,5 +157,35 @@ mod tests {
         std::fs::set_permissions(volume.join("a/b/file"), std::fs::Permissions::from_mode(0o600)).unwrap();
         apply(&SafeRoot::open(&volume).unwrap(), 1234, Access::ReadOnly).unwrap();
         assert_eq!(mode(&volume.join("a/b/file")), (0o640, 1234));
+    }
+
+    #[test]
+    fn how_deep_a_volume_is_does_not_matter() {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        const CHILD: &str = "FEW_DESCRIPTORS";
+        let name = "ownership::tests::how_deep_a_volume_is_does_not_matter";
+        if std::env::var_os(CHILD).is_none() {
+            // In a process of its own, since the limit is one of the process.
+            let itself = std::env::current_exe().unwrap();
+            let ended = std::process::Command::new(itself).args(["--exact", name]).env(CHILD, "1").output();
+            let ended = ended.unwrap();
+            let (said, erred) =
+                (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+            assert!(ended.status.success() && said.contains("1 passed"), "{said}{erred}");
+            return;
+        }
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let deepest: PathBuf =
+            [scratch.path().join("volume")].into_iter().chain((0..500).map(|_| "d".into())).collect();
+        std::fs::create_dir_all(&deepest).unwrap();
+        std::fs::write(deepest.join("file"), "x").unwrap();
+        let root = SafeRoot::open(scratch.path()).unwrap();
+        let volume = root.descend(std::path::Path::new("volume")).unwrap();
+        apply(&volume, 4321, Access::ReadWrite).unwrap();
+        for path in [&deepest.join("file"), &deepest, &scratch.path().join("volume")] {
+            assert_eq!(mode(path).1, 4321, "{}", path.display());
+        }
+        root.remove_tree(std::path::Path::new("volume")).unwrap();
     }
 }

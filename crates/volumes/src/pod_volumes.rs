@@ -32,6 +32,7 @@ use crate::{
     error::SetUpError,
     lanes::Lanes,
     layout::PodPaths,
+    retry::Retries,
     sub_path, teardown,
     tokens::Tokens,
 };
@@ -54,6 +55,7 @@ pub struct PodVolumes {
     objects: Option<Arc<dyn Objects>>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    retries: Arc<Retries>,
     lanes: Lanes,
     counts: Arc<Counts>,
 }
@@ -69,7 +71,8 @@ impl PodVolumes {
         metrics: Arc<Metrics>,
     ) -> Self {
         let counts = Counts::new(metrics);
-        Self { config, objects, clock, tokens: Tokens::default(), lanes: Lanes::default(), counts }
+        let (tokens, retries, lanes) = (Tokens::default(), Arc::default(), Lanes::default());
+        Self { config, objects, clock, tokens, retries, lanes, counts }
     }
 }
 
@@ -110,8 +113,22 @@ type Mounted = Result<BTreeMap<String, MountedVolume>, Vec<VolumeError>>;
 /// A volume, its plugin, and what to do.
 type Planned = (String, &'static str, Result<Plan, Failed>);
 
+/// Whether what is in a pod's volumes is what should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contents {
+    Fresh,
+    /// Of some at least, an older set serves.
+    Old,
+}
+
 /// The blocking half of a mount: every plan, one after the other.
-fn carry_out(root_dir: &Path, pod: &Pod, plans: Vec<Planned>, now: Timestamp, counts: &Counts) -> Mounted {
+fn carry_out(
+    root_dir: &Path,
+    pod: &Pod,
+    plans: Vec<Planned>,
+    now: Timestamp,
+    counts: &Counts,
+) -> (Mounted, Contents) {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let ready = open_root(root_dir).and_then(|root| {
         let paths = PodPaths::new(uid).map_err(|error| error.to_string())?;
@@ -120,13 +137,15 @@ fn carry_out(root_dir: &Path, pod: &Pod, plans: Vec<Planned>, now: Timestamp, co
     let (root, paths) = match ready {
         Ok(ready) => ready,
         Err(message) => {
-            return Err(plans.iter().map(|(volume, ..)| set_up_failed(volume, message.clone())).collect());
+            let failed = plans.iter().map(|(volume, ..)| set_up_failed(volume, message.clone()));
+            return (Err(failed.collect()), Contents::Fresh);
         }
     };
     let worker = set_up::Worker { root: &root, paths: &paths, pod, now };
     let mut mounted = BTreeMap::new();
     let mut errors = Vec::new();
     let mut plugins = Vec::new();
+    let mut contents = Contents::Fresh;
     for (volume, plugin, plan) in plans {
         let began = Instant::now();
         let result = match plan {
@@ -135,7 +154,13 @@ fn carry_out(root_dir: &Path, pod: &Pod, plans: Vec<Planned>, now: Timestamp, co
                 errors.push(VolumeError::Unsupported { volume, kind });
                 continue;
             }
-            Err(Failed::Contents { plugin, error }) => worker.serve_old(&volume, plugin, error),
+            Err(Failed::Contents { plugin, error }) => {
+                let old = worker.serve_old(&volume, plugin, error);
+                if old.is_ok() {
+                    contents = Contents::Old;
+                }
+                old
+            }
             Err(Failed::Other(error)) => Err(error),
         };
         counts.set_up(plugin, began.elapsed(), End::of(&result));
@@ -151,7 +176,7 @@ fn carry_out(root_dir: &Path, pod: &Pod, plans: Vec<Planned>, now: Timestamp, co
         }
     }
     counts.mounted(uid, plugins);
-    if errors.is_empty() { Ok(mounted) } else { Err(errors) }
+    (if errors.is_empty() { Ok(mounted) } else { Err(errors) }, contents)
 }
 
 #[async_trait]
@@ -181,8 +206,21 @@ impl Volumes for PodVolumes {
         let plans = names.iter().cloned().zip(plugins).zip(plans);
         let plans: Vec<Planned> = plans.map(|((name, plugin), plan)| (name, plugin, plan)).collect();
         let (root_dir, pod) = (self.config.root_dir.clone(), Arc::clone(pod));
-        let counts = Arc::clone(&self.counts);
-        match self.lanes.run(&uid, move || carry_out(&root_dir, &pod, plans, now, &counts)).await {
+        let (counts, retries, clock) =
+            (Arc::clone(&self.counts), Arc::clone(&self.retries), Arc::clone(&self.clock));
+        let owner = uid.clone();
+        // What is remembered is remembered in the lane: an unmount that comes after it forgets it.
+        let work = move || {
+            let (mounted, contents) = carry_out(&root_dir, &pod, plans, now, &counts);
+            match contents {
+                Contents::Old => retries.served_old(&owner, clock.now().mono),
+                // What failed altogether is tried again by whoever wanted it mounted.
+                Contents::Fresh if mounted.is_ok() => retries.forget(&owner),
+                Contents::Fresh => {}
+            }
+            mounted
+        };
+        match self.lanes.run(&uid, work).await {
             Ok(result) => result,
             Err(error) => Err(names.iter().map(|name| set_up_failed(name, error.to_string())).collect()),
         }
@@ -235,7 +273,9 @@ impl Volumes for PodVolumes {
         self.tokens.forget(uid.as_str());
         let whole_pod = |message: String| vec![VolumeError::TearDown { volume: "*".to_owned(), message }];
         let (root_dir, name) = (self.config.root_dir.clone(), uid.as_str().to_owned());
+        let retries = Arc::clone(&self.retries);
         let work = move || {
+            retries.forget(&name);
             let root = open_root(&root_dir).map_err(whole_pod)?;
             let paths = PodPaths::new(&name).map_err(|error| whole_pod(error.to_string()))?;
             teardown::tear_down(&root, &paths)
@@ -248,6 +288,8 @@ impl Volumes for PodVolumes {
     }
 
     fn refresh_after(&self, uid: &PodUid) -> Option<Duration> {
-        self.tokens.refresh_after(uid.as_str(), self.clock.now().wall)
+        let now = self.clock.now();
+        let token = self.tokens.refresh_after(uid.as_str(), now.wall);
+        token.into_iter().chain(self.retries.after(uid.as_str(), now.mono)).min()
     }
 }

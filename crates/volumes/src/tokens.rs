@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   fetched ──── 80 % of its life, or 24 h, less a jitter ────► due ──── renewed ────► fetched
-//!                                                                └── renewal fails: the old one serves until it ends
+//!                                                                └── renewal fails: the old one serves until it ends,
+//!                                                                    and is not asked for again before its pause is over
 //! ```
 //!
 //! Tokens have neither `Debug` nor `Display` here.
@@ -14,7 +15,10 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use parking_lot::Mutex;
 use seams::{ObjectError, Objects};
 
-use crate::error::SetUpError;
+use crate::{
+    error::SetUpError,
+    retry::{self, LEAST_WAIT, hash},
+};
 
 pub(crate) mod recall;
 
@@ -64,14 +68,68 @@ struct Cached {
     expires: Timestamp,
     /// When to renew it.
     due: Timestamp,
+    /// Of the last renewal, if it failed.
+    failure: Option<Failure>,
 }
 
-/// A number that differs from token to token: renewals are spread without a source of randomness.
+/// A renewal that failed.
+struct Failure {
+    /// How many failed in a row, at least this one.
+    failures: u32,
+    cause: ObjectError,
+    /// Until then nobody is asked: with a hundred pods, the node's limit of requests would hold up their statuses.
+    not_before: Timestamp,
+}
+
+impl Cached {
+    fn new(token: String, expires: Timestamp, seconds: i64) -> Self {
+        let due = due(expires, seconds, jitter(&token));
+        Self { token, expires, due, failure: None }
+    }
+
+    /// When to ask for another one.
+    fn renewal(&self) -> Timestamp {
+        self.failure.as_ref().map_or(self.due, |failure| failure.not_before.max(self.due))
+    }
+
+    /// It could not be renewed at `now`. Told when it is news.
+    fn failed(&mut self, key: &TokenKey, cause: ObjectError, now: Timestamp) {
+        let (failures, is_news) = match &self.failure {
+            Some(before) => (before.failures.saturating_add(1), before.cause != cause),
+            None => (1, true),
+        };
+        let pause = retry::pause(failures, &key.pod_uid);
+        if is_news {
+            tracing::error!(
+                namespace = key.namespace,
+                service_account = key.service_account,
+                pod = key.pod_name,
+                error = %cause,
+                expires = %self.expires,
+                hint = "the old token serves until it expires; does the service account exist, does the API server answer?",
+                "cannot renew a token"
+            );
+        }
+        let not_before = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        self.failure = Some(Failure { failures, cause, not_before });
+    }
+
+    /// The token, or why there is none any more.
+    fn served(&self, key: &TokenKey, now: Timestamp) -> Result<String, SetUpError> {
+        match &self.failure {
+            Some(failure) if now > self.expires => Err(SetUpError::TokenExpired {
+                namespace: key.namespace.clone(),
+                service_account: key.service_account.clone(),
+                cause: failure.cause.clone(),
+            }),
+            _ => Ok(self.token.clone()),
+        }
+    }
+}
+
+/// Differs from token to token: renewals are spread without a source of randomness.
 fn jitter(token: &str) -> SignedDuration {
-    let hash = token.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    SignedDuration::from_millis(i64::try_from(hash % MAX_JITTER_MILLIS).unwrap_or(0))
+    SignedDuration::from_millis(i64::try_from(hash(token) % MAX_JITTER_MILLIS).unwrap_or(0))
 }
 
 /// When a token that ends at `expires` after a life of `seconds` is to be renewed.
@@ -87,7 +145,8 @@ fn due(expires: Timestamp, seconds: i64, jitter: SignedDuration) -> Timestamp {
 /// All tokens in use.
 #[derive(Default)]
 pub(crate) struct Tokens {
-    cache: Mutex<BTreeMap<TokenKey, Cached>>,
+    /// By the pod's uid: a token that has ended stays until its pod goes, since it is what the renewal hangs on.
+    pods: Mutex<BTreeMap<String, BTreeMap<TokenKey, Cached>>>,
 }
 
 impl Tokens {
@@ -99,83 +158,66 @@ impl Tokens {
         earlier: impl FnOnce() -> Option<String>,
         now: Timestamp,
     ) -> Result<String, SetUpError> {
-        if !self.cache.lock().contains_key(key)
-            && let Some(recalled) = earlier().and_then(|token| recall::recall(&token, key, now))
-        {
-            self.cache.lock().entry(key.clone()).or_insert(recalled);
+        let is_new = !self.pods.lock().entry(key.pod_uid.clone()).or_default().contains_key(key);
+        if is_new && let Some(recalled) = earlier().and_then(|token| recall::recall(&token, key, now)) {
+            self.keep(key, recalled);
         }
-        let known =
-            self.cache.lock().get(key).map(|cached| (cached.token.clone(), cached.due, cached.expires));
-        if let Some((token, due, _)) = &known
-            && now <= *due
-        {
-            return Ok(token.clone());
+        let held = self.with(key, |cached| (now <= cached.renewal()).then(|| cached.served(key, now)));
+        if let Some(served) = held.flatten() {
+            return served;
         }
-        match objects.token(&key.namespace, &key.service_account, &key.request()).await {
-            Ok(answer) => self.keep(key, &answer, now),
-            Err(cause) => Self::serve_old(key, known.map(|(token, _, expires)| (token, expires)), cause, now),
-        }
+        let answer = objects.token(&key.namespace, &key.service_account, &key.request()).await;
+        let cause = match answer.and_then(|answer| Self::read(key, &answer, now)) {
+            Ok(cached) => {
+                let token = cached.token.clone();
+                self.keep(key, cached);
+                return Ok(token);
+            }
+            Err(cause) => cause,
+        };
+        let old = self.with(key, |cached| {
+            cached.failed(key, cause.clone(), now);
+            cached.served(key, now)
+        });
+        old.unwrap_or(Err(SetUpError::Token(cause)))
     }
 
-    fn keep(&self, key: &TokenKey, answer: &TokenRequest, now: Timestamp) -> Result<String, SetUpError> {
+    fn read(key: &TokenKey, answer: &TokenRequest, now: Timestamp) -> Result<Cached, ObjectError> {
         let status = answer.status.as_ref();
         let token = status.and_then(|status| status.token.clone()).filter(|token| !token.is_empty());
         let expires = status.and_then(|status| status.expiration_timestamp.as_ref()).map(|time| time.0);
         let (Some(token), Some(expires)) = (token, expires) else {
-            return Err(SetUpError::NoToken {
-                namespace: key.namespace.clone(),
-                service_account: key.service_account.clone(),
-            });
+            let (namespace, account) = (&key.namespace, &key.service_account);
+            return Err(ObjectError::Unavailable(format!(
+                "the API server returned no token for service account {namespace}/{account}"
+            )));
         };
         let left = expires.duration_since(now).as_secs().max(0);
         let seconds =
             answer.spec.as_ref().and_then(|spec| spec.expiration_seconds).or(key.seconds).unwrap_or(left);
-        let cached = Cached { token: token.clone(), expires, due: due(expires, seconds, jitter(&token)) };
-        let mut cache = self.cache.lock();
-        cache.retain(|_, old| old.expires > now);
-        cache.insert(key.clone(), cached);
-        Ok(token)
+        Ok(Cached::new(token, expires, seconds))
     }
 
-    fn serve_old(
-        key: &TokenKey,
-        known: Option<(String, Timestamp)>,
-        cause: ObjectError,
-        now: Timestamp,
-    ) -> Result<String, SetUpError> {
-        match known {
-            None => Err(SetUpError::Token(cause)),
-            Some((_, expires)) if now > expires => Err(SetUpError::TokenExpired {
-                namespace: key.namespace.clone(),
-                service_account: key.service_account.clone(),
-                cause,
-            }),
-            Some((token, _)) => {
-                tracing::error!(
-                    namespace = key.namespace,
-                    service_account = key.service_account,
-                    pod = key.pod_name,
-                    error = %cause,
-                    "cannot renew a token, the old one still serves"
-                );
-                Ok(token)
-            }
+    fn with<T>(&self, key: &TokenKey, look: impl FnOnce(&mut Cached) -> T) -> Option<T> {
+        self.pods.lock().get_mut(&key.pod_uid).and_then(|pod| pod.get_mut(key)).map(look)
+    }
+
+    /// Nothing is kept of a pod that was forgotten meanwhile.
+    fn keep(&self, key: &TokenKey, cached: Cached) {
+        if let Some(pod) = self.pods.lock().get_mut(&key.pod_uid) {
+            pod.insert(key.clone(), cached);
         }
     }
 
     /// Delay until the first of a pod's tokens is due.
     pub(crate) fn refresh_after(&self, pod_uid: &str, now: Timestamp) -> Option<Duration> {
-        let cache = self.cache.lock();
-        let of_pod = cache.iter().filter(|(key, _)| key.pod_uid == pod_uid);
-        let first = of_pod.map(|(_, cached)| cached.due).min()?;
-        // A renewal that failed is due already: not at once again.
-        let delay = first.duration_since(now).max(SignedDuration::from_secs(1));
-        Duration::try_from(delay).ok()
+        let first = self.pods.lock().get(pod_uid)?.values().map(Cached::renewal).min()?;
+        Some(Duration::try_from(first.duration_since(now)).unwrap_or_default().max(LEAST_WAIT))
     }
 
     /// Forgets a pod's tokens.
     pub(crate) fn forget(&self, pod_uid: &str) {
-        self.cache.lock().retain(|key, _| key.pod_uid != pod_uid);
+        self.pods.lock().remove(pod_uid);
     }
 }
 

@@ -26,13 +26,13 @@ impl Executor {
     pub(super) async fn prepare_directories(&self, scene: &Scene) -> Result<Done, Failure> {
         let pod = self.pod_dir(scene);
         let logs = self.log_dir(scene);
-        blocking(FailureStep::Dirs, move || {
+        let made = blocking(FailureStep::Dirs, move || {
             for dir in [pod.clone(), pod.join("volumes"), pod.join("plugins"), pod.join("containers")] {
                 make(&dir, MODE)?;
             }
             make(&logs, 0o755)
-        })
-        .await
+        });
+        made.await.map(|()| Done::Plain)
     }
 
     /// Refuses while something is mounted below: `volumes.unmount` comes first and makes sure.
@@ -50,18 +50,20 @@ impl Executor {
             remove(&pod)?;
             if named { remove(&logs) } else { Ok(()) }
         });
-        let done = removed.await?;
+        removed.await?;
         self.users.release(uid);
-        Ok(done)
+        Ok(Done::Plain)
     }
 }
 
-async fn blocking(
+/// Work on files, where it holds up its own pod only: a disk that hangs must not stop the two threads that everything else
+/// runs on.
+pub(super) async fn blocking<T: Send + 'static>(
     step: FailureStep,
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<Done, Failure> {
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => Ok(Done::Plain),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(message)) => Err(failed(step, message)),
         Err(error) => Err(failed(step, format!("internal error, please report it: {error}"))),
     }

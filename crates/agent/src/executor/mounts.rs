@@ -1,8 +1,13 @@
 //! Volumes of the pod, and the mounts of one container.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Done, Failure, FailureStep, Obstacle,
     spec::{
@@ -15,7 +20,7 @@ use seams::{
     volumes::VolumeContext,
 };
 
-use super::{Executor, Scene, failed};
+use super::{Executor, Scene, directories::blocking, failed};
 
 impl Executor {
     pub(super) async fn mount_volumes(&self, scene: &Scene) -> Result<Done, Failure> {
@@ -94,9 +99,9 @@ impl Executor {
                 },
             });
         }
-        result.extend(self.termination_log(scene, container, attempt)?);
+        result.extend(self.termination_log(scene, container, attempt).await?);
         if mounts::wants_hosts_file(&scene.pod, container, &scene.pod_ips) {
-            result.push(own_mount("/etc/hosts", self.write_hosts_file(scene)?));
+            result.push(own_mount("/etc/hosts", self.write_hosts_file(scene).await?));
         }
         Ok(result)
     }
@@ -107,7 +112,7 @@ impl Executor {
     }
 
     /// A file of its own for every attempt, so that an old message is never taken for a new one.
-    fn termination_log(
+    async fn termination_log(
         &self,
         scene: &Scene,
         container: &Container,
@@ -118,40 +123,47 @@ impl Executor {
         };
         let dir = self.pod_dir(scene).join("containers").join(&container.name);
         let file = dir.join(format!("{:08x}", fnv32(&format!("{}/{attempt}", scene.session.key.uid))));
-        let write = || {
-            std::fs::create_dir_all(&dir)?;
-            std::fs::write(&file, b"")?;
-            // Any user of the container may write its message; the umask would forbid it.
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666))
-        };
-        write().map_err(|error| {
-            let text = format!("error on creating termination-log file \"{}\": {error}", file.display());
-            failed(FailureStep::ContainerConfig, text)
-        })?;
+        let place = file.clone();
+        blocking(FailureStep::ContainerConfig, move || {
+            // Any user of the container may write its message.
+            let made = std::fs::create_dir_all(&dir).and_then(|()| write(&place, b"", 0o666));
+            made.map_err(|error| {
+                format!("error on creating termination-log file \"{}\": {error}", place.display())
+            })
+        })
+        .await?;
         Ok(Some(own_mount(path, file)))
     }
 
-    fn write_hosts_file(&self, scene: &Scene) -> Result<PathBuf, Failure> {
-        let config = |text: String| failed(FailureStep::ContainerConfig, text);
-        let spec = scene.pod.spec.as_ref();
-        let aliases = spec.and_then(|spec| spec.host_aliases.as_deref()).unwrap_or_default();
-        let text = if spec.and_then(|spec| spec.host_network).unwrap_or(false) {
-            let node =
-                std::fs::read("/etc/hosts").map_err(|error| config(format!("open /etc/hosts: {error}")))?;
-            hosts::host_network_file(&node, aliases)
-        } else {
-            let name = hostname::of(&scene.pod, &self.config.cluster_dns.domain)
-                .map_err(|error| config(error.to_string()))?;
-            hosts::pod_file(&scene.pod_ips, &name.hostname, name.domain.as_deref(), aliases).into_bytes()
-        };
+    async fn write_hosts_file(&self, scene: &Scene) -> Result<PathBuf, Failure> {
         let file = self.pod_dir(scene).join("etc-hosts");
-        let write = || {
-            std::fs::write(&file, text)?;
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))
-        };
-        write().map_err(|error: std::io::Error| config(format!("write {}: {error}", file.display())))?;
+        let (pod, pod_ips) = (Arc::clone(&scene.pod), scene.pod_ips.clone());
+        let (domain, place) = (self.config.cluster_dns.domain.clone(), file.clone());
+        blocking(FailureStep::ContainerConfig, move || {
+            let text = hosts_file(&pod, &pod_ips, &domain)?;
+            write(&place, &text, 0o644).map_err(|error| format!("write {}: {error}", place.display()))
+        })
+        .await?;
         Ok(file)
     }
+}
+
+/// What stands in a container's hosts file. Blocks.
+fn hosts_file(pod: &Pod, pod_ips: &[String], cluster_domain: &str) -> Result<Vec<u8>, String> {
+    let spec = pod.spec.as_ref();
+    let aliases = spec.and_then(|spec| spec.host_aliases.as_deref()).unwrap_or_default();
+    if spec.and_then(|spec| spec.host_network).unwrap_or(false) {
+        let node = std::fs::read("/etc/hosts").map_err(|error| format!("open /etc/hosts: {error}"))?;
+        return Ok(hosts::host_network_file(&node, aliases));
+    }
+    let name = hostname::of(pod, cluster_domain).map_err(|error| error.to_string())?;
+    Ok(hosts::pod_file(pod_ips, &name.hostname, name.domain.as_deref(), aliases).into_bytes())
+}
+
+/// Writes a file whose mode is exactly as given: the umask would take bits away. Blocks.
+fn write(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 fn own_mount(container_path: &str, host_path: PathBuf) -> ContainerMount {
@@ -168,4 +180,30 @@ fn own_mount(container_path: &str, host_path: PathBuf) -> ContainerMount {
 
 fn fnv32(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_written_now_holds_up_its_own_pod_only() {
+        let dir = tempfile::tempdir().unwrap();
+        // Opening a pipe for writing hangs until somebody reads, as a disk does that is gone.
+        let pipe = dir.path().join("etc-hosts");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (place, (told, began)) = (pipe.clone(), oneshot::channel());
+        let writing = tokio::spawn(blocking(FailureStep::ContainerConfig, move || {
+            told.send(()).unwrap();
+            write(&place, b"text", 0o644).map_err(|error| error.to_string())
+        }));
+        began.await.unwrap();
+        assert!(!writing.is_finished());
+        let text = tokio::task::spawn_blocking(move || std::fs::read(&pipe)).await.unwrap();
+        assert_eq!(text.unwrap(), b"text");
+        writing.await.unwrap().unwrap();
+    }
 }

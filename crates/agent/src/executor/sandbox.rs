@@ -18,7 +18,7 @@ use seams::{
     runtime::{SandboxRequest, UserNamespace},
 };
 
-use super::{Executor, Scene, failed, runtime_failed, turns::Step};
+use super::{Executor, Scene, directories::blocking, failed, runtime_failed, turns::Step};
 use crate::resolv_conf;
 
 impl Executor {
@@ -71,7 +71,7 @@ impl Executor {
         let runtime_handler = self.runtime_handler(spec).await?;
         let dns = self.dns(scene)?;
         let user_namespace = match spec.host_users {
-            Some(false) => Some(self.user_namespace(scene, &runtime_handler)?),
+            Some(false) => Some(self.user_namespace(scene, &runtime_handler).await?),
             _ => None,
         };
         let request = SandboxRequest {
@@ -109,7 +109,7 @@ impl Executor {
     }
 
     /// The ids of a pod with `hostUsers: false`. It never runs with the node's because the runtime knows no better.
-    fn user_namespace(&self, scene: &Scene, handler: &str) -> Result<UserNamespace, Failure> {
+    async fn user_namespace(&self, scene: &Scene, handler: &str) -> Result<UserNamespace, Failure> {
         if !self.handler_can(handler, |known| known.user_namespaces) {
             let text = format!(
                 "RuntimeClass handler {} does not support user namespaces\nhint: remove spec.hostUsers, or use a container runtime that supports them (containerd 2, runc 1.2)",
@@ -117,9 +117,10 @@ impl Executor {
             );
             return Err(failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node)));
         }
-        self.users
-            .of(&scene.session.key.uid)
-            .map_err(|error| failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Node)))
+        let (users, uid) = (Arc::clone(&self.users), scene.session.key.uid.clone());
+        let given =
+            blocking(FailureStep::Sandbox, move || users.of(&uid).map_err(|error| error.to_string())).await;
+        given.map_err(|failure| failure.because_of(Some(Obstacle::Node)))
     }
 
     async fn runtime_handler(&self, spec: &PodSpec) -> Result<String, Failure> {

@@ -61,7 +61,7 @@ struct World {
     core: Core,
     images: Images,
     clock: Arc<HandClock>,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 fn world(settings: PullSettings) -> World {
@@ -83,7 +83,7 @@ fn world(settings: PullSettings) -> World {
         records: Arc::new(Records::new(root.path(), settings.verification, Metrics::new())),
         metrics: Metrics::new(),
     };
-    World { core, images, clock, _root: root }
+    World { core, images, clock, root }
 }
 
 fn pod(secrets: &[&str]) -> Pod {
@@ -264,5 +264,45 @@ async fn a_pull_that_is_given_up_leaves_no_record() {
     world.core.script_image("r.test/slow:1", ImageScript::Hangs);
     let stuck = world.ensure("r.test/slow:1", "Always", &[]);
     assert!(tokio::time::timeout(Duration::from_secs(5), stuck).await.is_err());
-    assert!(world.images.records.unfinished().is_empty());
+    // Its end is work for another thread, for which a paused clock waits.
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !world.images.records.unfinished().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the record stays");
+}
+
+#[tokio::test]
+async fn a_pull_that_is_given_up_does_not_wait_for_the_disk() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let world = world(PullSettings { verification: Verification::Preloaded, ..PullSettings::default() });
+    // Where another pull's record is written first; opening a pipe for writing hangs until somebody reads, as a disk does
+    // that is gone.
+    world.images.records.begin("r.test/other:1").unwrap();
+    let folder = records::folders(world.root.path()).0;
+    let record = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    world.images.records.failed("r.test/other:1");
+    let mut pipe = record.into_os_string();
+    pipe.push(".tmp");
+    world.images.records.begin("r.test/slow:1").unwrap();
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let records = Arc::clone(&world.images.records);
+    let hanging = tokio::task::spawn_blocking(move || records.begin("r.test/other:1"));
+    // Until the records are taken by it: then nobody else gets at them.
+    loop {
+        let records = Arc::clone(&world.images.records);
+        let probe = tokio::task::spawn_blocking(move || records.failed("r.test/none:1"));
+        if tokio::time::timeout(Duration::from_millis(200), probe).await.is_err() {
+            break;
+        }
+    }
+    let ending =
+        Ending { records: Arc::clone(&world.images.records), image: "r.test/slow:1".to_owned(), open: true };
+    drop(ending);
+    assert!(!hanging.is_finished(), "the one that hangs was waited for");
+    let read = tokio::task::spawn_blocking(move || std::fs::read(pipe)).await.unwrap();
+    assert!(!read.unwrap().is_empty());
+    drop(hanging.await.unwrap());
 }

@@ -8,17 +8,20 @@ use node::{
     status::{self, Image, RuntimeHandler, RuntimeReport, StatusInputs},
 };
 
-use super::Keeper;
+use super::{Keeper, known::PATIENCE};
 
 /// How long the runtime's version and the list of images are good for.
 const VERSION_AGE: Duration = Duration::from_secs(60);
 const IMAGES_AGE: Duration = Duration::from_secs(30);
+/// How long what the hostname stands for is good for: every report asks, the tries of one report do not.
+const RESOLVED_AGE: Duration = Duration::from_secs(5);
 
 impl Keeper {
     /// The next object, and the events that tell of what changed.
     pub(super) async fn computed(&mut self, base: &Node) -> (Node, Vec<NodeEvent>) {
         self.refresh_version().await;
         self.refresh_images().await;
+        self.refresh_resolved(PATIENCE).await;
         self.next_object(base)
     }
 
@@ -26,7 +29,8 @@ impl Keeper {
     pub(super) fn next_object(&self, base: &Node) -> (Node, Vec<NodeEvent>) {
         let reported =
             base.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
-        let addresses = self.settings.addresses(reported);
+        let resolved = self.resolved.newest().map(Vec::as_slice).unwrap_or_default();
+        let addresses = self.settings.addresses(reported, resolved);
         if let Err(error) = &addresses {
             tracing::error!(error, "Cannot choose the node's address");
         }
@@ -56,6 +60,17 @@ impl Keeper {
     async fn refresh_version(&mut self) {
         let runtime = Arc::clone(&self.edges.runtime);
         self.version.refresh(VERSION_AGE, async move { runtime.version().await.ok() }).await;
+    }
+
+    /// Asks the node's resolver, where blocking holds nobody up. With dead name servers the last answer stands.
+    pub(super) async fn refresh_resolved(&mut self, patience: Duration) {
+        if !self.settings.wants_resolver() {
+            return;
+        }
+        let (resolve, name) =
+            (Arc::clone(&self.settings.resolve), self.settings.registration.hostname.clone());
+        let ask = async move { tokio::task::spawn_blocking(move || resolve(&name)).await.ok().flatten() };
+        self.resolved.refresh_within(patience, RESOLVED_AGE, ask).await;
     }
 
     fn runtime_report(&self) -> RuntimeReport {

@@ -1,12 +1,12 @@
-//! What the runtime said last, kept while the next answer is on its way: a runtime that hangs must not hold up the
-//! node's heartbeat, which is what tells that it hangs.
+//! What the runtime or the resolver said last, kept while the next answer is on its way: one that hangs must not hold up
+//! the node's heartbeat, which is what tells that it hangs.
 
 use std::{future::Future, time::Duration};
 
 use tokio::{task::JoinHandle, time::Instant};
 
 /// How long a report waits for an answer. A healthy runtime gives one in a few milliseconds.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// One value.
 #[derive(Debug)]
@@ -28,12 +28,22 @@ impl<T: Send + 'static> Known<T> {
         age: Duration,
         ask: impl Future<Output = Option<T>> + Send + 'static,
     ) {
+        self.refresh_within(PATIENCE, age, ask).await;
+    }
+
+    /// The same with another patience.
+    pub(super) async fn refresh_within(
+        &mut self,
+        patience: Duration,
+        age: Duration,
+        ask: impl Future<Output = Option<T>> + Send + 'static,
+    ) {
         let old = self.newest.as_ref().is_none_or(|(at, _)| at.elapsed() > age);
         if !old {
             return;
         }
         let asking = self.asking.get_or_insert_with(|| tokio::spawn(ask));
-        let Ok(answer) = tokio::time::timeout(PATIENCE, asking).await else { return };
+        let Ok(answer) = tokio::time::timeout(patience, asking).await else { return };
         self.asking = None;
         // No answer, or a question that died: the last answer stands.
         if let Ok(Some(value)) = answer {

@@ -23,7 +23,11 @@ impl Keeper {
     pub(super) fn ready_inputs(&self) -> ReadyInputs {
         let now = self.edges.clock.now().mono;
         let relist = self.channels.health.relist_problem();
-        let problems = runtime_problems(&self.channels.runtime.borrow(), relist, now);
+        let mut problems = runtime_problems(&self.channels.runtime.borrow(), relist, now);
+        // Whoever asks first that is answered has the name for all.
+        if self.channels.facts.borrow().runtime_name.is_empty() {
+            problems.extend(self.channels.health.naming_problem());
+        }
         ReadyInputs { problems, warnings: Vec::new(), local_storage: self.settings.local_storage }
     }
 

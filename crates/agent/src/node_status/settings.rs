@@ -15,6 +15,10 @@ use crate::edges::Edges;
 /// Reads the machine's interfaces and routes.
 pub type ReadNetwork = Arc<dyn Fn() -> Result<HostNetwork, String> + Send + Sync>;
 
+/// What a name stands for in the node's own resolver; `None` when it does not tell. May take as long as name servers are
+/// silent, which is a minute and more: only where blocking is allowed.
+pub type Resolve = Arc<dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync>;
+
 /// Settings of the node side.
 #[derive(Clone)]
 pub struct NodeSettings {
@@ -28,6 +32,8 @@ pub struct NodeSettings {
     pub cloud: CloudProvider,
     /// Interfaces and routes.
     pub network: ReadNetwork,
+    /// The node's own resolver.
+    pub resolve: Resolve,
     /// Root directory: its filesystem is the node's ephemeral storage.
     pub root_dir: PathBuf,
     /// Where an upstream kubelet has its checkpoint of device plugins: the same place whatever the root directory is.
@@ -94,29 +100,24 @@ impl NodeSettings {
         NodeResources::of(&facts, &self.reservations)
     }
 
-    /// Chooses the node's addresses.
-    pub fn addresses(&self, reported: &[NodeAddress]) -> Result<AddressChoice, String> {
-        let network = (self.network)()?;
-        // Asking a resolver may take long, and its answer counts only where no address was given.
+    /// Whether the choice of addresses depends on what the hostname resolves to: only where none was given.
+    #[must_use]
+    pub fn wants_resolver(&self) -> bool {
         let given = self.node_ips.iter().any(|ip| !ip.is_unspecified());
-        let resolved = if given { Vec::new() } else { resolve(&self.registration.hostname) };
+        !given && self.registration.hostname.parse::<IpAddr>().is_err()
+    }
+
+    /// Chooses the node's addresses. `resolved` is what the hostname is known to stand for.
+    pub fn addresses(&self, reported: &[NodeAddress], resolved: &[IpAddr]) -> Result<AddressChoice, String> {
+        let network = (self.network)()?;
         let inputs = AddressInputs {
             node_name: &self.registration.node_name,
             hostname: &self.registration.hostname,
             node_ips: &self.node_ips,
-            resolved: &resolved,
+            resolved,
             network: &network,
             cloud: self.cloud,
         };
         addresses::choose(&inputs, reported).map_err(|error| error.to_string())
     }
-}
-
-/// What the name stands for in the node's own resolver; only asked when no address was given.
-fn resolve(hostname: &str) -> Vec<IpAddr> {
-    use std::net::ToSocketAddrs;
-    (hostname, 0)
-        .to_socket_addrs()
-        .map(|found| found.map(|address| address.ip()).collect())
-        .unwrap_or_default()
 }

@@ -1,12 +1,23 @@
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+};
 
 use fakes::{
     clock::TokioClock,
     cluster::FakeCluster,
     machine::{FakeHost, FakeVolumes},
-    runtime::FakeRuntime,
+    runtime::{Code, Core, FakeRuntime, Fault, When},
 };
-use node::{addresses::CloudProvider, capacity::Reservations, registration::Registration};
+use node::{
+    addresses::{CloudProvider, Family, HostNetwork, Interface},
+    capacity::Reservations,
+    registration::Registration,
+};
 use seams::Clock;
 use serde_json::json;
 
@@ -16,6 +27,8 @@ use super::*;
 struct Rig {
     cluster: Arc<FakeCluster>,
     object: watch::Receiver<Option<Arc<Node>>>,
+    health: Arc<Health>,
+    core: Core,
 }
 
 fn settings(root: &Path) -> NodeSettings {
@@ -32,6 +45,7 @@ fn settings(root: &Path) -> NodeSettings {
         node_ips: vec![IpAddr::from([192, 0, 2, 1])],
         cloud: CloudProvider::None,
         network: Arc::new(|| Err("not looked at".to_owned())),
+        resolve: Arc::new(|_| None),
         root_dir: root.to_owned(),
         device_plugins_dir: root.to_owned(),
         local_storage: true,
@@ -60,8 +74,10 @@ fn start(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint) -> Rig {
 fn start_with(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint, settings: NodeSettings) -> Rig {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
     let api = cluster.map(|cluster| Arc::clone(cluster) as Arc<dyn Cluster>);
+    let fake = FakeRuntime::new();
+    let core = fake.core.clone();
     let edges = Edges {
-        runtime: Arc::new(FakeRuntime::new()),
+        runtime: Arc::new(fake),
         cluster: api.clone(),
         objects: None,
         host: Arc::new(FakeHost::default()),
@@ -73,19 +89,20 @@ fn start_with(cluster: Option<&Arc<FakeCluster>>, devices: DeviceCheckpoint, set
     tokio::spawn(task.run());
     let (object, object_seen) = watch::channel(None);
     let (runtime, runtime_seen) = watch::channel(RuntimeHealth::default());
+    let health = Arc::new(Health::new(clock, Duration::from_secs(60)));
     let channels = Channels {
         facts: watch::channel(NodeFacts::default()).0,
         allocatable: watch::channel(BTreeMap::new()).0,
         object,
         runtime: runtime_seen,
-        health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+        health: Arc::clone(&health),
         devices: Arc::new(devices),
     };
     tokio::spawn(async move {
         Box::pin(run(edges, settings, events, channels)).await;
         drop(runtime);
     });
-    Rig { cluster: cluster.cloned().unwrap_or_default(), object: object_seen }
+    Rig { cluster: cluster.cloned().unwrap_or_default(), object: object_seen, health, core }
 }
 
 impl Rig {
@@ -129,6 +146,94 @@ async fn nor_long_for_a_runtime_that_is_silent() {
     let began = Instant::now();
     start_with(None, DeviceCheckpoint::Gone, rare).object().await;
     assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+/// One interface with two addresses, the first of which is what the default route suggests.
+fn by_name(resolve: Resolve) -> NodeSettings {
+    let network = HostNetwork {
+        interfaces: vec![Interface {
+            name: "eth0".to_owned(),
+            up: true,
+            loopback: false,
+            addresses: vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])],
+        }],
+        default_routes: vec![(Family::V4, "eth0".to_owned())],
+    };
+    NodeSettings {
+        node_ips: Vec::new(),
+        network: Arc::new(move || Ok(network.clone())),
+        resolve,
+        update_frequency: Duration::from_millis(10),
+        ..settings(Path::new("/nonexistent"))
+    }
+}
+
+fn ip(node: &Node) -> Option<&str> {
+    let mut addresses = node.status.as_ref()?.addresses.iter().flatten();
+    addresses.find(|address| address.type_ == "InternalIP").map(|address| address.address.as_str())
+}
+
+/// In real time: a paused clock stands still while something blocks.
+#[tokio::test]
+async fn nor_for_a_resolver_that_is_silent() {
+    let (release, held) = mpsc::channel::<()>();
+    let (held, answered) = (parking_lot::Mutex::new(held), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&answered);
+    let settings = by_name(Arc::new(move |_| {
+        // The bound is for a test that fails: it should end.
+        let _ = held.lock().recv_timeout(Duration::from_secs(60));
+        told.store(true, Ordering::SeqCst);
+        Some(vec![IpAddr::from([192, 0, 2, 2])])
+    }));
+    let mut rig = start_with(None, DeviceCheckpoint::Gone, settings);
+    assert_eq!(ip(&*rig.object().await), Some("192.0.2.1"));
+    assert!(!answered.load(Ordering::SeqCst), "the object waited for the resolver");
+    rig.object.changed().await.unwrap();
+    assert!(!answered.load(Ordering::SeqCst), "the report waited for the resolver");
+    drop(release);
+    let known = rig.object.wait_for(|node| node.as_deref().and_then(ip) == Some("192.0.2.2"));
+    tokio::time::timeout(Duration::from_secs(60), known).await.expect("the late answer counts").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_word_of_a_resolver_stands_while_it_is_silent() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let settings = by_name(Arc::new(move |_| {
+        (count.fetch_add(1, Ordering::SeqCst) == 0).then(|| vec![IpAddr::from([192, 0, 2, 2])])
+    }));
+    let mut rig = start_with(None, DeviceCheckpoint::Gone, settings);
+    assert_eq!(ip(&*rig.object().await), Some("192.0.2.2"));
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while asked.load(Ordering::SeqCst) < 2 {
+            rig.object.changed().await.unwrap();
+        }
+    })
+    .await
+    .expect("it is asked again");
+    rig.object.changed().await.unwrap();
+    assert_eq!(ip(&*rig.object().await), Some("192.0.2.2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_runtime_does_not_tell_its_name_is_not_ready_and_says_why() {
+    let mut rig = start(None, DeviceCheckpoint::Gone);
+    rig.core.plan("Version", Fault::Fail(Code::Unknown, "boom".into()), When::Before, None);
+    rig.health.unnamed("boom".to_owned());
+    let ready = |node: &Node| {
+        let conditions = node.status.as_ref()?.conditions.as_ref()?;
+        let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+        Some((ready.status.clone(), ready.message.clone().unwrap_or_default()))
+    };
+    let text = "container runtime does not tell its name: boom";
+    let (status, message) = ready(&*rig.object().await).unwrap();
+    assert_eq!((status.as_str(), message.contains(text)), ("False", true), "{message}");
+    // The report itself asks, too.
+    rig.core.heal("Version");
+    let named = rig
+        .object
+        .wait_for(|node| node.as_deref().and_then(ready).is_some_and(|(_, message)| !message.contains(text)));
+    tokio::time::timeout(Duration::from_secs(600), named).await.expect("the name counts").unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,16 @@ pub(super) struct Stranger {
     pod: Result<Option<Pod>, RuntimeError>,
     /// By what is left of its logs.
     name: Option<logs::Name>,
+    remains: Remains,
+}
+
+/// Whether the disk or the cgroup tree still holds something of a pod of which nothing else is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    Something,
+    Nothing,
+    /// Enough is known of the pod without.
+    NotAsked,
 }
 
 impl Pods {
@@ -62,11 +72,11 @@ impl Pods {
             let mut named = BTreeMap::new();
             if thoroughly {
                 named = logs::left_behind(&edges, pod_logs).await;
-                uids.extend(left_behind(&edges, root).await);
+                uids.extend(left_behind(&edges, root.clone()).await);
                 uids.extend(named.keys().cloned());
                 uids.retain(|uid| !known.contains(uid));
             }
-            look_at(&edges, uids, &named).await
+            look_at(&edges, &root, uids, &named).await
         });
     }
 
@@ -83,7 +93,7 @@ impl Pods {
     pub(super) fn remove_strangers(&mut self, strangers: Vec<Stranger>) {
         let metrics = Arc::clone(&self.context.edges.metrics);
         let (mut cleared, mut unknown) = (0, 0);
-        for Stranger { uid, pod, name } in strangers {
+        for Stranger { uid, pod, name, remains } in strangers {
             if self.is_known(&uid) {
                 continue;
             }
@@ -93,7 +103,7 @@ impl Pods {
                     pod
                 }
                 // A late hint about a pod that is gone already.
-                Ok(None) if name.is_none() && !self.has_remains(&uid) => continue,
+                Ok(None) if remains == Remains::Nothing => continue,
                 Err(error) => {
                     tracing::warn!(%uid, %error, "Could not look at a pod without a source; will try again");
                     self.unanswered.insert(uid);
@@ -116,12 +126,6 @@ impl Pods {
         }
         counting::swept(&metrics, cleared, unknown);
     }
-
-    /// Whether the disk or the cgroup tree still holds something of a pod.
-    fn has_remains(&self, uid: &PodUid) -> bool {
-        self.context.executor.config.root_dir.join("pods").join(uid.as_str()).exists()
-            || self.context.edges.host.list_pod_cgroups().is_ok_and(|uids| uids.contains(uid))
-    }
 }
 
 /// Pods of which earlier processes left something.
@@ -140,16 +144,35 @@ async fn left_behind(edges: &Edges, root: PathBuf) -> Vec<PodUid> {
     uids
 }
 
-/// What the runtime knows about pods.
-async fn look_at(edges: &Edges, uids: Vec<PodUid>, named: &BTreeMap<PodUid, logs::Name>) -> Vec<Stranger> {
+/// What the runtime knows about pods, and where that and the logs are silent, the disk.
+async fn look_at(
+    edges: &Edges,
+    root: &Path,
+    uids: Vec<PodUid>,
+    named: &BTreeMap<PodUid, logs::Name>,
+) -> Vec<Stranger> {
     let uids: BTreeSet<PodUid> = uids.into_iter().collect();
     let mut found = Vec::with_capacity(uids.len());
     for uid in uids {
         let pod = edges.runtime.skeleton(&uid).await;
         let name = named.get(&uid).cloned();
-        found.push(Stranger { uid, pod, name });
+        let remains = match (&pod, &name) {
+            (Ok(None), None) => remains(edges, root, &uid).await,
+            _ => Remains::NotAsked,
+        };
+        found.push(Stranger { uid, pod, name, remains });
     }
     found
+}
+
+/// Looks at the disk where that holds nobody up.
+async fn remains(edges: &Edges, root: &Path, uid: &PodUid) -> Remains {
+    let (host, directory) = (Arc::clone(&edges.host), root.join("pods").join(uid.as_str()));
+    let uid = uid.clone();
+    let look = move || directory.exists() || host.list_pod_cgroups().is_ok_and(|uids| uids.contains(&uid));
+    // A look that died is made again by the next one.
+    let anything = tokio::task::spawn_blocking(look).await.unwrap_or(false);
+    if anything { Remains::Something } else { Remains::Nothing }
 }
 
 /// Uids of pod directories on disk.

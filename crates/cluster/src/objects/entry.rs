@@ -10,7 +10,7 @@ use k8s_openapi::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as channel;
 
-use super::{Key, Kind, Store};
+use super::{GivenUp, Key, Kind, Store};
 use crate::{
     api::encoded,
     watch::{Backoff, Change, Feed, Watcher},
@@ -45,17 +45,17 @@ pub(super) enum Slot {
 }
 
 /// Follows the object until the task is cancelled, or until it is immutable.
-pub(super) async fn follow(store: Arc<Store>, key: Key, slot: channel::Sender<Slot>) {
+pub(super) async fn follow(store: Arc<Store>, key: Key, slot: channel::Sender<Slot>, given_up: GivenUp) {
     match key.kind {
         Kind::ConfigMap => {
-            run(&store, &key, &slot, |object: ConfigMap| {
+            run(&store, &key, (&slot, &given_up), |object: ConfigMap| {
                 let frozen = object.immutable == Some(true);
                 (Object::ConfigMap(Arc::new(object)), frozen)
             })
             .await;
         }
         Kind::Secret => {
-            run(&store, &key, &slot, |object: Secret| {
+            run(&store, &key, (&slot, &given_up), |object: Secret| {
                 let frozen = object.immutable == Some(true);
                 (Object::Secret(Arc::new(object)), frozen)
             })
@@ -67,7 +67,7 @@ pub(super) async fn follow(store: Arc<Store>, key: Key, slot: channel::Sender<Sl
 async fn run<K>(
     store: &Store,
     key: &Key,
-    slot: &channel::Sender<Slot>,
+    (slot, given_up): (&channel::Sender<Slot>, &GivenUp),
     wrap: impl Fn(K) -> (Object, bool) + Send,
 ) where
     K: DeserializeOwned + Metadata<Ty = ObjectMeta> + Send,
@@ -109,7 +109,8 @@ async fn run<K>(
             None => (Slot::Absent, false),
         };
         slot.send_replace(next);
-        if !first {
+        // The first list is no change, unless somebody went on without it.
+        if !first || given_up.told() {
             store.changed(key).await;
         }
         if frozen {

@@ -139,6 +139,26 @@ async fn a_refusal_that_stays_is_told() {
 }
 
 #[tokio::test]
+async fn a_first_list_that_comes_too_late_for_a_get_is_a_change() {
+    let (sender, list) = mpsc::unbounded_channel();
+    let list = Mutex::new(Some(list));
+    let stub = Stub::start(move |_: &Seen| list.lock().take().map_or(Reply::Silence, Reply::Stream)).await;
+    let (store, mut changes) = store(&stub, ChangeDetection::Watch);
+    store.register(&pod("p", &["cm"], &[]));
+    until("the object is asked for", || !stub.uris().is_empty()).await;
+    tokio::time::pause();
+    let error = value(&store, "cm").await.unwrap_err();
+    assert_eq!(error, "failed to sync configmap cache: timed out after 3s");
+    tokio::time::resume();
+
+    sender.send(json!({"type": "ADDED", "object": config("cm", "5", "one")})).unwrap();
+    let end = json!({"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}});
+    sender.send(json!({"type": "BOOKMARK", "object": {"metadata": end}})).unwrap();
+    assert_eq!(hears(&mut changes).await, "p");
+    assert_eq!(value(&store, "cm").await.unwrap(), "one");
+}
+
+#[tokio::test]
 async fn without_a_registration_the_server_is_asked() {
     let (_, handler) = server(vec![("cm", config("cm", "5", "one"))]);
     let stub = Stub::start(handler).await;

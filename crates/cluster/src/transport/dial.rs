@@ -27,10 +27,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::PING;
+use super::{PING, race};
 use crate::kubeconfig::Server;
 
-/// For one address; a node in a healthy network needs milliseconds, a black hole must not hold up the next address.
+/// For one address; a node in a healthy network needs milliseconds. The other addresses do not wait for it.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For TLS and HTTP together, as client-go's handshake timeout.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -142,19 +142,22 @@ async fn connect(server: &Server) -> Result<TcpStream, TransportError> {
             .map_err(|e| TransportError::text(format!("look up {}: {e}", server.host)))?
             .collect(),
     };
-    let mut failed = format!("{} has no address", server.host);
-    for address in addresses {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Small frames both ways; a refusal costs nothing but time.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failed = format!("connect {address}: {error}"),
-            Err(_) => failed = format!("connect {address}: no answer within {CONNECT:?}"),
-        }
+    if addresses.is_empty() {
+        return Err(TransportError::text(format!("{} has no address", server.host)));
     }
-    Err(TransportError::text(failed))
+    let stream = race::first(addresses, connect_to).await;
+    let stream = stream.map_err(|failed| TransportError::text(failed.join("; ")))?;
+    // Small frames both ways; a refusal costs nothing but time.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn connect_to(address: SocketAddr) -> Result<TcpStream, String> {
+    match timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("connect {address}: {error}")),
+        Err(_) => Err(format!("connect {address}: no answer within {CONNECT:?}")),
+    }
 }
 
 async fn http2_over<S>(stream: S, tasks: &Tasks) -> Result<Dialled, TransportError>

@@ -242,6 +242,12 @@ async fn the_runtime_itself() {
     let world = World::new();
     let version = world.runtime.version().await.unwrap();
     assert_eq!((version.name.as_str(), version.api_version.as_str()), ("fake", "v1"));
+    // What is only shown may be missing; the name, which ids are made from, may not.
+    world.core.runtime_is("fake", "");
+    assert_eq!(world.runtime.version().await.unwrap().name, "fake");
+    world.core.runtime_is("", "1");
+    let error = world.runtime.version().await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Invalid { call: "Version", .. }), "{error}");
     world.runtime.set_pod_cidr("10.1.0.0/24").await.unwrap();
     assert!(world.core.calls().iter().any(|c| c.object == "10.1.0.0/24"));
     assert!(world.runtime.cgroup_driver().await.unwrap().is_some());

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::ToSocketAddrs as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -247,6 +248,10 @@ pub(super) fn node(settings: &Settings, made: &Made) -> NodeSettings {
         },
         cloud: if external { CloudProvider::External } else { CloudProvider::None },
         network: Arc::new(|| linux::interfaces::host_network().map_err(|error| error.to_string())),
+        resolve: Arc::new(|name| {
+            let found = (name, 0).to_socket_addrs().ok()?;
+            Some(found.map(|address| address.ip()).collect())
+        }),
         root_dir: settings.paths.root.clone(),
         device_plugins_dir: PathBuf::from(DEVICE_PLUGINS),
         local_storage: settings.resources.local_storage_isolation,

@@ -14,14 +14,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Failing, NO_LINKS, SafePathError, SafeRoot, openat2_retrying};
-
-/// A directory on the way down: its name in the parent, its descriptor, and what is still in it.
-struct Level {
-    name: OsString,
-    fd: OwnedFd,
-    left: Vec<OsString>,
-}
+use super::{
+    Failing, NO_LINKS, SafePathError, SafeRoot,
+    descent::{Descent, Step},
+    openat2_retrying,
+};
 
 impl SafeRoot {
     /// Removes one file, link or empty directory. Idempotent.
@@ -37,50 +34,48 @@ impl SafeRoot {
     }
 
     /// Removes a tree: links are removed, not followed. Stops at the first mount point it meets
-    /// ([`SafePathError::Mounted`]), so that a filesystem which could not be unmounted loses nothing. Idempotent; the
-    /// depth is bounded by open descriptors, not by the stack.
+    /// ([`SafePathError::Mounted`]), so that a filesystem which could not be unmounted loses nothing. Idempotent; however
+    /// deep the tree is, it takes few descriptors and little stack.
     ///
     /// # Errors
     /// [`SafePathError::Mounted`], [`SafePathError::Remove`], [`SafePathError::NotBelow`],
     /// [`SafePathError::Escapes`].
     pub fn remove_tree(&self, path: &Path) -> Result<(), SafePathError> {
         let Some((parent, name)) = self.parent_of(path)? else { return Ok(()) };
-        let failed = |levels: &[Level], name: &OsStr, errno: Errno| {
-            let above: std::path::PathBuf = levels.iter().skip(1).map(|level| &level.name).collect();
-            self.failed(
-                &path.parent().unwrap_or(Path::new("")).join(above).join(name),
-                errno,
-                Failing::Remove,
-            )
+        let above = path.parent().unwrap_or(Path::new(""));
+        let failed = |walk: &Descent, name: &OsStr, errno: Errno| match errno {
+            Errno::XDEV => {
+                SafePathError::Mounted { root: self.path.clone(), path: above.join(walk.path_of(name)) }
+            }
+            errno => self.failed(&above.join(walk.path_of(name)), errno, Failing::Remove),
         };
-        let mut levels = vec![Level { name: OsString::new(), fd: parent, left: vec![name] }];
-        while let Some(level) = levels.last_mut() {
-            let Some(name) = level.left.pop() else {
-                let Some(done) = levels.pop() else { break };
-                let Some(above) = levels.last() else { break };
-                match unlinkat(&above.fd, &done.name, AtFlags::REMOVEDIR) {
-                    Ok(()) | Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(failed(&levels, &done.name, errno)),
+        let mut walk = Descent::new(parent, vec![name]);
+        loop {
+            let (name, removed) = match walk.step() {
+                Ok(Step::Entry(name)) => {
+                    let removed = unlink_any(walk.here(), &name);
+                    (name, removed)
                 }
-                continue;
-            };
-            match unlink_any(&level.fd, &name) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => match enter(&level.fd, &name) {
-                    Ok((fd, left)) => levels.push(Level { name, fd, left }),
-                    Err(Errno::XDEV) => {
-                        let above: std::path::PathBuf =
-                            levels.iter().skip(1).map(|level| &level.name).collect();
-                        let whole = path.parent().unwrap_or(Path::new("")).join(above).join(name);
-                        return Err(SafePathError::Mounted { root: self.path.clone(), path: whole });
-                    }
-                    Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(failed(&levels, &name, errno)),
+                Ok(Step::Done(name, _)) => match unlinkat(walk.here(), &name, AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(failed(&walk, &name, errno)),
                 },
-                Err(errno) => return Err(failed(&levels, &name, errno)),
+                Ok(Step::End) => return Ok(()),
+                Err((name, errno)) => return Err(failed(&walk, &name, errno)),
+            };
+            match removed {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => {
+                    let inside = enter(walk.here(), &name);
+                    let entered = inside.and_then(|(fd, left)| walk.enter(name.clone(), fd, left));
+                    match entered {
+                        Ok(()) | Err(Errno::NOENT) => {}
+                        Err(errno) => return Err(failed(&walk, &name, errno)),
+                    }
+                }
+                Err(errno) => return Err(failed(&walk, &name, errno)),
             }
         }
-        Ok(())
     }
 
     /// Directory that holds the last name of a path; `None` when it does not exist.
@@ -107,7 +102,7 @@ fn unlink_any(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     }
 }
 
-fn enter(parent: &OwnedFd, name: &OsStr) -> Result<(OwnedFd, Vec<OsString>), Errno> {
+fn enter(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Vec<OsString>), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = NO_LINKS | ResolveFlags::NO_XDEV;
     let fd = openat2_retrying(parent, Path::new(name), flags, Mode::empty(), resolve)?;

@@ -10,7 +10,7 @@ use std::{
 use super::*;
 use crate::{
     mounts::{self, TmpfsOptions},
-    testing::in_own_mount_namespace,
+    testing::{in_own_mount_namespace, with_few_descriptors},
 };
 
 struct Tree {
@@ -148,6 +148,59 @@ fn a_tree_is_removed_and_links_are_not_followed() {
     assert!(tree.dir.path().join("outside/secret").exists());
     assert!(matches!(tree.root.remove(Path::new("a")), Err(SafePathError::Remove { .. })), "not empty");
     assert!(tree.root.remove_tree(Path::new(".")).is_err(), "the root itself stays");
+}
+
+/// Directories in one another, a file in the last one.
+fn dig(top: &Path, depth: usize) -> PathBuf {
+    let path: PathBuf = std::iter::once(top.to_owned()).chain((0..depth).map(|_| "d".into())).collect();
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("file"), "").unwrap();
+    path
+}
+
+#[test]
+fn how_deep_a_tree_is_does_not_keep_it_from_being_removed() {
+    if !with_few_descriptors("safe_path::tests::how_deep_a_tree_is_does_not_keep_it_from_being_removed") {
+        return;
+    }
+    let tree = tree();
+    let top = tree.dir.path().join("root/t");
+    dig(&top, 500);
+    // Several ways down, so that closed directories are gone on with.
+    for depth in [1, 30, 100, 400] {
+        let aside: PathBuf = std::iter::once(top.clone()).chain((0..depth).map(|_| "d".into())).collect();
+        dig(&aside.join("aside"), 50);
+    }
+    symlink(tree.dir.path().join("outside"), top.join("d/link")).unwrap();
+    tree.root.remove_tree(Path::new("t")).unwrap();
+    assert!(!top.exists());
+    assert!(tree.dir.path().join("outside/secret").exists());
+}
+
+#[test]
+fn a_walk_whose_way_up_was_moved_away_ends() {
+    let tree = tree();
+    let top = tree.dir.path().join("root/t");
+    dig(&top, 40);
+    let open = |path: &Path| OwnedFd::from(File::open(path).unwrap());
+    let mut walk = Descent::new(open(&top), vec!["left".into()]);
+    let mut here = top.clone();
+    for _ in 0..40 {
+        here.push("d");
+        walk.enter("d".into(), open(&here), Vec::new()).unwrap();
+    }
+    assert_eq!(top.join(walk.path_of(OsStr::new("file"))), here.join("file"));
+    // The fifth directory is below another one now, from which the walk must not go on.
+    fs::rename(top.join("d/d/d/d/d"), tree.dir.path().join("outside/d")).unwrap();
+    let mut back = 0;
+    let ended = loop {
+        match walk.step() {
+            Ok(Step::Done(name, _)) => back += usize::from(name == "d"),
+            Ok(_) => panic!("the walk went on"),
+            Err((_, errno)) => break errno,
+        }
+    };
+    assert_eq!((back, ended), (35, Errno::STALE));
 }
 
 #[test]

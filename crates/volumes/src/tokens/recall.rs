@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Cached, TokenKey, due, jitter};
+use super::{Cached, TokenKey};
 
 /// Longest token that is read, bytes: what a header of a request can carry.
 pub(crate) const MOST: u64 = 1 << 16;
@@ -73,7 +73,7 @@ pub(super) fn recall(token: &str, key: &TokenKey, now: Timestamp) -> Option<Cach
         return None;
     }
     let seconds = end.saturating_sub(claims.iat);
-    Some(Cached { token: token.to_owned(), expires, due: due(expires, seconds, jitter(token)) })
+    Some(Cached::new(token.to_owned(), expires, seconds))
 }
 
 impl Audiences {

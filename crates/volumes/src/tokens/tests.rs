@@ -20,7 +20,8 @@ use super::*;
 
 /// Gives out numbered tokens that live for an hour from `now`, or fails.
 struct Issuer {
-    count: AtomicUsize,
+    asked: AtomicUsize,
+    issued: AtomicUsize,
     now: Mutex<Timestamp>,
     failing: Mutex<bool>,
 }
@@ -36,10 +37,11 @@ impl Objects for Issuer {
         Err(ObjectError::Unavailable("not here".into()))
     }
     async fn token(&self, _: &str, _: &str, request: &TokenRequest) -> Result<TokenRequest, ObjectError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if *self.failing.lock() {
             return Err(ObjectError::Unavailable("refused".into()));
         }
-        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let number = self.issued.fetch_add(1, Ordering::SeqCst);
         let mut answer = request.clone();
         let seconds = answer.spec.as_ref().unwrap().expiration_seconds.unwrap();
         answer.status = Some(TokenRequestStatus {
@@ -72,7 +74,12 @@ fn key(uid: &str, audience: &str, seconds: i64) -> TokenKey {
 }
 
 fn issuer() -> Issuer {
-    Issuer { count: AtomicUsize::new(0), now: Mutex::new(start()), failing: Mutex::new(false) }
+    Issuer {
+        asked: AtomicUsize::new(0),
+        issued: AtomicUsize::new(0),
+        now: Mutex::new(start()),
+        failing: Mutex::new(false),
+    }
 }
 
 #[test]
@@ -150,10 +157,73 @@ async fn a_token_of_an_earlier_process_serves_until_it_is_due() {
         tokens.get(&issuer, &key, || Some(token.clone()), now).await.map_err(|error| error.to_string())
     };
     assert_eq!(get(10).await.unwrap(), token);
-    assert_eq!(issuer.count.load(Ordering::SeqCst), 0);
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 0);
     assert!(tokens.refresh_after("u1", start()).is_some());
     *issuer.failing.lock() = true;
     assert_eq!(get(2881).await.unwrap(), token, "it serves while it cannot be renewed");
     *issuer.failing.lock() = false;
-    assert_eq!(get(2882).await.unwrap(), "token-0");
+    assert_eq!(get(2882).await.unwrap(), token, "the pause is not over");
+    assert_eq!(get(2892).await.unwrap(), "token-0");
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_renewed_is_asked_for_ever_more_seldom() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    let key = key("u1", "", 3600);
+    tokens.get(&issuer, &key, || None, start()).await.ok().unwrap();
+    *issuer.failing.lock() = true;
+    // Looked at once a second from when it is due: for ten minutes it serves, for another ten there is none.
+    let asked = async |from: i64| {
+        let before = issuer.asked.load(Ordering::SeqCst);
+        for second in from..from + 600 {
+            let now = start() + SignedDuration::from_secs(second);
+            let got = tokens.get(&issuer, &key, || None, now).await;
+            assert_eq!(got.is_ok(), second <= 3600, "{second}");
+            assert!(tokens.refresh_after("u1", now).is_some_and(|wait| wait <= Duration::from_secs(300)));
+        }
+        issuer.asked.load(Ordering::SeqCst) - before
+    };
+    let (first, later) = (asked(2900).await, asked(3601).await);
+    assert!((5..=10).contains(&first), "{first} in the first ten minutes");
+    assert!((2..=3).contains(&later), "{later} in ten minutes of a longer outage");
+
+    *issuer.failing.lock() = false;
+    let now = start() + SignedDuration::from_secs(3601 + 600 + 300);
+    *issuer.now.lock() = now;
+    assert_eq!(tokens.get(&issuer, &key, || None, now).await.ok().unwrap(), "token-1");
+    assert!(tokens.refresh_after("u1", now).unwrap() > Duration::from_secs(2800));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_token_is_a_failure_like_any_other() {
+    let key = key("u1", "", 3600);
+    let error = Tokens::read(&key, &TokenRequest::default(), start()).err().unwrap();
+    assert_eq!(error.to_string(), "the API server returned no token for service account ns/robot");
+    assert_eq!(error.obstacle(), lifecycle::Obstacle::ApiServer);
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_is_asked_for_again_whatever_its_neighbours_do() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    let late = start() + SignedDuration::from_secs(700);
+    tokens.get(&issuer, &key("u1", "", 600), || None, start()).await.ok().unwrap();
+    let get = async |uid: &str, refused: bool| {
+        (*issuer.failing.lock(), *issuer.now.lock()) = (refused, late);
+        tokens.get(&issuer, &key(uid, "", 600), || None, late).await.is_ok()
+    };
+    assert!(!get("u1", true).await);
+    assert!(get("u2", false).await);
+    assert!(!get("u1", true).await);
+    assert!(tokens.refresh_after("u1", late).is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_pod_that_goes_while_its_token_is_on_its_way() {
+    let (tokens, issuer) = (Tokens::default(), issuer());
+    let key = key("u1", "", 600);
+    tokens.get(&issuer, &key, || None, start()).await.ok().unwrap();
+    tokens.forget("u1");
+    let answer = issuer.token("ns", "robot", &key.request()).await.unwrap();
+    tokens.keep(&key, Tokens::read(&key, &answer, start()).unwrap());
+    assert!(tokens.pods.lock().is_empty());
 }

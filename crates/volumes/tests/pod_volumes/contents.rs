@@ -123,6 +123,48 @@ async fn updates_arrive_and_an_absent_api_takes_nothing_away() {
 }
 
 #[tokio::test]
+async fn what_was_served_old_is_asked_for_again_until_it_is_had() {
+    let mut node = node();
+    node.set_config("cm", json!({"a": "1"}));
+    let pod = pod(
+        json!([
+            {"name": "cm", "configMap": {"name": "cm", "defaultMode": 420}},
+            {"name": "t", "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+            ]}},
+        ]),
+        json!({}),
+    );
+    let mounted = node.mount(&pod).await;
+    // Another process, which knows of no token, and an API server that does not answer yet.
+    node.restart();
+    *node.api.away.lock() = true;
+    let uid = PodUid::from("u1");
+    assert_eq!(node.volumes.refresh_after(&uid), None);
+    assert_eq!(node.mount(&pod).await, mounted);
+    let first = node.volumes.refresh_after(&uid).unwrap();
+    assert!(first <= Duration::from_secs(10), "{first:?}");
+    node.clock.0.fetch_add(10, Ordering::SeqCst);
+    node.mount(&pod).await;
+    let second = node.volumes.refresh_after(&uid).unwrap();
+    assert!(second > first, "{first:?}, then {second:?}");
+
+    *node.api.away.lock() = false;
+    node.set_config("cm", json!({"a": "2"}));
+    node.mount(&pod).await;
+    assert_eq!(read(&mounted["cm"].join("a")), "2");
+    assert_eq!(read(&mounted["t"].join("token")), "ns/robot/1");
+    let renewal = node.volumes.refresh_after(&uid).unwrap();
+    assert!(renewal > Duration::from_secs(2800), "the token's own, far away: {renewal:?}");
+
+    *node.api.away.lock() = true;
+    node.mount(&pod).await;
+    assert!(node.volumes.refresh_after(&uid).unwrap() <= Duration::from_secs(10));
+    node.unmount().await;
+    assert_eq!(node.volumes.refresh_after(&uid), None);
+}
+
+#[tokio::test]
 async fn tokens_are_renewed_and_private() {
     let node = node();
     let volumes = json!([{"name": "t", "projected": {"defaultMode": 420, "sources": [

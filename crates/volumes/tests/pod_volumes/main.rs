@@ -122,6 +122,15 @@ impl Drop for Node {
     }
 }
 
+fn volumes_of(root: &Path, api: &Arc<Api>, clock: &Arc<HandClock>) -> PodVolumes {
+    PodVolumes::new(
+        Config { root_dir: root.to_owned() },
+        Some(Arc::clone(api) as Arc<dyn Objects>),
+        Arc::clone(clock) as Arc<dyn Clock>,
+        metrics::Metrics::new(),
+    )
+}
+
 fn node() -> Node {
     assert!(rustix::process::geteuid().is_root(), "this test mounts filesystems: run it as root");
     let scratch = tempfile::tempdir().unwrap();
@@ -135,12 +144,7 @@ fn node() -> Node {
         away: Mutex::new(false),
         tokens: AtomicUsize::new(0),
     });
-    let volumes = PodVolumes::new(
-        Config { root_dir: root.clone() },
-        Some(Arc::clone(&api) as Arc<dyn Objects>),
-        Arc::clone(&clock) as Arc<dyn Clock>,
-        metrics::Metrics::new(),
-    );
+    let volumes = volumes_of(&root, &api, &clock);
     let context = VolumeContext {
         node_name: "n".into(),
         host_ips: vec!["192.0.2.1".into()],
@@ -173,6 +177,11 @@ fn pod(volumes: Value, spec: Value) -> Arc<Pod> {
 }
 
 impl Node {
+    /// As another process would find what is on disk.
+    fn restart(&mut self) {
+        self.volumes = volumes_of(&self.root, &self.api, &self.clock);
+    }
+
     async fn mount(&self, pod: &Arc<Pod>) -> BTreeMap<String, PathBuf> {
         let mounted = self.volumes.mount(pod, &self.context).await.unwrap();
         mounted.into_iter().map(|(name, volume)| (name, volume.host_path)).collect()

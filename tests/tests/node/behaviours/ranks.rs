@@ -47,7 +47,7 @@ const RANKS: &[Rank] = &[
     rank(
         8,
         "output is logged; a failing command has a reason and can be deleted",
-        &[Here, By("streams.rs", "logs")],
+        &[Here, By("kubectl/asked.rs", "logs")],
     ),
     rank(9, "termination messages from files and logs", &[Here]),
     rank(10, "which containers get a managed hosts file", &[Here]),
@@ -59,7 +59,7 @@ const RANKS: &[Rank] = &[
     rank(
         16,
         "exec over WebSocket, and logs, through the API server",
-        &[Here, By("streams.rs", "commands"), By("streams.rs", "logs")],
+        &[Here, By("kubectl/asked.rs", "commands"), By("kubectl/asked.rs", "logs")],
     ),
     rank(18, "an exec probe that takes too long has failed", &[Here]),
     rank(19, "startup probes hold liveness off and let readiness go at once", &[Here]),
