@@ -14,7 +14,7 @@ use metrics::{
     images::{Answer, Ensured, Policy, Size},
 };
 use seams::{
-    Clock, Objects, Runtime, RuntimeError,
+    Clock, Objects, Runtime, RuntimeError, TokenBucket,
     runtime::{ImageInfo, SandboxRequest},
 };
 use tokio::sync::Semaphore;
@@ -22,11 +22,9 @@ use tokio::sync::Semaphore;
 use crate::{edges::Edges, events::EventSink};
 
 pub mod credentials;
-pub mod rate;
 pub mod records;
 
 use credentials::{Credential, Keyring, NodeFiles};
-use rate::TokenBucket;
 use records::{PullSecret, PulledWith, Records};
 
 pub use records::Verification;
@@ -83,15 +81,13 @@ impl Images {
     /// No pull under way yet.
     #[must_use]
     pub fn new(edges: &Edges, events: EventSink, root_dir: &Path, settings: PullSettings) -> Self {
-        let (per_second, burst) = settings.rate;
-        let clock = Arc::clone(&edges.clock);
         Self {
             runtime: Arc::clone(&edges.runtime),
             objects: edges.objects.clone(),
             clock: Arc::clone(&edges.clock),
             events,
             places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
-            rate: (per_second > 0).then(|| TokenBucket::new(clock, per_second, burst)),
+            rate: bucket(settings.rate),
             node_files: settings.node_files,
             records: Arc::new(Records::new(root_dir, settings.verification, Arc::clone(&edges.metrics))),
             metrics: Arc::clone(&edges.metrics),
@@ -347,6 +343,11 @@ impl Images {
             PodEvent { warning, reason: reason.into(), message, field_path: Some(wanted.field_path.clone()) };
         self.events.record_pod(wanted.pod, event);
     }
+}
+
+/// The bucket of pulls a second and at once, if there is a limit.
+fn bucket((per_second, burst): (u32, u32)) -> Option<TokenBucket> {
+    (per_second > 0).then(|| TokenBucket::new(Duration::from_secs(1) / per_second, burst))
 }
 
 /// Ends the record of a pull whose future is dropped.

@@ -17,6 +17,7 @@
 
 pub mod action;
 pub mod decide;
+pub mod delay;
 pub mod explain;
 pub mod grace;
 pub mod ids;

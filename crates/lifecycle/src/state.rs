@@ -189,6 +189,13 @@ pub(crate) struct ContainerMemo {
     pub(crate) begun: Option<(u32, ContainerId)>,
 }
 
+impl ContainerMemo {
+    /// Whether this instance was killed with the promise of a restart.
+    pub(crate) fn owes(&self, instance: &ContainerId) -> bool {
+        self.owed.as_ref().is_some_and(|owed| owed.after == *instance)
+    }
+}
+
 /// A restart that was promised when an instance was killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owed {

@@ -30,19 +30,3 @@ pub(crate) fn in_own_mount_namespace(body: impl FnOnce() + Send + 'static) {
         std::panic::resume_unwind(failure);
     }
 }
-
-/// Runs a test once more in a process that may have few files open, and returns whether this is that process: what is
-/// about a limit of the process must not be about its neighbours.
-pub(crate) fn with_few_descriptors(test: &str) -> bool {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    const CHILD: &str = "FEW_DESCRIPTORS";
-    if std::env::var_os(CHILD).is_some() {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
-        return true;
-    }
-    let itself = std::env::current_exe().unwrap();
-    let ended = std::process::Command::new(itself).args(["--exact", test]).env(CHILD, "1").output().unwrap();
-    let (said, erred) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success() && said.contains("1 passed"), "{said}{erred}");
-    false
-}

@@ -11,6 +11,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use lifecycle::delay::{doubled, fnv};
 use parking_lot::Mutex;
 
 /// Pause after the first failure: an API server that restarts is back by then.
@@ -20,19 +21,11 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// What is due already is not looked at at once: the look that it led to may still be under way.
 pub(crate) const LEAST_WAIT: Duration = Duration::from_secs(1);
 
-/// A number that differs from text to text: it spreads what many pods do without a source of randomness (FNV-1a).
-pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 /// How long to wait after so many failures in a row, at least one; less up to a fifth, so that what failed together is
 /// not asked for together.
 pub(crate) fn pause(failures: u32, whose: &str) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let whole = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    let spread = hash(&format!("{failures}/{whose}")) % 200;
+    let whole = doubled(FIRST, failures, LONGEST);
+    let spread = fnv(format!("{failures}/{whose}").into_bytes()) % 200;
     whole - whole.mul_f64(f64::from(u32::try_from(spread).unwrap_or(0)) / 1000.0)
 }
 

@@ -12,12 +12,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use lifecycle::delay::fnv;
 use parking_lot::Mutex;
 use seams::{ObjectError, Objects};
 
 use crate::{
     error::SetUpError,
-    retry::{self, LEAST_WAIT, hash},
+    retry::{self, LEAST_WAIT},
 };
 
 pub(crate) mod recall;
@@ -129,7 +130,7 @@ impl Cached {
 
 /// Differs from token to token: renewals are spread without a source of randomness.
 fn jitter(token: &str) -> SignedDuration {
-    SignedDuration::from_millis(i64::try_from(hash(token) % MAX_JITTER_MILLIS).unwrap_or(0))
+    SignedDuration::from_millis(i64::try_from(fnv(token.bytes()) % MAX_JITTER_MILLIS).unwrap_or(0))
 }
 
 /// When a token that ends at `expires` after a life of `seconds` is to be renewed.

@@ -5,7 +5,13 @@
 
 use std::time::Duration;
 
-use crate::{Tick, action::ActionKey, observation::ContainerRecord, state::CrashMemo};
+use crate::{
+    Tick,
+    action::ActionKey,
+    delay::{doubled, fnv},
+    observation::ContainerRecord,
+    state::CrashMemo,
+};
 
 /// First delay of a crash loop (contract §7).
 const CRASH_FIRST: Duration = Duration::from_secs(10);
@@ -50,23 +56,10 @@ pub(super) fn runtime_delay(tries: u32) -> Duration {
     doubled(Duration::from_secs(1), tries, Duration::from_secs(10))
 }
 
-/// `first` × 2^(tries−1), at most `cap`.
-fn doubled(first: Duration, tries: u32, cap: Duration) -> Duration {
-    let factor = 1u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(cap)
-}
-
 /// 1 to 1.5 times the base, spread by pod and try: upstream draws a random number, a pure function may not.
 fn jittered(base: Duration, uid: &str, tries: u32) -> Duration {
     let spread = fnv(uid.bytes().chain(tries.to_le_bytes())) % 1000;
     base + base.mul_f64(f64::from(u32::try_from(spread).unwrap_or(0)) / 2000.0)
-}
-
-/// FNV-1a, 64 bits.
-pub(super) fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// Whether an ended container may start again.

@@ -181,7 +181,7 @@ fn backed_off(
     let Some(last) = dead.next() else { return true };
     let before = dead.next().copied();
     let memo = work.memo(&target.name);
-    let promised = memo.owed.as_ref().is_some_and(|owed| owed.after == last.id);
+    let promised = memo.owes(&last.id);
     let answer =
         if promised { memo.crash.ask_promised(last, before, now) } else { memo.crash.ask(last, now) };
     match answer {

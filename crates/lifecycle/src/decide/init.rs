@@ -122,21 +122,27 @@ fn need<'a>(
         }
         Life::Running => Need::Nothing,
         Life::Dead if sidecar => Need::Start,
-        Life::Dead if record.state == RuntimeState::Unknown => {
-            if restart::after_probe(container, work.spec) {
-                Need::Start
-            } else {
-                Need::Failed
-            }
-        }
-        // Killed for memory with a process left that ended well: failed all the same.
-        Life::Dead if record.exit_code == 0 && record.reason != "OOMKilled" => Need::Passed,
-        Life::Dead if restart::after_exit(container, work.spec, record.exit_code) => Need::Start,
+        Life::Dead if has_passed(record) => Need::Passed,
+        Life::Dead if starts_again(work, container, record) => Need::Start,
         Life::Dead => Need::Failed,
         Life::Lost if sidecar || restart::after_probe(container, work.spec) => {
             Need::Kill { kill: kill(KillCause::Unknown), passed: false }
         }
         Life::Lost => Need::Failed,
+    }
+}
+
+/// Whether an init container ended well.
+fn has_passed(dead: &ContainerRecord) -> bool {
+    // Killed for memory with a process left that ended well: failed all the same.
+    dead.state != RuntimeState::Unknown && dead.exit_code == 0 && dead.reason != "OOMKilled"
+}
+
+/// Whether an init container that ended, and is no sidecar, is run once more.
+pub(super) fn starts_again(work: &Work<'_>, container: &Container, dead: &ContainerRecord) -> bool {
+    match dead.state {
+        RuntimeState::Unknown => restart::after_probe(container, work.spec),
+        _ => !has_passed(dead) && restart::after_exit(container, work.spec, dead.exit_code),
     }
 }
 

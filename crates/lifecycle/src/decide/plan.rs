@@ -3,12 +3,12 @@
 use crate::{
     action::ActionKey,
     decide::{
-        backoff::fnv,
         init::{self, Verdict},
         reset, restart,
         view::{Life, SandboxFault, View},
         work::Work,
     },
+    delay::fnv,
     ids::{ContainerName, SandboxId},
     observation::{ContainerRecord, FatalProbe},
     reason::{Afterwards, ContainerKind, ContainerRef, KillCause},
@@ -176,19 +176,17 @@ pub(super) fn is_settled(work: &Work<'_>, name: &ContainerName) -> bool {
     let init = inits.find(|container| container.name == name.as_str());
     view.newest(name.as_str()).is_some_and(|record| match view.life(record) {
         Life::Running => true,
-        Life::Dead => init.is_none_or(|init| {
-            let again = record.exit_code != 0 && restart::after_exit(init, work.spec, record.exit_code);
-            !restart::is_sidecar(init) && !again
-        }),
+        Life::Dead => {
+            init.is_none_or(|init| !restart::is_sidecar(init) && !init::starts_again(work, init, record))
+        }
         Life::Created | Life::Lost => false,
     })
 }
 
 /// Whether its newest instance was killed with the promise of a restart.
 fn owed(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
-    let memo = work.state.containers.get(&ContainerName::from(name));
-    let Some(owed) = memo.and_then(|memo| memo.owed.as_ref()) else { return false };
-    view.newest(name).is_some_and(|record| record.id == owed.after)
+    let Some(memo) = work.state.containers.get(&ContainerName::from(name)) else { return false };
+    view.newest(name).is_some_and(|record| memo.owes(&record.id))
 }
 
 fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Option<Plan<'a>> {

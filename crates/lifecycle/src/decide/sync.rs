@@ -10,13 +10,12 @@
 use crate::{
     action::{Action, ActionKey},
     decide::{
-        Progress,
-        backoff::fnv,
-        containers,
+        Progress, containers,
         plan::{self, Plan, SandboxPlan},
         reset, sandbox, stop, terminate, tidy, triggers,
         work::{Asked, Work},
     },
+    delay::fnv,
     reason::Afterwards,
     state::{Reset, Stage, Volumes},
     status,

@@ -71,9 +71,7 @@ fn is_to_come(input: &Input<'_>, container: &Container) -> bool {
     let memo = input.state.containers.get(&ContainerName::from(container.name.as_str()));
     match input.view.newest(&container.name) {
         Some(record) if input.in_the_making(container, record) => true,
-        Some(record) if memo.and_then(|memo| memo.owed.as_ref()).is_some_and(|o| o.after == record.id) => {
-            true
-        }
+        Some(record) if memo.is_some_and(|memo| memo.owes(&record.id)) => true,
         Some(record) if record.state != RuntimeState::Unknown => false,
         _ => {
             let anew = input.seen.source.is_static() || restart::may_start_all_over(input.spec);

@@ -7,10 +7,12 @@ use std::{
     os::unix::net::UnixListener,
 };
 
+use fakes::process::with_few_descriptors;
+
 use super::*;
 use crate::{
     mounts::{self, TmpfsOptions},
-    testing::{in_own_mount_namespace, with_few_descriptors},
+    testing::in_own_mount_namespace,
 };
 
 struct Tree {
@@ -160,7 +162,9 @@ fn dig(top: &Path, depth: usize) -> PathBuf {
 
 #[test]
 fn how_deep_a_tree_is_does_not_keep_it_from_being_removed() {
-    if !with_few_descriptors("safe_path::tests::how_deep_a_tree_is_does_not_keep_it_from_being_removed") {
+    if !with_few_descriptors("safe_path::tests::how_deep_a_tree_is_does_not_keep_it_from_being_removed")
+        .unwrap()
+    {
         return;
     }
     let tree = tree();
