@@ -147,6 +147,7 @@ impl Executor {
             Action::CreateSandbox { attempt } => self.create_sandbox(scene, attempt).await,
             Action::StopSandbox { id } => self.stop_sandbox(scene, &id).await,
             Action::EnsureImage { container } => self.ensure_image(scene, &container).await,
+            Action::FindImage { container } => self.find_image(scene, &container).await,
             Action::CreateContainer { container, attempt, sandbox, image_ref } => {
                 self.create_container(scene, &container, attempt, sandbox, image_ref).await
             }

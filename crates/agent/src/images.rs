@@ -1,7 +1,8 @@
 //! Images: present or pulled according to policy, within the node's limits (contract §16).
 //!
 //! Pulls run side by side up to a limit, so that one slow registry delays only those who wait for it. Waiting for a
-//! place and the pull itself end when the future is dropped; nothing is left behind.
+//! place and the pull itself end when the future is dropped. The record that it began stays then: the runtime may have
+//! the image all the same, or get it yet, and nobody may take what a secret opened for preloaded.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -115,61 +116,70 @@ impl Images {
     /// # Errors
     /// The step that failed, with upstream's text.
     pub async fn ensure(&self, wanted: &Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure> {
-        let written = wanted.container.image.as_deref().unwrap_or_default();
-        let image = image_reference::with_default_tag(written).map_err(|error| {
-            let text = format!("Failed to apply default image tag \"{written}\": {error}");
-            Failure::new(FailureStep::ImageName, text).because_of(Some(Obstacle::Spec))
-        })?;
-        let policy = match wanted.container.image_pull_policy.as_deref() {
-            Some("Always") => Policy::Always,
-            Some("Never") => Policy::Never,
-            _ => Policy::IfNotPresent,
-        };
-        let mut ensured = Ensured {
-            present_locally: Answer::Unknown,
-            pull_policy: policy,
-            pull_required: if policy == Policy::Always { Answer::Yes } else { Answer::Unknown },
-        };
-        let found = match self.found(policy, &image, written, wanted, &mut ensured).await {
-            Ok(found) => found,
-            Err(failure) => {
-                self.metrics.images.ensured.inc(&ensured);
-                return Err(failure);
-            }
-        };
-        self.metrics.images.ensured.inc(&ensured);
-        if let Some(info) = found {
-            let done = Done::Image { image_ref: info.id.clone(), pulled: None };
-            return Ok((Some(info), done));
+        let asked = self.asked(wanted)?;
+        if let Some(info) = self.found(&asked, wanted).await? {
+            return Ok(as_it_is(info));
         }
-        if policy == Policy::Never {
-            let text = format!("Container image \"{written}\" is not present with pull policy of Never");
+        if asked.policy == Policy::Never {
+            let text =
+                format!("Container image \"{}\" is not present with pull policy of Never", asked.written);
             return Err(Failure::new(FailureStep::ImageNeverPull, text));
         }
-        self.pull(&image, written, wanted).await
+        self.pull(&asked.image, asked.written, wanted).await
     }
 
-    /// The image that is there and may be used as it is. Fills in what was found out on the way.
-    async fn found(
+    /// Looks whether the image is there meanwhile and may be used as it is; [`Done::Plain`] when not. Pulls nothing.
+    ///
+    /// # Errors
+    /// As [`Self::ensure`] where it looks for the image.
+    pub async fn find(&self, wanted: &Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure> {
+        let found = self.found(&self.asked(wanted)?, wanted).await?;
+        Ok(found.map_or((None, Done::Plain), as_it_is))
+    }
+
+    /// What the container asks for; a name that is none counts too.
+    fn asked<'a>(&self, wanted: &Wanted<'a>) -> Result<Asked<'a>, Failure> {
+        Asked::of(wanted).inspect_err(|_| {
+            self.metrics.images.ensured.inc(&Ensured {
+                present_locally: Answer::Unknown,
+                pull_policy: policy_of(wanted.container),
+                pull_required: Answer::Unknown,
+            });
+        })
+    }
+
+    /// The image that is there and may be used as it is. Counts what was found out.
+    async fn found(&self, asked: &Asked<'_>, wanted: &Wanted<'_>) -> Result<Option<ImageInfo>, Failure> {
+        let mut ensured = Ensured {
+            present_locally: Answer::Unknown,
+            pull_policy: asked.policy,
+            pull_required: if asked.policy == Policy::Always { Answer::Yes } else { Answer::Unknown },
+        };
+        let found = self.looked_for(asked, wanted, &mut ensured).await;
+        self.metrics.images.ensured.inc(&ensured);
+        found
+    }
+
+    async fn looked_for(
         &self,
-        policy: Policy,
-        image: &str,
-        written: &str,
+        asked: &Asked<'_>,
         wanted: &Wanted<'_>,
         ensured: &mut Ensured,
     ) -> Result<Option<ImageInfo>, Failure> {
-        if policy == Policy::Always {
+        if asked.policy == Policy::Always {
             return Ok(None);
         }
-        let found = self.present(image).await.map_err(|error| inspect_failure(&error))?;
+        let found = self.present(&asked.image).await.map_err(|error| inspect_failure(&error))?;
         ensured.present_locally = if found.is_some() { Answer::Yes } else { Answer::No };
         let usable = match found {
-            Some(info) if !self.must_pull(&info, image, written, wanted).await => Some(info),
+            Some(info) if !self.must_pull(&info, &asked.image, asked.written, wanted).await => Some(info),
             _ => None,
         };
-        ensured.pull_required = match (&usable, policy) {
-            (None, Policy::IfNotPresent) => Answer::Yes,
-            _ => Answer::No,
+        ensured.pull_required = match (&usable, asked.policy, ensured.present_locally) {
+            (Some(_), ..) => Answer::No,
+            // Never, and nothing there that a pull could open.
+            (None, Policy::Never, Answer::No) => Answer::Unknown,
+            (None, ..) => Answer::Yes,
         };
         Ok(usable)
     }
@@ -231,11 +241,9 @@ impl Images {
                 format!("Failed to record image pull intent for container image \"{written}\": {error}");
             Failure::new(FailureStep::ImagePull, what)
         })?;
-        let mut ending = Ending { records: Arc::clone(&self.records), image: written.to_owned(), open: true };
         let began = self.clock.now();
         let pulled = self.pull_with_credentials(image, wanted).await;
         let ended = self.clock.now();
-        ending.open = false;
         let (image_ref, with) = match pulled {
             Ok(pulled) => pulled,
             Err(error) => {
@@ -253,7 +261,7 @@ impl Images {
             including_wait: whole_millis(ended.mono.saturating_sub(asked.mono)),
             size: info.as_ref().map_or(0, |info| info.size),
         };
-        self.metrics.images.pull_seconds.took(&Size::of(pulled.size), pulled.took);
+        self.metrics.images.pull_seconds.took(&Size::of(pulled.size), pulled.including_wait);
         Ok((info, Done::Image { image_ref, pulled: Some(pulled) }))
     }
 
@@ -345,30 +353,42 @@ impl Images {
     }
 }
 
+/// What a container asks for.
+struct Asked<'a> {
+    /// As the spec has it.
+    written: &'a str,
+    /// With the default tag.
+    image: String,
+    policy: Policy,
+}
+
+impl<'a> Asked<'a> {
+    fn of(wanted: &Wanted<'a>) -> Result<Self, Failure> {
+        let written = wanted.container.image.as_deref().unwrap_or_default();
+        let image = image_reference::with_default_tag(written).map_err(|error| {
+            let text = format!("Failed to apply default image tag \"{written}\": {error}");
+            Failure::new(FailureStep::ImageName, text).because_of(Some(Obstacle::Spec))
+        })?;
+        Ok(Self { written, image, policy: policy_of(wanted.container) })
+    }
+}
+
+fn policy_of(container: &Container) -> Policy {
+    match container.image_pull_policy.as_deref() {
+        Some("Always") => Policy::Always,
+        Some("Never") => Policy::Never,
+        _ => Policy::IfNotPresent,
+    }
+}
+
+fn as_it_is(info: ImageInfo) -> (Option<ImageInfo>, Done) {
+    let done = Done::Image { image_ref: info.id.clone(), pulled: None };
+    (Some(info), done)
+}
+
 /// The bucket of pulls a second and at once, if there is a limit.
 fn bucket((per_second, burst): (u32, u32)) -> Option<TokenBucket> {
     (per_second > 0).then(|| TokenBucket::new(Duration::from_secs(1) / per_second, burst))
-}
-
-/// Ends the record of a pull whose future is dropped.
-struct Ending {
-    records: Arc<Records>,
-    image: String,
-    open: bool,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if !self.open {
-            return;
-        }
-        let (records, image) = (Arc::clone(&self.records), std::mem::take(&mut self.image));
-        // Elsewhere: what is dropped is dropped by a thread that everything runs on, and the disk may hang. A process that
-        // ends before leaves the record to the next one.
-        if let Ok(threads) = tokio::runtime::Handle::try_current() {
-            threads.spawn_blocking(move || records.failed(&image));
-        }
-    }
 }
 
 fn whole_millis(duration: Duration) -> Duration {

@@ -29,6 +29,11 @@ pub enum Action {
         /// For which container.
         container: ContainerName,
     },
+    /// See whether an image whose pull waits for its next try has come by another way meanwhile. Pulls nothing.
+    FindImage {
+        /// For which container.
+        container: ContainerName,
+    },
     /// Resolve the container's environment and mounts, create it; not yet started.
     CreateContainer {
         /// Name in the spec.
@@ -122,6 +127,8 @@ pub enum ActionKey {
     StopSandbox(SandboxId),
     /// [`Action::EnsureImage`].
     EnsureImage(ContainerName),
+    /// [`Action::FindImage`].
+    FindImage(ContainerName),
     /// [`Action::CreateContainer`]: one at a time for a name.
     CreateContainer(ContainerName),
     /// [`Action::StartContainer`].
@@ -154,6 +161,7 @@ impl ActionKey {
             | Self::EnsureCgroup
             | Self::MountVolumes
             | Self::EnsureImage(_)
+            | Self::FindImage(_)
             | Self::UnmountVolumes
             | Self::RemoveCgroup
             | Self::RemoveDirs => false,
@@ -178,6 +186,7 @@ impl ActionKey {
             Self::MountVolumes => FailureStep::Volumes,
             Self::CreateSandbox => FailureStep::Sandbox,
             Self::EnsureImage(_) => FailureStep::ImagePull,
+            Self::FindImage(_) => FailureStep::ImageInspect,
             Self::CreateContainer(_) => FailureStep::ContainerCreate,
             Self::StartContainer(_) => FailureStep::ContainerStart,
             Self::RunPreStop(_) => FailureStep::PreStopHook,
@@ -197,6 +206,7 @@ impl Action {
             Self::CreateSandbox { .. } => ActionKey::CreateSandbox,
             Self::StopSandbox { id } => ActionKey::StopSandbox(id.clone()),
             Self::EnsureImage { container } => ActionKey::EnsureImage(container.clone()),
+            Self::FindImage { container } => ActionKey::FindImage(container.clone()),
             Self::CreateContainer { container, .. } => ActionKey::CreateContainer(container.clone()),
             Self::StartContainer { id, .. } => ActionKey::StartContainer(id.clone()),
             Self::StopContainer { id, .. } => ActionKey::StopContainer(id.clone()),
@@ -225,7 +235,7 @@ pub struct Outcome {
 /// What a successful action found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Nothing beyond success.
+    /// Nothing beyond success; of [`Action::FindImage`], that the image is not there.
     Plain,
     /// The container was stopped, though its preStop hook failed: event `FailedPreStopHook`.
     StoppedWithoutHook,

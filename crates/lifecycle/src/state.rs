@@ -174,6 +174,8 @@ pub(crate) struct ContainerMemo {
     /// Fingerprint of image and resources: a change of either starts all back-offs afresh.
     pub(crate) fingerprint: u64,
     pub(crate) image: ImageMemo,
+    /// The image that was asked for last, until the answer.
+    pub(crate) pulling: Option<String>,
     pub(crate) crash: CrashMemo,
     /// Why it could not be started: becomes `state.waiting`.
     pub(crate) trouble: Option<Trouble>,
@@ -226,7 +228,18 @@ pub(crate) enum ImageMemo {
         back_off_from: Duration,
         /// Whether that was reported.
         shown: Shown,
+        /// When the image is looked for meanwhile; `None` where only a pull will do.
+        look: Option<Look>,
     },
+}
+
+/// The next look whether an image is there whose pull backs off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Instant of the monotonic clock.
+    pub at: Duration,
+    /// Looks in vain since the pull failed.
+    pub times: u32,
 }
 
 /// Whether an event told of an image.

@@ -95,6 +95,8 @@ impl World {
             Action::EnsureImage { .. } if self.now < self.pulls_down => {
                 Err(fail("registry is away".to_owned()))
             }
+            Action::FindImage { .. } if self.rng.percent(80) => Ok(Done::Plain),
+            Action::FindImage { .. } => Ok(Done::Image { image_ref: "sha256:i".to_owned(), pulled: None }),
             Action::EnsureImage { .. } => {
                 let pulled =
                     Pulled { took: Duration::from_secs(1), including_wait: Duration::from_secs(1), size: 1 };

@@ -11,18 +11,32 @@ use crate::{containers, images::Wanted};
 
 impl Executor {
     pub(super) async fn ensure_image(&self, scene: &Scene, name: &ContainerName) -> Result<Done, Failure> {
-        let (container, field_path) =
-            scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
-        let sandbox = self.pull_request(scene);
-        let wanted = Wanted { pod: &scene.pod, container: &container, field_path, sandbox: &sandbox };
-        let ensured = self.images.ensure(&wanted).await;
+        let ensured = self.with_image(scene, name, async |wanted| self.images.ensure(wanted).await).await;
         if let Err(failure) = &ensured {
             // The start ends here; one whose image is there is counted with the container's creation.
             let metrics = &self.edges.metrics;
             containers::tried(metrics, &scene.pod, name.as_str());
             containers::failed(metrics, &scene.pod, name.as_str(), failure);
         }
-        let (info, done) = ensured?;
+        ensured
+    }
+
+    pub(super) async fn find_image(&self, scene: &Scene, name: &ContainerName) -> Result<Done, Failure> {
+        self.with_image(scene, name, async |wanted| self.images.find(wanted).await).await
+    }
+
+    /// Asks for the container's image and remembers what the runtime says of it.
+    async fn with_image(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        ask: impl AsyncFnOnce(&Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure>,
+    ) -> Result<Done, Failure> {
+        let (container, field_path) =
+            scene.container(name).ok_or_else(|| no_such_container(FailureStep::ImageInspect, name))?;
+        let sandbox = self.pull_request(scene);
+        let wanted = Wanted { pod: &scene.pod, container: &container, field_path, sandbox: &sandbox };
+        let (info, done) = ask(&wanted).await?;
         let mut known = scene.session.images.lock();
         match info {
             Some(info) => known.insert(name.clone(), info),

@@ -15,12 +15,13 @@ use std::{
 
 use base64::{
     Engine,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+    alphabet::STANDARD as STANDARD_ALPHABET,
+    engine::general_purpose::{GeneralPurpose, NO_PAD, PAD},
 };
 use k8s_openapi::api::core::v1::Secret;
 use lifecycle::spec::{hash::go_json_string, image_reference};
 use seams::runtime::RegistryAuth;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::records::{PullSecret, PulledWith, hex};
@@ -54,21 +55,35 @@ const CONFIG_JSON: &str = ".dockerconfigjson";
 /// `.dockercfg`.
 const DOCKERCFG: &str = ".dockercfg";
 
-#[derive(Deserialize)]
-struct ConfigJson {
-    auths: Option<BTreeMap<String, Entry>>,
+/// One registry's entry, read as leniently as docker clients and upstream read it: names in any case, of two the last,
+/// `null` for nothing.
+#[derive(Default)]
+struct Entry {
+    username: String,
+    password: String,
+    email: String,
+    auth: String,
 }
 
-#[derive(Deserialize, Default)]
-struct Entry {
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    password: String,
-    #[serde(default)]
-    email: String,
-    #[serde(default)]
-    auth: String,
+/// Base64 with padding; what its last letter has too much is not looked at.
+const PADDED: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD_ALPHABET, PAD.with_decode_allow_trailing_bits(true));
+/// The same without padding.
+const UNPADDED: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD_ALPHABET, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// An object, or `null`.
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        Value::Null => Some(Map::new()),
+        _ => None,
+    }
+}
+
+/// Entries by registry; `None` where something is not what it has to be.
+fn entries(value: Value) -> Option<BTreeMap<String, Entry>> {
+    object(value)?.into_iter().map(|(key, value)| Some((key, Entry::read(value)?))).collect()
 }
 
 /// A credential, and whose it is.
@@ -157,14 +172,22 @@ impl Keyring {
     }
 
     fn add_config_json(&mut self, text: &[u8], owner: &Owner<'_>) -> Result<(), CredentialError> {
-        let parsed: ConfigJson =
-            serde_json::from_slice(text).map_err(|_| CredentialError::Json(CONFIG_JSON))?;
-        self.add_entries(parsed.auths.unwrap_or_default(), owner)
+        let auths = |value| {
+            let mut found = Value::Null;
+            for (name, value) in object(value)? {
+                if name.eq_ignore_ascii_case("auths") {
+                    found = value;
+                }
+            }
+            entries(found)
+        };
+        let parsed = serde_json::from_slice(text).ok().and_then(auths);
+        self.add_entries(parsed.ok_or(CredentialError::Json(CONFIG_JSON))?, owner)
     }
 
     fn add_dockercfg(&mut self, text: &[u8], owner: &Owner<'_>) -> Result<(), CredentialError> {
-        let parsed = serde_json::from_slice(text).map_err(|_| CredentialError::Json(DOCKERCFG))?;
-        self.add_entries(parsed, owner)
+        let parsed = serde_json::from_slice(text).ok().and_then(entries);
+        self.add_entries(parsed.ok_or(CredentialError::Json(DOCKERCFG))?, owner)
     }
 
     fn add_entries(
@@ -239,13 +262,32 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 impl Entry {
+    fn read(value: Value) -> Option<Self> {
+        let mut entry = Self::default();
+        for (name, value) in object(value)? {
+            let field = match name.to_ascii_lowercase().as_str() {
+                "username" => &mut entry.username,
+                "password" => &mut entry.password,
+                "email" => &mut entry.email,
+                "auth" => &mut entry.auth,
+                _ => continue,
+            };
+            match value {
+                Value::String(text) => *field = text,
+                Value::Null => {}
+                _ => return None,
+            }
+        }
+        Some(entry)
+    }
+
     /// `auth` is base64 of `user:password`, padded or not, and wins over the two fields. `None`: it is not that.
     fn auth(self) -> Option<RegistryAuth> {
         let (username, password) = if self.auth.is_empty() {
             (self.username, self.password)
         } else {
             let packed: String = self.auth.split_whitespace().collect();
-            let engine = if packed.ends_with('=') { &STANDARD } else { &STANDARD_NO_PAD };
+            let engine = if packed.ends_with('=') { &PADDED } else { &UNPADDED };
             let decoded = String::from_utf8(engine.decode(packed).ok()?).ok()?;
             let (username, password) = decoded.split_once(':')?;
             (username.to_owned(), password.to_owned())

@@ -94,13 +94,23 @@ fn pod(secrets: &[&str]) -> Pod {
 
 impl World {
     async fn ensure(&self, image: &str, policy: &str, secrets: &[&str]) -> Result<Done, Failure> {
+        self.ask(image, policy, secrets, async |wanted| self.images.ensure(wanted).await).await
+    }
+
+    async fn ask(
+        &self,
+        image: &str,
+        policy: &str,
+        secrets: &[&str],
+        how: impl AsyncFnOnce(&Wanted<'_>) -> Result<(Option<ImageInfo>, Done), Failure>,
+    ) -> Result<Done, Failure> {
         let pod = pod(secrets);
         let container: Container =
             serde_json::from_value(json!({"name": "c", "image": image, "imagePullPolicy": policy})).unwrap();
         let sandbox = sandbox_request(pod.clone());
         let field_path = "spec.containers{c}".to_owned();
         let wanted = Wanted { pod: &pod, container: &container, field_path, sandbox: &sandbox };
-        self.images.ensure(&wanted).await.map(|(_, done)| done)
+        how(&wanted).await.map(|(_, done)| done)
     }
 
     async fn failure(&self, image: &str, policy: &str, secrets: &[&str]) -> (FailureStep, String) {
@@ -140,6 +150,20 @@ async fn policies_decide_who_asks_the_registry() {
             "Container image \"r.test/none:1\" is not present with pull policy of Never".to_owned()
         )
     );
+}
+
+#[tokio::test]
+async fn a_look_finds_what_is_there_and_pulls_nothing() {
+    let world = world(PullSettings::default());
+    world.core.add_image("r.test/here:1", None, "");
+    let look = async |image: &str, policy: &str| {
+        world.ask(image, policy, &[], async |wanted| world.images.find(wanted).await).await
+    };
+    assert!(matches!(look("r.test/here:1", "IfNotPresent").await, Ok(Done::Image { pulled: None, .. })));
+    assert_eq!(look("r.test/gone", "IfNotPresent").await, Ok(Done::Plain));
+    assert_eq!(look("r.test/here:1", "Always").await, Ok(Done::Plain));
+    assert_eq!(look("UPPER", "IfNotPresent").await.unwrap_err().step, FailureStep::ImageName);
+    assert_eq!(world.core.count("PullImage"), 0);
 }
 
 #[tokio::test]
@@ -256,50 +280,27 @@ async fn an_image_that_a_secret_pulled_is_not_everybodys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pull_that_is_given_up_leaves_no_record() {
+async fn what_a_pull_that_was_given_up_brings_is_no_preloaded_image() {
     let world = world(PullSettings { verification: Verification::Preloaded, ..PullSettings::default() });
     world.core.script_image("r.test/slow:1", ImageScript::Hangs);
-    let stuck = world.ensure("r.test/slow:1", "Always", &[]);
+    let stuck = world.ensure("r.test/slow:1", "Always", &["good"]);
     assert!(tokio::time::timeout(Duration::from_secs(5), stuck).await.is_err());
-    // Its end is work for another thread, for which a paused clock waits.
-    tokio::time::timeout(Duration::from_secs(60), async {
-        while !world.images.records.unfinished().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .expect("the record stays");
+    // The runtime ended it when nobody waited any more.
+    world.core.add_image("r.test/slow:1", None, "");
+    world.core.script_image("r.test/slow:1", ImageScript::Private("lab".to_owned(), "sesame".to_owned()));
+    assert!(world.ensure("r.test/slow:1", "IfNotPresent", &[]).await.is_err());
+    assert!(world.ensure("r.test/slow:1", "IfNotPresent", &["good"]).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_pull_that_is_given_up_does_not_wait_for_the_disk() {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    let world = world(PullSettings { verification: Verification::Preloaded, ..PullSettings::default() });
-    // Where another pull's record is written first; opening a pipe for writing hangs until somebody reads, as a disk does
-    // that is gone.
-    world.images.records.begin("r.test/other:1").unwrap();
-    let folder = records::folders(world.root.path()).0;
-    let record = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
-    world.images.records.failed("r.test/other:1");
-    let mut pipe = record.into_os_string();
-    pipe.push(".tmp");
-    world.images.records.begin("r.test/slow:1").unwrap();
-    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let records = Arc::clone(&world.images.records);
-    let hanging = tokio::task::spawn_blocking(move || records.begin("r.test/other:1"));
-    // Until the records are taken by it: then nobody else gets at them.
-    loop {
-        let records = Arc::clone(&world.images.records);
-        let probe = tokio::task::spawn_blocking(move || records.failed("r.test/none:1"));
-        if tokio::time::timeout(Duration::from_millis(200), probe).await.is_err() {
-            break;
-        }
-    }
-    let ending =
-        Ending { records: Arc::clone(&world.images.records), image: "r.test/slow:1".to_owned(), open: true };
-    drop(ending);
-    assert!(!hanging.is_finished(), "the one that hangs was waited for");
-    let read = tokio::task::spawn_blocking(move || std::fs::read(pipe)).await.unwrap();
-    assert!(!read.unwrap().is_empty());
-    drop(hanging.await.unwrap());
+async fn what_was_asked_is_counted_as_upstream_counts() {
+    let world = world(PullSettings::default());
+    let ensured = |present_locally, pull_policy, pull_required| {
+        let labels = Ensured { present_locally, pull_policy, pull_required };
+        world.images.metrics.images.ensured.known(&labels).is_some()
+    };
+    assert!(world.ensure("UPPER", "Always", &[]).await.is_err());
+    assert!(ensured(Answer::Unknown, Policy::Always, Answer::Unknown));
+    assert!(world.ensure("r.test/a:1", "Never", &[]).await.is_err());
+    assert!(ensured(Answer::No, Policy::Never, Answer::Unknown));
 }

@@ -42,7 +42,7 @@ impl Running {
     /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.
     pub(super) fn abort_pulls(&self) {
         for (key, handle) in self.keys.values() {
-            if matches!(key, ActionKey::EnsureImage(_)) {
+            if matches!(key, ActionKey::EnsureImage(_) | ActionKey::FindImage(_)) {
                 handle.abort();
             }
         }

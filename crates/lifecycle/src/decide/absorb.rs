@@ -64,6 +64,7 @@ fn succeeded(work: &mut Work<'_>, key: &ActionKey, done: &Done) {
             }
         }
         ActionKey::EnsureImage(name) => images::ensured(work, name, done),
+        ActionKey::FindImage(name) => images::looked(work, name, done),
         ActionKey::CreateContainer(name) => {
             let memo = work.memo(name);
             // What kept it from running stays in sight until it runs.
@@ -134,6 +135,11 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
     match key {
         // The first call is still under way and will be answered.
         ActionKey::HurryContainer(..) => return,
+        // Its pull will tell what is wrong.
+        ActionKey::FindImage(name) => {
+            images::looked(work, name, &Done::Plain);
+            return;
+        }
         // Not tried again: its container is stopped without.
         ActionKey::RunPreStop(id) => {
             hook_failed(work, id);

@@ -26,6 +26,8 @@ const CRASH_CAP: Duration = Duration::from_secs(300);
 pub(super) const START_TRIES: u32 = 3;
 /// How long a failed pull is shown as such before it is shown as waiting in back-off.
 pub(super) const PULL_FAILURE_SHOWN: Duration = Duration::from_secs(2);
+/// Least pause between two looks whether an image whose pull backs off is there meanwhile (contract §6).
+const IMAGE_LOOKED_FOR: Duration = Duration::from_secs(10);
 /// Pause between two looks at a network that is not ready (contract §6).
 pub(super) const NETWORK_RETRY: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,8 @@ pub(super) fn retry_delay(key: &ActionKey, tries: u32, uid: &str) -> Duration {
         | ActionKey::CreateSandbox
         | ActionKey::CreateContainer(_)
         | ActionKey::StartContainer(_) => jittered(Duration::from_secs(10), uid, tries),
+        // Asked by a clock of its own: a look in vain is no failure.
+        ActionKey::FindImage(_) => IMAGE_LOOKED_FOR,
         ActionKey::StopSandbox(_)
         | ActionKey::StopContainer(_)
         | ActionKey::HurryContainer(..)
@@ -49,6 +53,11 @@ pub(super) fn retry_delay(key: &ActionKey, tries: u32, uid: &str) -> Duration {
         | ActionKey::RemoveCgroup
         | ActionKey::RemoveDirs => doubled(Duration::from_secs(1), tries, Duration::from_secs(16)),
     }
+}
+
+/// Delay before an image whose pull backs off is looked for again, after `looks` in vain.
+pub(super) fn look_delay(looks: u32, uid: &str) -> Duration {
+    jittered(IMAGE_LOOKED_FOR, uid, looks)
 }
 
 /// Delay before the runtime is asked again about a pod for which it gave an error.

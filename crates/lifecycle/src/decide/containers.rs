@@ -103,7 +103,8 @@ fn pursue(work: &mut Work<'_>, target: &Target<'_>, sandbox: Option<&SandboxId>,
 fn start_afresh_when_changed(work: &mut Work<'_>, target: &Target<'_>) {
     let key = ActionKey::EnsureImage(target.name.clone());
     let known = work.state.containers.get(&target.name).map(|memo| memo.fingerprint);
-    if known == Some(target.fingerprint) || work.flying(&key) {
+    // What is under way is about the old image: its answer must not be taken for one about the new.
+    if known == Some(target.fingerprint) || images::flying(work, &target.name) {
         return;
     }
     let memo = work.memo(&target.name);

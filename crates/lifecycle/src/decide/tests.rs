@@ -59,6 +59,11 @@ pub(super) fn container(name: &str) -> Container {
     Container { name: name.to_owned(), image: Some("image:1".to_owned()), ..Container::default() }
 }
 
+/// One with another image than the others have.
+pub(super) fn apart(name: &str) -> Container {
+    Container { image: Some("image:2".to_owned()), ..container(name) }
+}
+
 pub(super) fn sidecar(name: &str) -> Container {
     Container { restart_policy: Some("Always".to_owned()), ..container(name) }
 }
@@ -293,6 +298,7 @@ pub(super) fn brief(actions: &[Action]) -> Vec<String> {
         .map(|action| match action {
             Action::CreateSandbox { attempt } => format!("sandbox {attempt}"),
             Action::EnsureImage { container } => format!("image {container}"),
+            Action::FindImage { container } => format!("find image {container}"),
             Action::CreateContainer { container, attempt, .. } => format!("create {container} {attempt}"),
             Action::StartContainer { container, .. } => format!("start {container}"),
             Action::StopContainer { container, grace, .. } => format!("stop {container} {}", grace.as_secs()),

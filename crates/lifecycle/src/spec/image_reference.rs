@@ -49,7 +49,7 @@ pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (name, None),
     };
-    if digest.is_some_and(|digest| !is_digest(digest)) {
+    if digest.is_some_and(|digest| !looks_like_digest(digest)) {
         return Err(invalid());
     }
     let (rest, tag) = match rest.rsplit_once(':') {
@@ -70,14 +70,21 @@ pub fn parse(name: &str) -> Result<Reference<'_>, InvalidReference> {
         return Err(invalid());
     }
     if has_upper(path) {
-        let hub = registry.is_none_or(|host| host == "docker.io" || host == "index.docker.io");
-        let library = if hub && !path.contains('/') { "library/" } else { "" };
+        let library = if !path.contains('/') && registry.is_none_or(is_docker_hub) { LIBRARY } else { "" };
         return Err(because(format!(
             "invalid reference format: repository name ({library}{path}) must be lowercase"
         )));
     }
-    if !path.split('/').all(is_component) || path.len() + registry.map_or(0, |host| host.len() + 1) > 255 {
+    if !path.split('/').all(is_component) {
         return Err(invalid());
+    }
+    // Host apart, and with the part that the Docker Hub's short names leave out.
+    let short = !path.contains('/') && registry.is_none_or(is_docker_hub);
+    if path.len() + if short { LIBRARY.len() } else { 0 } > 255 {
+        return Err(because("repository name must not be more than 255 characters".to_owned()));
+    }
+    if let Some(digest) = digest {
+        check_digest(digest).map_err(|cause| because(cause.to_owned()))?;
     }
     Ok(Reference { registry, path, tag, digest })
 }
@@ -93,16 +100,39 @@ fn is_tag(tag: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-fn is_digest(digest: &str) -> bool {
+/// Where the Docker Hub keeps images with a name of one part.
+const LIBRARY: &str = "library/";
+
+fn is_docker_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | "index.docker.io")
+}
+
+/// `algorithm:hex`, whatever the algorithm: letters and digits after a letter, joined by one of `-_+.`.
+fn looks_like_digest(digest: &str) -> bool {
     digest.split_once(':').is_some_and(|(algorithm, hex)| {
-        let length = match algorithm {
-            "sha256" => 64,
-            "sha384" => 96,
-            "sha512" => 128,
-            _ => return false,
-        };
-        hex.len() == length && hex.bytes().all(is_hex)
+        algorithm.split(['-', '_', '+', '.']).all(|part| {
+            part.starts_with(|first: char| first.is_ascii_alphabetic())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }) && hex.len() >= 32
+            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
+}
+
+fn check_digest(digest: &str) -> Result<(), &'static str> {
+    let (algorithm, hex) = digest.split_once(':').unwrap_or_default();
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return Err("unsupported digest algorithm"),
+    };
+    if hex.len() != length {
+        return Err("invalid checksum digest length");
+    }
+    if !hex.bytes().all(is_hex) {
+        return Err("invalid checksum digest format");
+    }
+    Ok(())
 }
 
 fn is_hex(byte: u8) -> bool {
@@ -188,5 +218,17 @@ mod tests {
             let error = parse(name).unwrap_err().to_string();
             assert_eq!(error, format!("couldn't parse image name \"{name}\": {told}"));
         }
+        for (name, told) in [
+            ("x@sha256:zz".to_owned(), "invalid reference format"),
+            (format!("x@sha256:{}", "a".repeat(40)), "invalid checksum digest length"),
+            (format!("x@sha256:{}", "A".repeat(64)), "invalid checksum digest format"),
+            (format!("x@md5:{}", "a".repeat(32)), "unsupported digest algorithm"),
+            (format!("r.test/{}", "a".repeat(256)), "repository name must not be more than 255 characters"),
+            ("a".repeat(248), "repository name must not be more than 255 characters"),
+        ] {
+            let error = parse(&name).unwrap_err().to_string();
+            assert_eq!(error, format!("couldn't parse image name \"{name}\": {told}"));
+        }
+        assert!(parse(&format!("r.test/{}", "a".repeat(255))).is_ok());
     }
 }

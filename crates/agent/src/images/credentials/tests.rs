@@ -69,6 +69,32 @@ fn auth_is_taken_with_and_without_padding_and_its_password_may_have_colons() {
 }
 
 #[test]
+fn configurations_are_read_as_leniently_as_upstream_reads_them() {
+    for entry in [
+        r#"{"username":"a","password":"1","email":null}"#,
+        r#"{"username":"a","password":"1","auth":null,"identitytoken":7}"#,
+        r#"{"Username":"a","PASSWORD":"1"}"#,
+        r#"{"username":"b","username":"a","password":"1"}"#,
+        r#"{"Auth":"YTox"}"#,
+        // Two bits too many in the last letter.
+        r#"{"auth":"YTp="}"#,
+    ] {
+        let keyring = keyring(&format!(r#"{{"Auths":{{"r.test":{entry},"other.test":null}}}}"#));
+        assert_eq!(users(&keyring, "r.test/x"), ["a"], "{entry}");
+    }
+    for nothing in ["null", "{}", r#"{"auths":null}"#] {
+        assert!(users(&keyring(nothing), "r.test/x").is_empty());
+    }
+    for wrong in
+        ["[]", r#"{"auths":[]}"#, r#"{"auths":{"r.test":{"auth":1}}}"#, r#"{"auths":{"r.test":"a"}}"#]
+    {
+        let told =
+            Keyring::default().add(&secret("dockerconfigjson", ".dockerconfigjson", wrong)).unwrap_err();
+        assert_eq!(told, CredentialError::Json(CONFIG_JSON), "{wrong}");
+    }
+}
+
+#[test]
 fn the_old_format_is_read_too() {
     let mut keyring = Keyring::default();
     keyring.add(&secret("dockercfg", ".dockercfg", r#"{"r.test":{"username":"a","password":"1"}}"#)).unwrap();

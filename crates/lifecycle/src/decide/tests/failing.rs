@@ -30,8 +30,29 @@ fn image_failure_and_back_off() {
                 ("Failed", "Error: ImagePullBackOff".to_owned())
             ]
         );
-        assert_eq!(backed_off.wake_at.unwrap().mono, scene.mono + secs(wait - 2));
-        scene.pass(secs(wait - 2));
+        // Meanwhile the image is looked for, in vain and without a word.
+        let due = scene.mono + secs(wait - 2);
+        let mut looks = 0;
+        loop {
+            let wake = scene.look().wake_at.unwrap().mono;
+            if wake == due {
+                break;
+            }
+            scene.pass(wake - scene.mono);
+            let look = scene.look();
+            assert_eq!((brief(&look.actions), events(&look)), (vec!["find image c".to_owned()], vec![]));
+            if looks == 0 {
+                scene.answer(&look.actions[0], Ok(Done::Plain));
+            } else {
+                scene.fail(&look.actions[0], FailureStep::ImageInspect, "no answer");
+            }
+            looks += 1;
+            let next = scene.look();
+            assert_eq!((events(&next), waiting(&next, "c").0), (vec![], "ImagePullBackOff"));
+        }
+        // At 10 to 15 s after what was before it.
+        assert!((wait / 15).saturating_sub(1) <= looks && looks <= (wait - 1) / 10, "{looks} in {wait} s");
+        scene.pass(due - scene.mono);
         let again = scene.look();
         assert_eq!(brief(&again.actions), ["image c"]);
     }
@@ -40,6 +61,111 @@ fn image_failure_and_back_off() {
     scene.look();
     scene.spec().containers[0].image = Some("image:2".to_owned());
     assert_eq!(brief(&scene.look().actions), ["image c"]);
+}
+
+#[test]
+fn an_image_that_comes_by_another_way_ends_the_back_off() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c"), apart("d")]);
+    scene.spec().containers[1].image_pull_policy = Some("Always".to_owned());
+    for _ in 0..2 {
+        let pulls: Vec<_> = scene
+            .look()
+            .actions
+            .into_iter()
+            .filter(|a| brief(&[a.clone()])[0].starts_with("image"))
+            .collect();
+        assert_eq!(brief(&pulls), ["image c", "image d"]);
+        pulls.iter().for_each(|pull| scene.fail(pull, FailureStep::ImagePull, "no such host"));
+        scene.look();
+        scene.pass(secs(10));
+    }
+    // The second back-off takes 20 s.
+    scene.pass(secs(5));
+    let look = scene.look().actions;
+    assert!(brief(&look).contains(&"find image c".to_owned()));
+    // With Always only the registry counts.
+    assert!(!brief(&look).contains(&"find image d".to_owned()));
+    let found = look.iter().find(|action| matches!(action, Action::FindImage { .. })).unwrap();
+    scene.pass(secs(5));
+    // The pull is due, and waits for the answer.
+    assert_eq!(brief(&scene.look().actions), ["image d"]);
+    scene.answer(found, Ok(Done::Image { image_ref: "sha256:1".to_owned(), pulled: None }));
+    let ready = scene.look();
+    assert!(brief(&ready.actions).iter().all(|action| action != "image c"));
+    let trouble =
+        |scene: &Scene| scene.state.containers.get(&"c".into()).and_then(|memo| memo.trouble.clone());
+    assert_eq!(trouble(&scene), None);
+    let key = ActionKey::EnsureImage("c".into());
+    assert!(!scene.state.setbacks.contains_key(&key));
+}
+
+#[test]
+fn containers_with_one_image_want_one_pull() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c"), container("d"), container("e")]);
+    scene.spec().containers[2].image_pull_policy = Some("Never".to_owned());
+    let images = |decision: &Decision| {
+        let all = brief(&decision.actions).into_iter();
+        all.filter(|a| a.starts_with("image") || a.starts_with("find")).collect::<Vec<_>>()
+    };
+    let first = scene.look();
+    assert_eq!(images(&first), ["image c"]);
+    let pull = Action::EnsureImage { container: "c".into() };
+    scene.fail(&pull, FailureStep::ImagePull, "no such host");
+    let failed = scene.look();
+    // The second backs off at once, without asking the registry; the third wants no pull at all.
+    assert_eq!(images(&failed), ["image e"]);
+    let never = Action::EnsureImage { container: "e".into() };
+    scene.fail(&never, FailureStep::ImageNeverPull, "not present");
+    let shown = scene.look();
+    assert_eq!(waiting(&shown, "c"), ("ErrImagePull", "no such host"));
+    let text = "Back-off pulling image \"image:1\": ErrImagePull: no such host";
+    assert_eq!(waiting(&shown, "d"), ("ImagePullBackOff", text));
+    assert_eq!(waiting(&shown, "e").0, "ErrImageNeverPull");
+    // One try for both, and what it met is the other's too.
+    scene.pass(secs(10));
+    assert_eq!(images(&scene.look())[0], "image c");
+    scene.fail(&pull, FailureStep::ImagePull, "no route");
+    scene.look();
+    let text = "Back-off pulling image \"image:1\": ErrImagePull: no route";
+    assert_eq!(waiting(&scene.look(), "d"), ("ImagePullBackOff", text));
+    // Once it is there each is asked for, one after the other.
+    scene.pass(secs(20));
+    assert_eq!(images(&scene.look())[0], "image c");
+    scene.succeed(&pull);
+    assert_eq!(images(&scene.look()), ["image d"]);
+}
+
+#[test]
+fn an_answer_about_the_old_image_is_not_taken_for_one_about_the_new() {
+    for found in [true, false] {
+        let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+        let pull = Action::EnsureImage { container: "c".into() };
+        for _ in 0..2 {
+            scene.look();
+            scene.fail(&pull, FailureStep::ImagePull, "no such host");
+            scene.look();
+            scene.pass(secs(10));
+        }
+        let asked = if found {
+            scene.pass(secs(5));
+            Action::FindImage { container: "c".into() }
+        } else {
+            scene.pass(secs(10));
+            pull.clone()
+        };
+        assert!(scene.look().actions.contains(&asked));
+        scene.spec().containers[0].image = Some("image:2".to_owned());
+        scene.look();
+        let pulled =
+            (!found).then(|| crate::action::Pulled { took: secs(1), including_wait: secs(1), size: 1 });
+        scene.answer(&asked, Ok(Done::Image { image_ref: "sha256:old".to_owned(), pulled }));
+        let next = scene.look();
+        // Told of the one that was pulled, and the new one is asked for.
+        assert_eq!(events(&next).iter().filter(|(_, text)| text.contains("image:2")).count(), 0);
+        assert_eq!(events(&next).iter().any(|(_, text)| text.contains("image:1")), !found);
+        assert!(next.actions.contains(&pull));
+        assert!(!brief(&next.actions).iter().any(|action| action.starts_with("create c")));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn prerequisites_run_side_by_side() {
-    let mut scene = Scene::new("Always", vec![], vec![container("c"), container("d")]);
+    let mut scene = Scene::new("Always", vec![], vec![container("c"), apart("d")]);
     let first = scene.look();
     assert_eq!(brief(&first.actions), ["PrepareDirs", "EnsureCgroup", "image c", "image d"]);
     assert_eq!(waiting(&first, "c"), ("ContainerCreating", ""));
@@ -227,7 +227,7 @@ fn regular_containers_start_in_spec_order_and_one_that_fails_holds_nobody_back()
     let starts: Vec<_> = all.iter().filter(|a| a.starts_with("create") || a.starts_with("start")).collect();
     assert_eq!(starts, ["create a 0", "start a", "create b 0", "start b", "create c 0", "start c"]);
     // The first pull is waited for, as long as it goes on; a failed one is not, nor is its next try.
-    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b")]);
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), apart("b")]);
     let pull = Action::EnsureImage { container: "a".into() };
     for _ in 0..6 {
         let actions = scene.look().actions;
