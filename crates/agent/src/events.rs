@@ -221,6 +221,8 @@ impl EventSink {
         let unique = if wanted > previous { wanted } else { last.fetch_add(1, Ordering::Relaxed) + 1 };
         let suffix = format!(".{unique:x}");
         let object = object.get(..LONGEST_NAME - suffix.len()).unwrap_or(object);
+        // Each part between dots has to end in a letter or digit.
+        let object = object.trim_end_matches(['-', '.']);
         format!("{object}{suffix}")
     }
 }

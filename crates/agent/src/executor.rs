@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
-    Action, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
+    Action, ContainerId, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
     observation::{NodeFacts, RuntimePod},
     reason::ContainerRef,
     spec::containers,
@@ -24,7 +24,7 @@ use seams::{
     runtime::{HandlerInfo, ImageInfo},
     volumes::MountedVolume,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     config::AgentConfig, edges::Edges, events::EventSink, images::Images, log_rotation::Notices,
@@ -76,13 +76,15 @@ pub struct PodSession {
     pub key: PodKey,
     mounted: Mutex<BTreeMap<String, MountedVolume>>,
     images: Mutex<HashMap<ContainerName, ImageInfo>>,
+    /// Containers whose preStop hook runs before they are stopped, and until when it may.
+    hooks: Mutex<HashMap<ContainerId, watch::Sender<Instant>>>,
 }
 
 impl PodSession {
     /// Nothing learnt yet.
     #[must_use]
     pub fn new(key: PodKey) -> Self {
-        Self { key, mounted: Mutex::default(), images: Mutex::default() }
+        Self { key, mounted: Mutex::default(), images: Mutex::default(), hooks: Mutex::default() }
     }
 }
 
@@ -155,7 +157,7 @@ impl Executor {
             Action::StopContainer { id, container, grace, run_pre_stop } => {
                 self.stop_container(scene, &container, &id, grace, run_pre_stop).await
             }
-            Action::HurryContainer { id, grace, .. } => self.hurry_container(&id, grace).await,
+            Action::HurryContainer { id, grace, .. } => self.hurry_container(scene, &id, grace).await,
             Action::RunPreStop { id, container, grace } => {
                 self.run_pre_stop(scene, &container, &id, grace).await
             }

@@ -13,6 +13,7 @@ use k8s_openapi::{
     api::core::v1::{Node, Pod},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
+use lifecycle::status::{all_containers, is_terminal};
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::Notify;
@@ -42,17 +43,38 @@ pub fn is_reported(pod: &Pod) -> bool {
 }
 
 fn recalled(pod: &Pod, mirror: &Pod) -> Option<Arc<Pod>> {
-    if is_reported(pod) || !is_reported(mirror) || annotation(mirror, MIRROR) != annotation(pod, HASH) {
+    if is_reported(pod)
+        || !is_reported(mirror)
+        || annotation(mirror, MIRROR) != annotation(pod, HASH)
+        || tells_of_a_rejection(mirror)
+    {
         return None;
     }
     let mut pod = pod.clone();
-    pod.status.clone_from(&mirror.status);
+    let mut status = mirror.status.clone()?;
+    if is_terminal(status.phase.as_deref()) {
+        // What it has come to is seen in the runtime. A node that was shut down may have said `Failed` of a pod that it runs
+        // again.
+        (status.phase, status.reason, status.message) = (None, None, None);
+        if let Some(conditions) = &mut status.conditions {
+            conditions.retain(|condition| condition.type_ != "DisruptionTarget");
+        }
+    }
+    pod.status = Some(status);
     Some(Arc::new(pod))
+}
+
+/// A pod that was not admitted is asked about anew, and may run by now: of what was said of it nothing goes on.
+fn tells_of_a_rejection(mirror: &Pod) -> bool {
+    mirror
+        .status
+        .as_ref()
+        .is_some_and(|status| is_terminal(status.phase.as_deref()) && all_containers(status).next().is_none())
 }
 
 /// Whether a mirror is that of the static pod with this uid.
 #[must_use]
-pub fn mirrors(mirror: &Pod, uid: &str) -> bool {
+pub fn is_mirror_of(mirror: &Pod, uid: &str) -> bool {
     annotation(mirror, MIRROR) == Some(uid)
 }
 
@@ -142,6 +164,9 @@ struct State {
     /// Static pods that left their source and are still being stopped. By uid: while one of them stops, another of its name
     /// may come and go without ever having run.
     held: BTreeMap<String, Name>,
+    /// Static pods that ended under this process, by uid. One that comes back begins anew: what its mirror tells is of its
+    /// former life.
+    spent: BTreeSet<String>,
     mirrors: BTreeMap<Name, Arc<Pod>>,
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
@@ -177,6 +202,16 @@ impl State {
 
     fn gone(&mut self, pod: &Pod) {
         self.held.remove(&uid_of(pod));
+        self.spent.insert(uid_of(pod));
+        self.forget_spent();
+    }
+
+    /// Without a mirror there is nothing to be misled by.
+    fn forget_spent(&mut self) {
+        if self.listed {
+            let mirrors = &self.mirrors;
+            self.spent.retain(|uid| mirrors.values().any(|mirror| is_mirror_of(mirror, uid)));
+        }
     }
 
     /// The API source has told of an end: of this mirror, or of any that is not in its list.
@@ -244,7 +279,11 @@ impl Mirrors {
     /// A static pod with the status that its mirror carries, if it has none yet and the mirror has one.
     #[must_use]
     pub fn with_status(&self, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
-        recalled(pod, self.state.lock().mirrors.get(&name_of(pod))?)
+        let state = self.state.lock();
+        if state.spent.contains(&uid_of(pod)) {
+            return None;
+        }
+        recalled(pod, state.mirrors.get(&name_of(pod))?)
     }
 
     /// How many the API server has.
@@ -269,6 +308,7 @@ impl Mirrors {
             state.overtake(None);
             state.mirrors = mirrors.into_iter().map(|pod| (name_of(&pod), pod)).collect();
             state.listed = true;
+            state.forget_spent();
         });
     }
 
@@ -292,6 +332,7 @@ impl Mirrors {
                 .is_some_and(|known| known.metadata.uid == mirror.metadata.uid)
             {
                 state.mirrors.remove(&name_of(mirror));
+                state.forget_spent();
                 self.statuses.observed_mirror(&namespace, &name, None);
             }
         });

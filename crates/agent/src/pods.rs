@@ -36,6 +36,7 @@ mod counting;
 mod gate;
 mod intents;
 mod logs;
+pub(crate) mod released;
 mod second_looks;
 mod strangers;
 mod usage;
@@ -128,7 +129,7 @@ impl Pods {
         loop {
             self.health.dispatched();
             let revival = self.workers.next_revival();
-            // Every arm is cancel-safe: `recv`, `join_next`, `ended` and `answered` lose nothing when dropped, and the
+            // Every arm is cancel-safe: `recv`, `join_next`, `ended`, `answered` and `another` lose nothing when dropped, and the
             // sleep is made anew.
             tokio::select! {
                 Some(stamped) = gate.recv(&mut inbox.updates) => self.take(stamped.update, stamped.at),
@@ -147,6 +148,8 @@ impl Pods {
                     Ok(strangers) => self.remove_strangers(strangers),
                     Err(error) => tracing::error!(%error, "A look for left pods died; the next one sees them again"),
                 },
+                // Taken up below.
+                () = self.context.released.another() => {}
                 _ = beat.tick() => {
                     self.strangers.append(&mut self.unanswered);
                     // Others may have written there; not before the pods are known by which the values go.
@@ -292,8 +295,9 @@ impl Pods {
         if source.is_static()
             && let Some(other) = self.namesake(&key)
         {
-            self.context.records.held(&key.uid, other);
-            tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
+            if self.context.records.held(&key.uid, other) {
+                tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
+            }
             return;
         }
         let recalled = match &self.mirrors {
@@ -302,7 +306,7 @@ impl Pods {
         };
         let pod = recalled.unwrap_or(pod);
         let counted = resize::as_reported(&self.counted(&pod));
-        let Some(admission) = self.admit(&counted, &look) else { return };
+        let Some(admission) = self.admit(source, &counted, &look) else { return };
         if let Some(objects) = &self.context.edges.objects
             && source == PodSource::Api
         {
@@ -321,13 +325,14 @@ impl Pods {
         restart_rules::counted(pod, self.context.executor.config.restart_rules)
     }
 
-    /// Another static pod of this name that has not gone yet.
+    /// Another static pod of this name that still holds what this one needs.
     fn namesake(&self, key: &PodKey) -> Option<PodKey> {
         self.workers.mails().find_map(|(_, mail)| {
             let mail = mail.borrow();
             let other = PodKey::of(&mail.pod);
             let same = other.uid != key.uid && other.name == key.name && other.namespace == key.namespace;
-            (mail.source.is_static() && same).then_some(other)
+            let holds = mail.source.is_static() && same && !self.context.released.contains(&other.uid);
+            holds.then_some(other)
         })
     }
 
@@ -363,6 +368,7 @@ impl Pods {
         }
         self.bells.remove(&uid);
         self.context.statuses.forget(&uid);
+        self.context.released.forget(&uid);
         self.context.records.ended(&uid);
         self.context.prober.forget(&uid);
         self.context.starts.forget(&uid);

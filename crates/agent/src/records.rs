@@ -189,11 +189,11 @@ impl Records {
         Arc::clone(record)
     }
 
-    /// The pod has to wait for another of its name.
-    pub fn held(&self, uid: &PodUid, other: PodKey) {
-        if let Some(record) = self.live.lock().get(uid) {
-            record.inner.lock().held_by = Some(other);
-        }
+    /// The pod has to wait for another of its name. Returns whether that is new.
+    pub fn held(&self, uid: &PodUid, other: PodKey) -> bool {
+        let Some(record) = self.of(uid) else { return true };
+        let before = record.inner.lock().held_by.replace(other.clone());
+        before != Some(other)
     }
 
     /// The status of a pod, with the phase `Running`, goes to the API server.

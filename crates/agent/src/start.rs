@@ -151,7 +151,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let facts = NodeFacts {
         name: config.node_name.clone(),
         // What the node's reports say replaces it before any pod is looked at: nobody waits for a resolver here.
-        host_ips: settings.addresses(&[], &[]).map(|choice| choice.internal_ips()).unwrap_or_default(),
+        host_ips: settings.addresses(&[], &[]).map(|choice| choice.host_ips()).unwrap_or_default(),
         runtime_name: String::new(),
         max_restart_backoff: config.max_restart_backoff,
         has_api: edges.cluster.is_some(),
@@ -239,6 +239,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         events: events.clone(),
         records: Arc::clone(&records),
         starts: Arc::new(Starts::new(Arc::clone(metrics))),
+        released: Arc::default(),
         network: network_seen,
         node: facts_seen,
         sync_frequency: config.sync_frequency,

@@ -234,7 +234,7 @@ impl StatusQueue {
             let base = if mirror {
                 let found = mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned();
                 found
-                    .filter(|mirror| mirror::mirrors(mirror, uid.as_str()))
+                    .filter(|mirror| mirror::is_mirror_of(mirror, uid.as_str()))
                     .filter(|mirror| slot.recalled || !mirror::is_reported(mirror))
             } else {
                 Some(Arc::clone(&slot.api))
@@ -361,7 +361,10 @@ enum Answer {
 async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     let uid = letter.base.metadata.uid.as_deref().unwrap_or_default();
     let old = letter.base.status.clone().unwrap_or_default();
-    let new = merge::onto(&old, &letter.status);
+    // Who wrote a terminal phase into a pod of the API meant it: its worker stops the pod, and reports no other one then.
+    let ended_by_others =
+        !letter.mirror && is_terminal(old.phase.as_deref()) && !is_terminal(letter.status.phase.as_deref());
+    let new = if ended_by_others { old.clone() } else { merge::onto(&letter.base, &letter.status) };
     let mut api = Arc::clone(&letter.base);
     if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
         match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
@@ -379,7 +382,9 @@ async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
         && is_terminal(terminal);
     if may_go {
         match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
-            Ok(()) | Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => return Answer::Gone,
+            Ok(()) | Err(ApiError::NotFound(_)) => return Answer::Gone,
+            // A conflict too: it is the answer to the uid guard when another pod has the name, which the watch tells, but
+            // may be a webhook's.
             Err(error) => return Answer::Failed("delete the pod's object", error),
         }
     }

@@ -33,6 +33,7 @@ use crate::{
     events::EventSink,
     executor::{Executor, PodSession},
     mirror,
+    pods::released::Released,
     prober::{self, Prober},
     records::{PodRecord, Records, traced},
     starts::Starts,
@@ -79,6 +80,8 @@ pub struct WorkerContext {
     pub records: Arc<Records>,
     /// Takes how pods start.
     pub starts: Arc<Starts>,
+    /// Takes which static pods make way for the next of their name.
+    pub(crate) released: Arc<Released>,
     /// CRI `NetworkReady`, kept by the observer.
     pub network: watch::Receiver<Result<(), String>>,
     /// Facts about the node, kept by the node tasks.
@@ -318,6 +321,9 @@ impl Worker {
         if self.reported.as_ref() != Some(&decision.status) || decision.released {
             self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.released);
             self.reported = Some(decision.status);
+        }
+        if decision.released && letter.source.is_static() {
+            self.context.released.tell(&self.key.uid);
         }
         for action in decision.actions {
             tracing::debug!(pod = %self.key, ?action, "Acting");

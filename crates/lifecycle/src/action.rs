@@ -60,7 +60,7 @@ pub enum Action {
         id: ContainerId,
         /// Time for hook and process together, before SIGKILL. CRI is never given less than 2 s (contract §9).
         grace: Duration,
-        /// False where the hook must not run (grace 0, container of a lost pod).
+        /// False where the hook must not run: no time is left, it ran already, or nothing tells of one.
         run_pre_stop: bool,
     },
     /// The grace period was shortened while a [`Action::StopContainer`] of the same container is in flight: ask the

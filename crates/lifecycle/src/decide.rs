@@ -18,6 +18,7 @@ mod absorb;
 mod backoff;
 mod cleanup;
 mod containers;
+pub(crate) mod deadline;
 mod images;
 mod init;
 mod plan;

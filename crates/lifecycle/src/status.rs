@@ -16,7 +16,8 @@ use k8s_openapi::{
 use crate::{
     Observation, PodState, Tick,
     action::ActionKey,
-    decide::{reset, view::View},
+    decide::{deadline, reset, view::View},
+    ids::ContainerName,
     observation::{ContainerRecord, RuntimeState},
     reason::{Cause, DEADLINE_MESSAGE},
     spec::hooks::has_post_start,
@@ -33,6 +34,7 @@ mod resources;
 mod transitions;
 
 pub use conditions::OWNED_CONDITIONS;
+pub use transitions::keep_ends;
 
 /// What a status tells of containers, of whatever kind.
 pub fn all_containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
@@ -75,6 +77,23 @@ impl Input<'_> {
         }
     }
 
+    /// Whether the API holds a terminal phase: it is never taken back, whoever wrote it. Of static pods it holds mirrors
+    /// only.
+    fn ended_by_others(&self) -> bool {
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        is_terminal(phase) && !self.seen.source.is_static()
+    }
+
+    /// Whether the pod's deadline passes while it stops for another reason of its own or of its owner.
+    fn past_deadline(&self) -> bool {
+        let stops = matches!(
+            self.cause(),
+            Some(Cause::DeadlineExceeded | Cause::Deleted | Cause::Removed | Cause::Completed)
+        );
+        let left = || deadline::left(self.spec, self.old.start_time.as_ref(), self.now.wall);
+        stops && !is_terminal(self.old.phase.as_deref()) && left().is_some_and(|left| left.is_zero())
+    }
+
     /// Whether this process has mounted the pod's volumes, and the pod is not to stop.
     fn volumes_mounted(&self) -> bool {
         matches!(&self.state.stage, Stage::Syncing(syncing) if syncing.volumes.are_mounted())
@@ -97,6 +116,16 @@ impl Input<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether an instance that ended is followed by another, whatever the policy says of its end: it was killed for that,
+    /// or the other is being made already.
+    fn promised(&self, container: &Container) -> bool {
+        let memo = self.state.containers.get(&ContainerName::from(container.name.as_str()));
+        matches!(self.state.stage, Stage::Syncing(_))
+            && self.view.newest(&container.name).is_some_and(|record| {
+                self.in_the_making(container, record) || memo.is_some_and(|memo| memo.owes(&record.id))
+            })
     }
 
     /// Whether the pod ends and nothing of it runs any more: its containers' ends are final, whatever their policy.
@@ -180,7 +209,9 @@ fn compute(input: &Input<'_>) -> PodStatus {
         match input.cause() {
             Some(Cause::Rejected { reason, message }) => return rejected(input, reason, message),
             // Rejected before this process looked: that is all there is to say.
-            Some(Cause::AlreadyTerminal) => return input.old.clone(),
+            Some(Cause::AlreadyTerminal) => {
+                return PodStatus { observed_generation: observed_generation(input), ..input.old.clone() };
+            }
             _ => {}
         }
     }
@@ -219,15 +250,19 @@ fn compute(input: &Input<'_>) -> PodStatus {
 fn set_phase(input: &Input<'_>, status: &mut PodStatus, phase: &str) {
     let old = input.old;
     status.phase = Some(phase.to_owned());
+    let api = input.pod.status.as_ref();
     if old.phase.as_deref() == Some(phase) {
-        let api = input.pod.status.as_ref();
         status.reason = old.reason.clone().or_else(|| api.and_then(|s| s.reason.clone()));
         status.message = old.message.clone().or_else(|| api.and_then(|s| s.message.clone()));
+    } else if let Some(api) = api.filter(|_| input.ended_by_others()) {
+        status.reason.clone_from(&api.reason);
+        status.message.clone_from(&api.message);
     }
-    if is_terminal(old.phase.as_deref()) {
+    if is_terminal(old.phase.as_deref()) || input.ended_by_others() {
         return;
     }
     let (reason, message) = match input.cause() {
+        _ if input.past_deadline() => ("DeadlineExceeded".to_owned(), DEADLINE_MESSAGE.to_owned()),
         Some(Cause::DeadlineExceeded) => ("DeadlineExceeded".to_owned(), DEADLINE_MESSAGE.to_owned()),
         Some(Cause::Killed { reason, message }) => (reason.clone(), message.clone()),
         Some(Cause::Rejected { reason, message }) => (reason.clone(), format!("Pod was rejected: {message}")),
@@ -240,7 +275,7 @@ fn set_phase(input: &Input<'_>, status: &mut PodStatus, phase: &str) {
 /// While something of the pod may run, the phase stays what it was.
 fn hold_back_terminal(input: &Input<'_>, status: &mut PodStatus) {
     let old = input.old.phase.as_deref();
-    if !is_terminal(status.phase.as_deref()) || is_terminal(old) || input.ended() {
+    if !is_terminal(status.phase.as_deref()) || is_terminal(old) || input.ended() || input.ended_by_others() {
         return;
     }
     status.phase = Some(old.unwrap_or("Pending").to_owned());

@@ -155,12 +155,23 @@ pub struct AddressChoice {
 }
 
 impl AddressChoice {
-    /// The `InternalIP`s, primary first: `status.hostIPs` of pods.
+    /// As [`host_ips`].
     #[must_use]
-    pub fn internal_ips(&self) -> Vec<String> {
-        let all = self.addresses.iter().flatten();
-        all.filter(|address| address.type_ == "InternalIP").map(|address| address.address.clone()).collect()
+    pub fn host_ips(&self) -> Vec<String> {
+        host_ips(self.addresses.as_deref().unwrap_or_default())
     }
+}
+
+/// What pods show as `status.hostIPs`: the first `InternalIP`, or else the first `ExternalIP`, and the first of the other
+/// family. The API takes no more than one of each.
+#[must_use]
+pub fn host_ips(addresses: &[NodeAddress]) -> Vec<String> {
+    let of = |kind: &'static str| addresses.iter().filter(move |address| address.type_ == kind);
+    let ips = of("InternalIP").chain(of("ExternalIP")).map(|address| &address.address);
+    let ips: Vec<_> = ips.filter_map(|text| Some((text, text.parse::<IpAddr>().ok()?))).collect();
+    let Some((first, primary)) = ips.first() else { return Vec::new() };
+    let other = ips.iter().find(|(_, ip)| ip.is_ipv6() != primary.is_ipv6());
+    std::iter::once(first).chain(other.map(|(text, _)| text)).map(|text| (*text).clone()).collect()
 }
 
 /// Chooses. `reported` are the addresses that the node object has now.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod, PodSpec, PodStatus};
 use lifecycle::{
     Action, Decision, Observation, PodState,
     observation::{ContainerRecord, RuntimeState},
@@ -121,7 +121,12 @@ pub(crate) fn world(world: &World) -> Result<(), Violation> {
 }
 
 /// What must hold of every status written.
-pub(crate) fn written(old: Option<&PodStatus>, new: &PodStatus, runtime: &Runtime) -> Result<(), Violation> {
+pub(crate) fn written(
+    old: Option<&PodStatus>,
+    new: &PodStatus,
+    spec: &Pod,
+    runtime: &Runtime,
+) -> Result<(), Violation> {
     let terminal = |phase: Option<&str>| matches!(phase, Some("Succeeded" | "Failed"));
     let (before, after) = (old.and_then(|s| s.phase.as_deref()), new.phase.as_deref());
     if terminal(before) && before != after {
@@ -130,13 +135,16 @@ pub(crate) fn written(old: Option<&PodStatus>, new: &PodStatus, runtime: &Runtim
     if terminal(after) && !terminal(before) && runtime.running().next().is_some() {
         return broken(format!("phase {after:?} while a container runs"));
     }
-    if terminal(after) && condition(new, "Ready") == Some("True") {
+    // Who ends a pod from outside may leave it ready until the runtime has told of it.
+    let ready = |status: &PodStatus| condition(status, "Ready") == Some("True");
+    if terminal(after) && ready(new) && !old.is_some_and(|old| terminal(before) && ready(old)) {
         return broken("terminal and ready");
     }
     let counts = |status: &PodStatus| -> BTreeMap<String, i32> {
         all_containers(status).map(|s| (s.name.clone(), s.restart_count)).collect()
     };
     if let Some(old) = old {
+        taken_back(old, new, spec)?;
         let after = counts(new);
         for (name, count) in counts(old) {
             if after.get(&name).is_some_and(|now| *now < count) {
@@ -146,6 +154,44 @@ pub(crate) fn written(old: Option<&PodStatus>, new: &PodStatus, runtime: &Runtim
     }
     if old.and_then(|s| s.observed_generation) > new.observed_generation {
         return broken("observedGeneration went back");
+    }
+    Ok(())
+}
+
+/// The API server's rule: what ended for good by its policy is told of as ended for ever.
+fn taken_back(old: &PodStatus, new: &PodStatus, pod: &Pod) -> Result<(), Violation> {
+    let Some(spec) = &pod.spec else { return Ok(()) };
+    let all = || spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let rules = |container: &Container| container.restart_policy_rules.clone().unwrap_or_default();
+    if all().flat_map(rules).any(|rule| rule.action == "RestartAllContainers") {
+        return Ok(());
+    }
+    for container in all() {
+        let state = |status: &PodStatus| {
+            let found = all_containers(status).find(|status| status.name == container.name);
+            found.and_then(|status| status.state.as_ref()?.terminated.clone())
+        };
+        let Some(before) = state(old).filter(|_| state(new).is_none()) else { continue };
+        let code = before.exit_code;
+        let named = |rule: &ContainerRestartRule| {
+            let codes = rule.exit_codes.as_ref();
+            codes.is_some_and(|codes| {
+                codes.values.iter().flatten().any(|value| *value == code) == (codes.operator == "In")
+            })
+        };
+        let own = container.restart_policy.as_deref();
+        let again = match own.or(spec.restart_policy.as_deref()) {
+            _ if own.is_some() && rules(container).iter().any(named) => true,
+            Some("Never") => false,
+            Some("OnFailure") => code != 0,
+            _ => true,
+        };
+        if !again {
+            return broken(format!(
+                "{} ended for good with {code} and is told of as not ended",
+                container.name
+            ));
+        }
     }
     Ok(())
 }
@@ -234,7 +280,7 @@ pub(crate) fn converged(world: &World) -> Result<(), Violation> {
         return broken(format!("still busy with {:?}", kubelet.state.in_flight().collect::<Vec<_>>()));
     }
     let Some(status) = &object.status else { return broken("no status") };
-    if kubelet.status.as_ref() != Some(status) {
+    if world.told().as_ref() != Some(status) {
         return broken("the last status was not written");
     }
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use lifecycle::{ContainerId, Intent, SandboxId, observation::RuntimeState};
+use lifecycle::{ContainerId, Intent, PodSource, SandboxId, observation::RuntimeState, status::is_terminal};
 
 use crate::{
     pods,
@@ -258,7 +258,7 @@ impl World {
             return;
         }
         self.operations -= 1;
-        let operation = self.rng.below(10);
+        let operation = self.rng.below(11);
         self.trace(|| format!("operation {operation}"));
         match operation {
             0..3 => self.change_image(),
@@ -278,6 +278,7 @@ impl World {
             }
             7 => self.evict(),
             8 => self.lower_deadline(),
+            9 if self.rng.percent(30) => self.end_from_outside(),
             _ if self.rng.percent(30) => self.object = None,
             _ => {}
         }
@@ -297,6 +298,17 @@ impl World {
             let reason = "Evicted".to_owned();
             let message = "The node was low on resource: memory. ".to_owned();
             kubelet.eviction = Some(Intent::Kill { grace, reason, message });
+        }
+    }
+
+    /// A controller writes that the pod has failed.
+    fn end_from_outside(&mut self) {
+        let api = self.source == PodSource::Api;
+        if let Some(status) = self.object.as_mut().and_then(|object| object.status.as_mut()).filter(|_| api)
+            && !is_terminal(status.phase.as_deref())
+        {
+            status.phase = Some("Failed".to_owned());
+            status.reason = Some("Lost".to_owned());
         }
     }
 

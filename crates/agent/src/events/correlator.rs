@@ -102,6 +102,8 @@ impl Correlator {
         if combined {
             let text = event.message.take().unwrap_or_default();
             event.message = Some(format!("(combined from similar events): {text}"));
+            // As upstream's, which stand for many and name no reporter.
+            (event.reporting_component, event.reporting_instance) = (None, None);
             return hash(&("combined", kind));
         }
         hash(&(kind, &event.involved_object.field_path, message))

@@ -8,6 +8,8 @@ use std::{fmt::Display, time::Duration};
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
 
+use tokio::{sync::watch, time::Instant};
+
 use super::{Executor, Scene};
 use crate::{
     address,
@@ -24,32 +26,30 @@ pub(super) enum Hook {
 }
 
 impl Executor {
-    /// Runs the preStop hook if there is one. Returns how long it took, never more than the grace period, and
-    /// whether it went well.
+    /// Runs the preStop hook if there is one, until the `deadline` at most, which may move.
     pub(super) async fn pre_stop(
         &self,
         scene: &Scene,
         name: &ContainerName,
         id: &ContainerId,
-        grace: Duration,
-    ) -> (Duration, Hook) {
+        deadline: &mut watch::Receiver<Instant>,
+    ) -> Hook {
         let container = scene.container(name).map(|(container, _)| container);
         let handler =
             container.as_ref().and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
         let (Some(container), Some(handler)) = (&container, handler) else {
-            return (Duration::ZERO, Hook::Passed);
+            return Hook::Passed;
         };
-        let began = self.edges.clock.now().mono;
-        let result = match tokio::time::timeout(grace, self.run_hook(scene, container, id, handler)).await {
-            Ok(result) => result,
-            Err(_) => overran(handler, grace),
+        // Neither arm is polled again once the other has ended.
+        let result = tokio::select! {
+            result = self.run_hook(scene, container, id, handler) => result,
+            () = passed(deadline) => overran(handler),
         };
-        let spent = self.edges.clock.now().mono.saturating_sub(began);
         match result {
-            Ok(()) => (spent, Hook::Passed),
+            Ok(()) => Hook::Passed,
             Err(error) => {
                 tracing::warn!(pod = %scene.session.key, container = %name, error, "preStop hook failed");
-                (spent, Hook::Failed)
+                Hook::Failed
             }
         }
     }
@@ -155,11 +155,28 @@ impl Executor {
 
 /// What a preStop hook comes to that outlasts the grace period. Upstream stops waiting and lets it go on, so that it is told
 /// of what then fails with the container: a command, a request. A sleep fails never, and nothing of it is cut short.
-fn overran(hook: &LifecycleHandler, grace: Duration) -> Result<(), String> {
+fn overran(hook: &LifecycleHandler) -> Result<(), String> {
     if hook.exec.is_none() && hook.http_get.is_none() && hook.sleep.is_some() {
         return Ok(());
     }
-    Err(format!("the hook did not end within the grace period of {grace:?}"))
+    Err("the hook did not end within the grace period".to_owned())
+}
+
+/// Waits for a deadline that may move.
+async fn passed(deadline: &mut watch::Receiver<Instant>) {
+    loop {
+        let at = *deadline.borrow_and_update();
+        // Cancel-safe: a change that is not seen here is read above.
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(at) => return,
+            moved = deadline.changed() => if moved.is_err() {
+                // Nobody is left to move it.
+                tokio::time::sleep_until(at).await;
+                return;
+            },
+        }
+    }
 }
 
 /// The same request in plain HTTP. What authorises must not cross the wire in the open.
@@ -183,9 +200,7 @@ mod tests {
 
     #[test]
     fn only_what_does_something_fails_for_want_of_time() {
-        let ended = |hook: serde_json::Value| {
-            overran(&serde_json::from_value(hook).unwrap(), Duration::from_secs(5)).is_ok()
-        };
+        let ended = |hook: serde_json::Value| overran(&serde_json::from_value(hook).unwrap()).is_ok();
         assert!(ended(json!({"sleep": {"seconds": 60}})));
         assert!(!ended(json!({"exec": {"command": ["sleep", "60"]}})));
         assert!(!ended(json!({"httpGet": {"port": 1}})));

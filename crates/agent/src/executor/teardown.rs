@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, LogFate};
 
+use tokio::{sync::watch, time::Instant};
+
 use super::{
-    Executor, Scene, failed,
+    Executor, PodSession, Scene, failed,
     hooks::Hook,
     sandbox::{kill_failed, plain},
 };
@@ -19,13 +21,12 @@ impl Executor {
         grace: Duration,
         run_pre_stop: bool,
     ) -> Result<Done, Failure> {
-        let (spent, hook) = match run_pre_stop {
-            true => self.pre_stop(scene, name, id, grace).await,
-            false => (Duration::ZERO, Hook::Passed),
+        let (left, hook) = match run_pre_stop {
+            true => self.hook_first(scene, name, id, grace).await,
+            false => (grace, Hook::Passed),
         };
         // Contract §9: the process gets at least two seconds, even if the hook used everything.
-        let left = grace.saturating_sub(spent).max(MIN_GRACE);
-        let stopped = self.edges.runtime.stop_container(id, left).await;
+        let stopped = self.edges.runtime.stop_container(id, left.max(MIN_GRACE)).await;
         let done = plain(stopped, |error| kill_failed("Container", name.as_str(), error))?;
         Ok(match hook {
             Hook::Passed => done,
@@ -33,8 +34,36 @@ impl Executor {
         })
     }
 
-    /// Shortens a stop that is under way.
-    pub(super) async fn hurry_container(&self, id: &ContainerId, grace: Duration) -> Result<Done, Failure> {
+    /// Runs the preStop hook within the grace period, which [`Self::hurry_container`] may shorten meanwhile. Returns what is
+    /// left of it.
+    async fn hook_first(
+        &self,
+        scene: &Scene,
+        name: &ContainerName,
+        id: &ContainerId,
+        grace: Duration,
+    ) -> (Duration, Hook) {
+        let (deadline, mut moves) = watch::channel(in_time(grace));
+        scene.session.hooks.lock().insert(id.clone(), deadline);
+        // Also when the hook's task dies: who hurries then has to ask the runtime.
+        let ends = Ends { session: &scene.session, id };
+        let hook = self.pre_stop(scene, name, id, &mut moves).await;
+        drop(ends);
+        (moves.borrow().saturating_duration_since(Instant::now()), hook)
+    }
+
+    /// Shortens a stop that is under way. A preStop hook that still runs gets what is left and is followed by the stop:
+    /// nothing is told to end while its hook prepares that.
+    pub(super) async fn hurry_container(
+        &self,
+        scene: &Scene,
+        id: &ContainerId,
+        grace: Duration,
+    ) -> Result<Done, Failure> {
+        if let Some(deadline) = scene.session.hooks.lock().get(id) {
+            deadline.send_replace(in_time(grace));
+            return Ok(Done::Plain);
+        }
         plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await, ToString::to_string)
     }
 
@@ -46,9 +75,10 @@ impl Executor {
         id: &ContainerId,
         grace: Duration,
     ) -> Result<Done, Failure> {
-        match self.pre_stop(scene, name, id, grace).await {
-            (_, Hook::Passed) => Ok(Done::Plain),
-            (_, Hook::Failed) => Err(failed(FailureStep::PreStopHook, "the preStop hook failed")),
+        let (_deadline, mut moves) = watch::channel(in_time(grace));
+        match self.pre_stop(scene, name, id, &mut moves).await {
+            Hook::Passed => Ok(Done::Plain),
+            Hook::Failed => Err(failed(FailureStep::PreStopHook, "the preStop hook failed")),
         }
     }
 
@@ -70,6 +100,24 @@ impl Executor {
             Err(error) => Err(failed(FailureStep::Teardown, error.to_string())),
         }
     }
+}
+
+/// The hook of a stop is over.
+struct Ends<'a> {
+    session: &'a PodSession,
+    id: &'a ContainerId,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.session.hooks.lock().remove(self.id);
+    }
+}
+
+/// The end of a grace period; so far ahead that no clock tells it: in a hundred years.
+fn in_time(grace: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(grace).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 24 * 60 * 60))
 }
 
 /// Least time between SIGTERM and SIGKILL (contract §9).

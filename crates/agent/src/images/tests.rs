@@ -60,7 +60,7 @@ impl Objects for Secrets {
 struct World {
     core: Core,
     images: Images,
-    root: tempfile::TempDir,
+    _root: tempfile::TempDir,
 }
 
 fn world(settings: PullSettings) -> World {
@@ -80,7 +80,7 @@ fn world(settings: PullSettings) -> World {
         records: Arc::new(Records::new(root.path(), settings.verification, Metrics::new())),
         metrics: Metrics::new(),
     };
-    World { core, images, root }
+    World { core, images, _root: root }
 }
 
 fn pod(secrets: &[&str]) -> Pod {

@@ -1,5 +1,8 @@
 use fakes::cluster::FakeCluster;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, PodCondition},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 
 use super::*;
 
@@ -65,6 +68,47 @@ fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
     let with = recalled(&static_pod, &reported("u")).unwrap();
     assert!(is_reported(&with));
     assert!(recalled(&with, &reported("u")).is_none(), "once is enough");
+    // What was rejected is asked about anew; what ran to its end has ended.
+    let mut ended = reported("u");
+    let status = ended.status.get_or_insert_default();
+    status.phase = Some("Failed".to_owned());
+    status.container_statuses = None;
+    assert!(recalled(&static_pod, &ended).is_none());
+    let status = ended.status.get_or_insert_default();
+    status.container_statuses = Some(vec![ContainerStatus::default()]);
+    status.reason = Some("Terminated".to_owned());
+    let disrupted = PodCondition { type_: "DisruptionTarget".to_owned(), ..PodCondition::default() };
+    status.conditions = Some(vec![disrupted]);
+    let with = recalled(&static_pod, &ended).unwrap().status.clone().unwrap();
+    // Of how it ended nothing: that is seen in the runtime, or is over.
+    assert_eq!((with.phase, with.reason, with.conditions), (None, None, Some(Vec::new())));
+    assert!(with.start_time.is_some() && with.container_statuses.is_some());
+}
+
+#[test]
+fn a_static_pod_that_comes_back_begins_anew() {
+    let (_, static_pod) = pod("a", "u", HASH, "u");
+    let (_, mirror) = pod("a", "m", MIRROR, "u");
+    let mut mirror = Pod::clone(&mirror);
+    mirror.status.get_or_insert_default().start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    let mirror = Arc::new(mirror);
+    for listed_first in [true, false] {
+        let (cluster, statuses) = (Arc::new(FakeCluster::default()), Arc::new(StatusQueue::new(None)));
+        let mirrors = Mirrors::new(cluster, statuses);
+        if listed_first {
+            mirrors.listed(vec![Arc::clone(&mirror)]);
+            assert!(mirrors.with_status(&static_pod).is_some(), "an earlier process reported it");
+        }
+        mirrors.static_applied(&static_pod);
+        mirrors.static_stopping(&static_pod);
+        mirrors.static_gone(&static_pod);
+        mirrors.mirror_applied(&mirror);
+        assert!(mirrors.with_status(&static_pod).is_none(), "that was its former life");
+        mirrors.listed(vec![Arc::clone(&mirror)]);
+        assert!(mirrors.with_status(&static_pod).is_none(), "and still is");
+        mirrors.mirror_deleted(&mirror);
+        assert!(mirrors.state.lock().spent.is_empty());
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::Node;
+use node::addresses::host_ips;
 
 use super::Keeper;
 
@@ -19,13 +20,8 @@ impl Keeper {
     /// What pods need to know of the node.
     fn publish_facts(&self, node: &Node) {
         let status = node.status.as_ref();
-        let ips: Vec<String> = status
-            .and_then(|status| status.addresses.as_ref())
-            .into_iter()
-            .flatten()
-            .filter(|address| address.type_ == "InternalIP")
-            .map(|address| address.address.clone())
-            .collect();
+        let addresses = status.and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+        let ips = host_ips(addresses);
         let runtime = self.version.newest().map(|version| version.name.clone());
         self.channels.facts.send_if_modified(|facts| {
             let before = facts.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, PodKey, status::is_terminal};
+use lifecycle::{Admission, PodKey, PodSource, status::is_terminal};
 use tokio::time::Instant;
 
 use super::{Pods, counting};
@@ -11,8 +11,10 @@ use crate::admission::{Look, Verdict};
 
 impl Pods {
     /// `None`: the API is asked first.
-    pub(super) fn admit(&mut self, pod: &Arc<Pod>, look: &Look) -> Option<Admission> {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pub(super) fn admit(&mut self, source: PodSource, pod: &Arc<Pod>, look: &Look) -> Option<Admission> {
+        // That a static pod has ended is told by its mirror alone, which proves nothing.
+        let status = pod.status.as_ref().filter(|_| !source.is_static());
+        let phase = status.and_then(|status| status.phase.as_deref());
         if pod.metadata.deletion_timestamp.is_some() || is_terminal(phase) {
             return Some(Admission::Admitted);
         }

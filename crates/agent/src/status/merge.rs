@@ -3,13 +3,18 @@
 //! Conditions of types that the kubelet does not own, and fields that other components write, are carried over from
 //! the API's version, so that a difference never removes them (contract §10 "Patch", "Conditions owned by kubelet").
 
-use k8s_openapi::api::core::v1::PodStatus;
-use lifecycle::status::OWNED_CONDITIONS;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use lifecycle::status::{OWNED_CONDITIONS, keep_ends};
 
-/// `ours` with everything foreign taken from `api`.
+/// `ours` with everything foreign taken from what the API's `object` has, and with what that may not lose.
 #[must_use]
-pub fn onto(api: &PodStatus, ours: &PodStatus) -> PodStatus {
+pub fn onto(object: &Pod, ours: &PodStatus) -> PodStatus {
+    let nothing = PodStatus::default();
+    let api = object.status.as_ref().unwrap_or(&nothing);
     let mut merged = ours.clone();
+    if let Some(spec) = &object.spec {
+        keep_ends(spec, api, &mut merged);
+    }
     let mut conditions: Vec<_> =
         api.conditions.iter().flatten().filter(|c| is_foreign(&c.type_)).cloned().collect();
     for condition in ours.conditions.iter().flatten() {
@@ -22,6 +27,7 @@ pub fn onto(api: &PodStatus, ours: &PodStatus) -> PodStatus {
     merged.nominated_node_name.clone_from(&api.nominated_node_name);
     merged.resource_claim_statuses.clone_from(&api.resource_claim_statuses);
     merged.extended_resource_claim_status.clone_from(&api.extended_resource_claim_status);
+    merged.node_allocatable_resource_claim_statuses.clone_from(&api.node_allocatable_resource_claim_statuses);
     merged
 }
 
@@ -55,7 +61,7 @@ mod tests {
             conditions: Some(vec![condition("example.com/gate", "False"), condition("Ready", "True")]),
             ..PodStatus::default()
         };
-        let merged = onto(&api, &ours);
+        let merged = onto(&Pod { status: Some(api), ..Pod::default() }, &ours);
         assert_eq!(
             merged.conditions.unwrap(),
             [condition("example.com/gate", "True"), condition("Ready", "True")]

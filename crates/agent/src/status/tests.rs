@@ -17,6 +17,8 @@ use super::*;
 struct Api {
     answers: Mutex<BTreeMap<String, ApiError>>,
     patches: Mutex<Vec<String>>,
+    /// Pods whose deletion was asked for, and refused.
+    deletions: Mutex<Vec<String>>,
     /// Whether the next patch panics.
     panics: Mutex<bool>,
     /// While it is locked, patches are not answered.
@@ -79,8 +81,9 @@ impl Cluster for Api {
     async fn create_pod(&self, _: &Pod) -> Result<Pod, ApiError> {
         pending().await
     }
-    async fn delete_pod(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), ApiError> {
-        pending().await
+    async fn delete_pod(&self, _: &str, name: &str, _: &str, _: u32) -> Result<(), ApiError> {
+        self.deletions.lock().push(name.to_owned());
+        Err(ApiError::Conflict { reason: "Conflict".to_owned(), message: "denied by a webhook".to_owned() })
     }
     async fn get_node(&self) -> Result<Node, ApiError> {
         pending().await
@@ -138,6 +141,48 @@ fn forbidden() -> ApiError {
 /// Everything that was to be sent was sent, and no retry is due for a long time.
 async fn settled() {
     tokio::time::sleep(Duration::from_secs(120)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminal_phase_that_others_wrote_is_not_overwritten() {
+    let (api, queue) = world();
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 1).await;
+    settled().await;
+    let mut failed = Pod::clone(&pod("p"));
+    failed.metadata.resource_version = Some("10".to_owned());
+    failed.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
+    queue.observed(&Arc::new(failed));
+    settled().await;
+    assert_eq!(api.count("p"), 1, "its worker has not even looked");
+    // What the worker makes of it goes out.
+    let ended = PodStatus {
+        phase: Some("Failed".to_owned()),
+        reason: Some("NodeLost".to_owned()),
+        ..PodStatus::default()
+    };
+    queue.set(&pod("p"), PodSource::Api, &ended, false);
+    settled().await;
+    assert_eq!(api.count("p"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() {
+    let (api, queue) = world();
+    let mut going = Pod::clone(&pod("p"));
+    going.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
+    let status = going.status.clone().unwrap();
+    queue.set(&Arc::new(going), PodSource::Api, &status, true);
+    settled().await;
+    let asked = api.deletions.lock().len();
+    assert!(asked > 1, "asked {asked} times");
+    queue.deleted(&PodUid::from("p".to_owned()));
+    settled().await;
+    let asked = api.deletions.lock().len();
+    settled().await;
+    assert_eq!(api.deletions.lock().len(), asked, "it is gone");
 }
 
 #[tokio::test(start_paused = true)]

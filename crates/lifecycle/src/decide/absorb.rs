@@ -203,7 +203,13 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
 fn start_failed(work: &mut Work<'_>, id: &ContainerId, failure: &Failure) {
     let Some(name) = name_of(work, id) else { return };
     if failure.step != FailureStep::PostStartHook {
-        trouble(work, &name, "RunContainerError", failure.message.clone());
+        let message = failure.message.clone();
+        work.memo(&name).trouble = Some(Trouble { reason: "RunContainerError", message: message.clone() });
+        if let Some(container) = reference(work, &name) {
+            // The name stands for the id, so that the events of one trouble are alike.
+            let message = message.replace(id.as_str(), name.as_str());
+            work.because(Reason::ContainerFailed { container, message });
+        }
         return;
     }
     work.state.setbacks.remove(&ActionKey::StartContainer(id.clone()));

@@ -58,7 +58,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
             work.ask(Action::StopSandbox { id: sandbox.id.clone() });
         }
     }
-    let making = work.state.in_flight.iter().any(is_making);
+    let making = work.state.in_flight.iter().any(is_preparing) || terminate::is_making(work, &view);
     if stirs || making {
         return Cleared::No;
     }
@@ -124,17 +124,9 @@ fn discarded(work: &Work<'_>) -> bool {
         || matches!(cause, Cause::Deleted | Cause::Removed)
 }
 
-/// Actions that may yet bring something into being.
-fn is_making(key: &ActionKey) -> bool {
-    matches!(
-        key,
-        ActionKey::PrepareDirs
-            | ActionKey::EnsureCgroup
-            | ActionKey::MountVolumes
-            | ActionKey::CreateSandbox
-            | ActionKey::CreateContainer(_)
-            | ActionKey::StartContainer(_)
-    )
+/// Actions that may yet make what a container needs.
+fn is_preparing(key: &ActionKey) -> bool {
+    matches!(key, ActionKey::PrepareDirs | ActionKey::EnsureCgroup | ActionKey::MountVolumes)
 }
 
 fn remove_all(work: &mut Work<'_>) {

@@ -67,6 +67,12 @@ pub(super) fn look<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &SandboxId) ->
             }
             continue;
         };
+        // One that was only made proves nothing while an earlier one can be asked: a runtime may make it long after it was
+        // wanted.
+        let earlier = || containers[..index].iter().any(|c| view.newest_in(&c.name, sandbox).is_some());
+        if !later && view.life(record) == Life::Created && earlier() {
+            continue;
+        }
         if !later || sidecar {
             let need = need(work, view, container, record, sidecar);
             let passed = match need {

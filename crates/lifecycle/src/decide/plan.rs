@@ -218,18 +218,13 @@ fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Optio
             Next::Kill(kill) => plan.kill.push(kill),
         }
     }
-    let (started, killed) = (plan.start.len() > before.0, &mut plan.kill[before.1..]);
+    let (started, killed) = (plan.start.len() > before.0, &plan.kill[before.1..]);
     let restarted = killed.iter().any(|kill| kill.afterwards == Afterwards::Restart);
     if kept == 0 && !started && !restarted {
-        if killed.is_empty() {
-            return None;
-        }
-        // The pod is over with them, and so it is said; not where a hook of its own ended the container already.
-        let causes = killed.iter_mut().map(|kill| &mut kill.cause);
-        causes
-            .filter(|cause| **cause != KillCause::PostStartHook)
-            .for_each(|cause| *cause = KillCause::PodStops);
-        return Some(plan);
+        // The pod is over with them: all end together, within its own grace period. Not where a hook of its own ended the
+        // container already.
+        let hooked = |kill: &Kill<'_>| kill.cause == KillCause::PostStartHook;
+        return killed.iter().any(hooked).then_some(plan);
     }
     plan.start.splice(before.0..before.0, init.start);
     Some(plan)

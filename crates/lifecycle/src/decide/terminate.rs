@@ -62,7 +62,7 @@ pub(super) fn stop_all(work: &mut Work<'_>, view: &View<'_>, deadline: Duration,
 
 /// Whether a call under way may yet bring something to life. A start whose container has ended already cannot: only
 /// its hook is still waited for.
-fn is_making(work: &Work<'_>, view: &View<'_>) -> bool {
+pub(super) fn is_making(work: &Work<'_>, view: &View<'_>) -> bool {
     work.state.in_flight.iter().any(|key| match key {
         ActionKey::CreateSandbox | ActionKey::CreateContainer(_) => true,
         ActionKey::StartContainer(id) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Reason,
-    decide::work::Work,
+    decide::{deadline, work::Work},
     grace,
     observation::{Admission, Intent, PodSource},
     reason::Cause,
@@ -72,19 +72,13 @@ fn cause(work: &mut Work<'_>) -> Option<Cause> {
     if let Admission::Rejected { reason, message } = &work.seen.admission {
         return Some(Cause::Rejected { reason: reason.clone(), message: message.clone() });
     }
-    deadline(work)
+    past_deadline(work)
 }
 
-/// `activeDeadlineSeconds` counts from `status.startTime` on the wall clock: it is a promise made in the object, and
-/// has to hold across restarts of this process.
-fn deadline(work: &mut Work<'_>) -> Option<Cause> {
-    let limit = u64::try_from(work.spec.active_deadline_seconds?).ok()?;
-    let reported = work.state.reported.as_ref().and_then(|status| status.start_time.clone());
-    let api = || work.pod.status.as_ref().and_then(|status| status.start_time.clone());
-    // Before the first report the pod starts now.
-    let start = reported.or_else(api).map_or(work.now.wall, |time| time.0);
-    let active = Duration::try_from(work.now.wall.duration_since(start)).unwrap_or(Duration::ZERO);
-    let left = Duration::from_secs(limit).saturating_sub(active);
+fn past_deadline(work: &mut Work<'_>) -> Option<Cause> {
+    let reported = work.state.reported.as_ref().and_then(|status| status.start_time.as_ref());
+    let start = reported.or_else(|| work.pod.status.as_ref()?.start_time.as_ref());
+    let left = deadline::left(work.spec, start, work.now.wall)?;
     if left.is_zero() {
         return Some(Cause::DeadlineExceeded);
     }

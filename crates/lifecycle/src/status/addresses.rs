@@ -14,9 +14,11 @@ pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     let mut ips = newest.map(|sandbox| sorted(&sandbox.ips, hosts.first())).unwrap_or_default();
     let sandboxes = input.view.sandboxes();
     let replaced = !sandboxes.is_empty() && !sandboxes.iter().any(|sandbox| sandbox.ready);
-    let may_keep = input.spec.host_network.unwrap_or(false)
-        || !matches!(input.state.stage, Stage::Syncing(_))
-        || replaced && input.state.reported.is_some();
+    let (host_network, syncing) =
+        (input.spec.host_network.unwrap_or(false), matches!(input.state.stage, Stage::Syncing(_)));
+    // A pod that runs on the node's network goes with the node when that gets another address.
+    let moves = host_network && syncing && newest.is_some() && !hosts.is_empty();
+    let may_keep = host_network && !moves || !syncing || replaced && input.state.reported.is_some();
     if ips.is_empty() && may_keep {
         ips = input.old.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
     }
@@ -24,7 +26,7 @@ pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     if let (true, Some(primary)) = (input.seen.node.has_api, hosts.first()) {
         status.host_ip = Some(primary.clone());
         status.host_ips = Some(hosts.iter().take(2).map(|ip| HostIP { ip: ip.clone() }).collect());
-        if input.spec.host_network.unwrap_or(false) {
+        if host_network {
             if ips.is_empty() {
                 ips.push(primary.clone());
             }

@@ -87,7 +87,10 @@ fn settled(input: &Input<'_>, kind: &str) -> Option<PodCondition> {
     let of_containers = matches!(kind, "Initialized" | "Ready" | "ContainersReady");
     let settled = of_containers && is_terminal(input.old.phase.as_deref());
     let old = input.old.conditions.iter().flatten().find(|condition| condition.type_ == kind);
-    old.filter(|_| settled).cloned()
+    // One that was ready when others ended the pod is not any more.
+    let old =
+        old.filter(|old| settled && !(matches!(kind, "Ready" | "ContainersReady") && old.status == "True"));
+    old.map(|old| PodCondition { observed_generation: input.pod.metadata.generation, ..old.clone() })
 }
 
 /// Keeps the time of the last change of status.

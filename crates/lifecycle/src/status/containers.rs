@@ -71,17 +71,19 @@ fn init_one(input: &Input<'_>, container: &Container, mut status: ContainerStatu
         Some(record) if record.state == RuntimeState::Exited && record.exit_code == 0 => return status,
         None if input.view.initialised_once(input.spec)
             && !restart::is_sidecar(container)
-            && input.reset == Reset::Idle
-            && is_waiting(&status) =>
+            && input.reset == Reset::Idle =>
         {
-            status.state = Some(ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    reason: Some("Completed".to_owned()),
-                    message: Some(INIT_LOST.to_owned()),
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            });
+            // Nobody starts it any more, so that nothing keeps it from that either.
+            if is_waiting(&status) {
+                status.state = Some(ContainerState {
+                    terminated: Some(ContainerStateTerminated {
+                        reason: Some("Completed".to_owned()),
+                        message: Some(INIT_LOST.to_owned()),
+                        ..ContainerStateTerminated::default()
+                    }),
+                    ..ContainerState::default()
+                });
+            }
             return status;
         }
         _ => {}
@@ -152,6 +154,20 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
         return old.clone();
     }
     let mut status = from_record(input, container, record, old);
+    let for_good = |status: &ContainerStatus| {
+        let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+        let again = |code| restart::is_sidecar(container) || restart::after_exit(container, input.spec, code);
+        end.is_some_and(|end| !again(end.exit_code))
+    };
+    if for_good(&status) && input.promised(container) && !old.is_some_and(for_good) {
+        // The API takes no container back that ended for good by its policy. So this end is not told before the next
+        // instance runs: in `lastState`, as upstream tells it, which looks when both are done.
+        let (state, last_state) = match old {
+            Some(old) => (old.state.clone(), old.last_state.clone()),
+            None => (unmade(input, container).state, status.state.take()),
+        };
+        return ContainerStatus { state, last_state, ..status };
+    }
     if later.is_some_and(|old| old.state.as_ref().is_some_and(|state| state.running.is_some())) {
         // It is lost: its successor must not share its identity.
         status.restart_count = status.restart_count.saturating_add(1);

@@ -1,7 +1,7 @@
 //! The phase (contract §10 "Phase algorithm").
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodSpec, PodStatus,
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus,
 };
 
 use super::{Input, containers::STARTING_OVER, find, is_terminal};
@@ -47,7 +47,8 @@ fn meaning(status: Option<&ContainerStatus>) -> Meaning<'_> {
 }
 
 pub(super) fn compute(input: &Input<'_>, status: &PodStatus) -> String {
-    for known in [input.old.phase.as_deref(), input.pod.status.as_ref().and_then(|s| s.phase.as_deref())] {
+    let api = input.pod.status.as_ref().filter(|_| input.ended_by_others());
+    for known in [api.and_then(|status| status.phase.as_deref()), input.old.phase.as_deref()] {
         if is_terminal(known) {
             return known.unwrap_or_default().to_owned();
         }
@@ -55,7 +56,7 @@ pub(super) fn compute(input: &Input<'_>, status: &PodStatus) -> String {
     let forced = matches!(
         input.cause(),
         Some(Cause::DeadlineExceeded | Cause::Killed { .. } | Cause::Rejected { .. })
-    );
+    ) || input.past_deadline();
     if forced { "Failed".to_owned() } else { decide(input, &count(input, status, |_| false)).to_owned() }
 }
 
@@ -109,7 +110,7 @@ fn count(input: &Input<'_>, status: &PodStatus, to_come: impl Fn(&Container) -> 
         }
         match meaning {
             Meaning::Ended(ended) | Meaning::WaitsAgain(ended) => {
-                let for_good = ended.exit_code != 0 && !comes_back(container, spec, ended);
+                let for_good = ended.exit_code != 0 && !comes_back(input, container, ended);
                 counts.failed_init += usize::from(for_good);
             }
             _ => counts.pending_init += 1,
@@ -121,11 +122,11 @@ fn count(input: &Input<'_>, status: &PodStatus, to_come: impl Fn(&Container) -> 
             Meaning::Ended(ended) => {
                 counts.stopped += 1;
                 counts.succeeded += usize::from(ended.exit_code == 0);
-                counts.stopped_for_good += usize::from(!comes_back(container, spec, ended));
+                counts.stopped_for_good += usize::from(!comes_back(input, container, ended));
             }
             Meaning::WaitsAgain(ended) => {
                 counts.stopped += 1;
-                counts.stopped_for_good += usize::from(!comes_back(container, spec, ended));
+                counts.stopped_for_good += usize::from(!comes_back(input, container, ended));
             }
             Meaning::Waits => counts.waiting += 1,
             Meaning::Unknown => counts.unknown += 1,
@@ -134,9 +135,12 @@ fn count(input: &Input<'_>, status: &PodStatus, to_come: impl Fn(&Container) -> 
     counts
 }
 
-/// Whether a container starts again after this end, by rule, by policy, or because all of its pod are started over.
-fn comes_back(container: &Container, spec: &PodSpec, ended: &ContainerStateTerminated) -> bool {
-    restart::after_exit(container, spec, ended.exit_code) || ended.reason.as_deref() == Some(STARTING_OVER)
+/// Whether a container starts again after this end: by rule, by policy, by promise, or because all of its pod are started
+/// over.
+fn comes_back(input: &Input<'_>, container: &Container, ended: &ContainerStateTerminated) -> bool {
+    restart::after_exit(container, input.spec, ended.exit_code)
+        || input.promised(container)
+        || ended.reason.as_deref() == Some(STARTING_OVER)
 }
 
 fn decide(input: &Input<'_>, counts: &Counts) -> &'static str {

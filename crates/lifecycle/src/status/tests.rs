@@ -278,6 +278,29 @@ fn addresses_follow_the_nodes_primary_family() {
 }
 
 #[test]
+fn a_pod_on_the_nodes_network_goes_with_the_node_when_that_moves() {
+    let mut value = simple();
+    value["spec"]["hostNetwork"] = json!(true);
+    let mut seen = seen(pod(value), vec![record("c", "registry.test/pause:3.10", RuntimeState::Running)]);
+    if let Ok(runtime) = &mut seen.runtime {
+        runtime.sandboxes[0].ips.clear();
+        runtime.sandboxes[0].host_network = true;
+    }
+    let ips = |status: &PodStatus| (status.host_ip.clone().unwrap(), status.pod_ip.clone().unwrap());
+    let look = |state: &PodState, seen: &Observation| {
+        decide(state, seen, Tick { mono: Duration::from_secs(9), wall: at(1) })
+    };
+    let before = look(&PodState::default(), &seen);
+    assert_eq!(ips(&before.status), ("192.0.2.2".to_owned(), "192.0.2.2".to_owned()));
+    seen.node.host_ips = vec!["192.0.2.7".to_owned()];
+    let after = look(&before.next, &seen);
+    assert_eq!(ips(&after.status), ("192.0.2.7".to_owned(), "192.0.2.7".to_owned()));
+    // A node without an address has lost it for a while.
+    seen.node.host_ips.clear();
+    assert_eq!(look(&after.next, &seen).status.pod_ip.as_deref(), Some("192.0.2.7"));
+}
+
+#[test]
 fn lost_init_container_counts_as_done_once_regular_ones_ran() {
     let mut value = simple();
     value["spec"]["initContainers"] = json!([{"name": "i", "image": "i"}]);

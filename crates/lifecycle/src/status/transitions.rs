@@ -3,47 +3,68 @@
 //! Upstream drops a whole update that breaks this rule ("Status update on pod aborted"); here only the container
 //! concerned keeps its last status, so that the rest of the pod stays true.
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodSpec, PodStatus};
 
-use super::{Input, containers::is_terminated, find};
+use super::{
+    Input,
+    containers::{is_terminated, is_waiting},
+    find,
+};
 use crate::{decide::restart, observation::RuntimeState};
 
-pub(super) fn hold(input: &Input<'_>, status: &mut PodStatus) {
-    if !matches!(input.spec.restart_policy.as_deref(), Some("OnFailure" | "Never"))
-        || restart::may_start_all_over(input.spec)
-    {
-        return;
-    }
-    let old = input.old;
-    let init = input.spec.init_containers.as_deref().unwrap_or_default();
-    hold_list(input, &input.spec.containers, old.container_statuses.as_ref(), &mut status.container_statuses);
-    hold_list(input, init, old.init_container_statuses.as_ref(), &mut status.init_container_statuses);
+type List = fn(&PodStatus) -> &Option<Vec<ContainerStatus>>;
+
+/// Whether a status tells of an end that stands: neither policy nor rules have the container start again after it. The API
+/// server has the same rule, and refuses the whole status that breaks it.
+fn is_for_good(spec: &PodSpec, container: Option<&Container>, status: &ContainerStatus) -> bool {
+    let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.zip(container).is_some_and(|(ended, container)| {
+        !restart::is_sidecar(container) && !restart::after_exit(container, spec, ended.exit_code)
+    })
 }
 
-fn hold_list(
-    input: &Input<'_>,
-    containers: &[Container],
-    old: Option<&Vec<ContainerStatus>>,
-    new: &mut Option<Vec<ContainerStatus>>,
-) {
-    for status in new.iter_mut().flatten().filter(|status| !is_terminated(status)) {
-        let Some(before) = find(old, &status.name).filter(|before| is_terminated(before)) else { continue };
-        let container = containers.iter().find(|c| c.name == status.name);
-        if !may_leave(input, container, before) {
-            *status = before.clone();
+/// The statuses of `new` that take back an end of `before`, each with what stood before.
+fn broken<'a>(
+    spec: &'a PodSpec,
+    before: &'a PodStatus,
+    new: &'a mut PodStatus,
+) -> impl Iterator<Item = (&'a mut ContainerStatus, &'a ContainerStatus)> {
+    let lists: [(&[Container], List, &mut Option<Vec<ContainerStatus>>); 2] = [
+        (&spec.containers, |status| &status.container_statuses, &mut new.container_statuses),
+        (
+            spec.init_containers.as_deref().unwrap_or_default(),
+            |status| &status.init_container_statuses,
+            &mut new.init_container_statuses,
+        ),
+    ];
+    let free = restart::may_start_all_over(spec);
+    lists.into_iter().filter(move |_| !free).flat_map(move |(containers, list, statuses)| {
+        statuses.iter_mut().flatten().filter(|status| !is_terminated(status)).filter_map(move |status| {
+            let container = containers.iter().find(|container| container.name == status.name);
+            let known = find(list(before).as_ref(), &status.name);
+            known.filter(|known| is_for_good(spec, container, known)).map(|known| (status, known))
+        })
+    })
+}
+
+/// Keeps in `new` what `before`, the API's version, tells of containers that ended for good. It may have missed what was
+/// reported in between.
+pub fn keep_ends(spec: &PodSpec, before: &PodStatus, new: &mut PodStatus) {
+    broken(spec, before, new).for_each(|(status, known)| *status = known.clone());
+}
+
+pub(super) fn hold(input: &Input<'_>, status: &mut PodStatus) {
+    for (status, held) in broken(input.spec, input.old, status) {
+        // One that waits after a later end than the one that is held has ended once more: that may be told.
+        let later = input.view.newest(&status.name).filter(|record| {
+            record.state == RuntimeState::Exited && i64::from(record.attempt) > held.restart_count.into()
+        });
+        match status.last_state.clone().filter(|last| last.terminated.is_some() && later.is_some()) {
+            Some(ended) if is_waiting(status) => {
+                status.last_state.clone_from(&held.state);
+                status.state = Some(ended);
+            }
+            _ => *status = held.clone(),
         }
     }
-}
-
-fn may_leave(input: &Input<'_>, container: Option<&Container>, status: &ContainerStatus) -> bool {
-    let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
-    let code = ended.map_or(0, |ended| ended.exit_code);
-    let policy = container.is_none_or(|c| restart::is_sidecar(c) || restart::after_exit(c, input.spec, code));
-    // What runs, runs; and a newer instance is the fruit of a promise made when the older one was killed.
-    let ended_id =
-        ended.and_then(|ended| ended.container_id.as_deref()).and_then(|id| id.rsplit("//").next());
-    let successor = input.view.newest(&status.name).is_some_and(|record| {
-        record.state == RuntimeState::Running || ended_id.is_some_and(|id| id != record.id.as_str())
-    });
-    policy || successor
 }

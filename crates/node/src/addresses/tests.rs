@@ -125,6 +125,24 @@ fn loopback_stands_in_for_a_route_over_link_local_addresses() {
 }
 
 #[test]
+fn pods_are_shown_one_address_of_each_family() {
+    let shown = |addresses: &[(&str, &str)]| {
+        let addresses: Vec<_> = addresses
+            .iter()
+            .map(|(kind, text)| NodeAddress { type_: (*kind).to_owned(), address: (*text).to_owned() })
+            .collect();
+        host_ips(&addresses).join(" ")
+    };
+    let (internal, external) = ("InternalIP", "ExternalIP");
+    assert_eq!(shown(&[(internal, "192.0.2.1"), (internal, "192.0.2.2")]), "192.0.2.1");
+    let three = [(internal, "192.0.2.1"), (internal, "192.0.2.2"), (internal, "2001:db8::1")];
+    assert_eq!(shown(&three), "192.0.2.1 2001:db8::1");
+    assert_eq!(shown(&[(external, "203.0.113.1"), ("Hostname", "n")]), "203.0.113.1");
+    assert_eq!(shown(&[(external, "203.0.113.1"), (internal, "2001:db8::1")]), "2001:db8::1 203.0.113.1");
+    assert_eq!(shown(&[("Hostname", "192.0.2.1"), (internal, "not an address")]), "");
+}
+
+#[test]
 fn an_external_cloud_has_the_last_word() {
     let external = Case { cloud: CloudProvider::External, ..Case::default() };
     assert_eq!(external.shown(), "Hostname=node");
@@ -135,7 +153,7 @@ fn an_external_cloud_has_the_last_word() {
     };
     let first = given.choose(&[]).unwrap();
     assert_eq!(first.provided_ip.as_deref(), Some("192.0.2.2,2001:db8::2"));
-    assert_eq!(first.internal_ips(), ["192.0.2.2", "2001:db8::2"]);
+    assert_eq!(first.host_ips(), ["192.0.2.2", "2001:db8::2"]);
     let reported = first.addresses.unwrap();
     assert_eq!(given.choose(&reported).unwrap().addresses, None, "kept");
     assert_eq!(Case::default().choose(&reported).unwrap().provided_ip, None);

@@ -33,6 +33,24 @@ pub(super) fn cases() -> Vec<Case> {
                 }
                 Ok(())
             }),
+        // A shorter grace period that the hook still fits into cuts nothing short.
+        Case::pod(&[41], "pre-stop-hurried", HURRIED)
+            .step(|seen| seen.ready(), |seen| api::delete(seen.lab, "pre-stop-hurried", Some(60)))
+            .step(
+                |seen| {
+                    let grace = &seen.pod()["metadata"]["deletionGracePeriodSeconds"];
+                    ensure!(*grace == 60, "its grace period is {grace}");
+                    Ok(())
+                },
+                |seen| api::delete(seen.lab, "pre-stop-hurried", Some(30)),
+            )
+            .must(|seen| {
+                seen.gone()?;
+                let after = seen.ended_after("main")?;
+                ensure!(after >= 5, "it ended after {after} s, before its hook");
+                ensure!(seen.told("FailedPreStopHook", "") == 0, "a hook failed: {:?}", seen.past().events);
+                Ok(())
+            }),
         Case::pod(&[41], "pre-stop-cut", CUT)
             .step(|seen| seen.ready(), |seen| api::delete(seen.lab, "pre-stop-cut", Some(4)))
             // The bound of a case is much less than the hook's and the pod's time.
@@ -53,6 +71,12 @@ containers:
 - {name: sleeps, image: $TESTBOX, args: [trap], lifecycle: {preStop: {sleep: {seconds: 5}}}}
 - {name: zero, image: $TESTBOX, args: [trap], lifecycle: {preStop: {sleep: {seconds: 0}}}}
 - {name: ended, image: $TESTBOX, args: [exit], lifecycle: {preStop: {sleep: {seconds: 900}}}}
+"#;
+
+const HURRIED: &str = r#"
+terminationGracePeriodSeconds: 1000
+containers:
+- {name: main, image: $TESTBOX, args: [trap], lifecycle: {preStop: {sleep: {seconds: 6}}}}
 "#;
 
 const CUT: &str = r#"

@@ -74,7 +74,7 @@ const RANKS: &[Rank] = &[
     rank(33, "probes of a pod that ends", &[Here]),
     rank(34, "all of the probes' behaviours with sidecars", &[Here]),
     rank(35, "groups of the pod and of the image; user namespaces", &[Here]),
-    rank(41, "preStop hooks that sleep: kept, cut, of ended containers, of no length", &[Here]),
+    rank(41, "preStop hooks that sleep: kept, cut, hurried, of ended containers, of no length", &[Here]),
     rank(42, "emptyDir: modes, users, groups, memory, sharing", &[Here]),
     rank(43, "ConfigMap volumes: modes, items, binary, updates, optional, immutable", &[Here]),
     rank(44, "Secret volumes: the same, groups, one name in two namespaces", &[Here]),

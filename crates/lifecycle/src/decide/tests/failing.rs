@@ -72,7 +72,7 @@ fn an_image_that_comes_by_another_way_ends_the_back_off() {
             .look()
             .actions
             .into_iter()
-            .filter(|a| brief(&[a.clone()])[0].starts_with("image"))
+            .filter(|a| brief(std::slice::from_ref(a))[0].starts_with("image"))
             .collect();
         assert_eq!(brief(&pulls), ["image c", "image d"]);
         pulls.iter().for_each(|pull| scene.fail(pull, FailureStep::ImagePull, "no such host"));
@@ -166,6 +166,17 @@ fn an_answer_about_the_old_image_is_not_taken_for_one_about_the_new() {
         assert!(next.actions.contains(&pull));
         assert!(!brief(&next.actions).iter().any(|action| action.starts_with("create c")));
     }
+}
+
+#[test]
+fn an_event_about_a_start_names_the_container_in_place_of_its_id() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    let start = scene.until_start();
+    let Action::StartContainer { id, .. } = &start else { panic!("{start:?}") };
+    scene.fail(&start, FailureStep::ContainerStart, &format!("no cgroup /kubepods/{id}"));
+    let failed = scene.look();
+    assert_eq!(events(&failed), [("Failed", "Error: no cgroup /kubepods/c".to_owned())]);
+    assert_eq!(waiting(&failed, "c"), ("RunContainerError", format!("no cgroup /kubepods/{id}").as_str()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Restarting: when, with which attempt, and what is kept of the instances before.
 
 use super::*;
+use crate::status::keep_ends;
 
 #[test]
 fn crash_loop_doubles_from_the_end_of_the_run() {
@@ -107,6 +108,88 @@ fn failed_liveness_probe_kills_with_its_own_grace() {
     scene.exit("c", 0);
     scene.answer(&decision.actions[0], Ok(Done::Plain));
     assert!(brief(&scene.settle()).contains(&"create c 1".to_owned()));
+}
+
+#[test]
+fn an_end_that_would_be_for_good_is_not_told_of_one_that_is_made_anew() {
+    // The API server takes no container back that ended for good.
+    let probed = Container { liveness_probe: Some(probe(Some(7))), ..container("c") };
+    let mut scene = Scene::new("OnFailure", vec![], vec![probed]);
+    scene.settle();
+    scene.probes = failing(&scene.record("c").clone(), FatalProbe::Liveness);
+    let kill = scene.look().actions[0].clone();
+    scene.exit("c", 0);
+    scene.answer(&kill, Ok(Done::Plain));
+    scene.probes = ProbeResults::default();
+    loop {
+        let decision = scene.look();
+        let status = &decision.status.container_statuses.as_ref().unwrap()[0];
+        let state = status.state.as_ref().unwrap();
+        assert!(state.running.is_some(), "{state:?}");
+        assert_eq!(phase(&decision), "Running");
+        if status.restart_count == 1 && status.ready {
+            let last = status.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+            assert_eq!((last.exit_code, last.reason.as_deref()), (0, Some("Completed")));
+            break;
+        }
+        assert!(!status.ready);
+        let ready = decision.status.conditions.as_ref().unwrap().iter().find(|c| c.type_ == "Ready").unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_deref()), ("False", Some("ContainersNotReady")));
+        decision.actions.iter().for_each(|action| scene.succeed(action));
+    }
+}
+
+#[test]
+fn an_init_container_that_runs_once_more_is_told_of_when_it_has_ended_again() {
+    let mut scene = Scene::new("OnFailure", vec![container("i")], vec![container("c")]);
+    scene.settle();
+    scene.exit("i", 0);
+    scene.settle_one();
+    // The sandbox is lost, and the API would not have it that `i` runs again.
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    let end = |decision: &Decision| {
+        let status = decision.status.init_container_statuses.as_ref().unwrap()[0].clone();
+        status.state.unwrap().terminated.map(|ended| ended.exit_code)
+    };
+    scene.settle();
+    assert_eq!((scene.record("i").state, scene.record("i").attempt), (RuntimeState::Running, 1));
+    assert_eq!(end(&scene.look()), Some(0));
+    scene.exit("i", 3);
+    let failed = scene.look();
+    assert_eq!(end(&failed), Some(3));
+    failed.actions.iter().for_each(|action| scene.succeed(action));
+    // What follows an end that is not for good may be told.
+    scene.settle_one();
+    scene.pass(secs(60));
+    scene.settle();
+    let again = scene.look();
+    assert_eq!((scene.record("i").state, end(&again)), (RuntimeState::Running, None));
+    // The API may have missed what was in between.
+    let mut late = again.status;
+    keep_ends(scene.pod.spec.as_ref().unwrap(), &failed.status, &mut late);
+    assert!(late.init_container_statuses.as_ref().unwrap()[0].state.as_ref().unwrap().running.is_some());
+    let mut before = failed.status.clone();
+    let known = &mut before.init_container_statuses.as_mut().unwrap()[0];
+    known.state.as_mut().unwrap().terminated.as_mut().unwrap().exit_code = 0;
+    keep_ends(scene.pod.spec.as_ref().unwrap(), &before, &mut late);
+    assert_eq!(late.init_container_statuses, before.init_container_statuses);
+}
+
+#[test]
+fn a_probe_that_fails_the_last_container_for_good_ends_the_pod_in_the_pods_own_time() {
+    let probed = Container { liveness_probe: Some(probe(Some(7))), ..container("c") };
+    let mut scene = Scene::new("Never", vec![sidecar("s")], vec![probed]);
+    scene.spec().termination_grace_period_seconds = Some(60);
+    scene.settle_with_inits();
+    scene.probes = failing(&scene.record("c").clone(), FatalProbe::Liveness);
+    let decision = scene.look();
+    let stops: Vec<_> = brief(&decision.actions).into_iter().filter(|a| a.starts_with("stop")).collect();
+    assert_eq!(stops, ["stop c 60"]);
+    // Its end takes from the time that the sidecar has.
+    scene.pass(secs(20));
+    scene.exit("c", 137);
+    scene.answer(&decision.actions[0], Ok(Done::Plain));
+    assert!(brief(&scene.look().actions).contains(&"stop s 40".to_owned()));
 }
 
 #[test]

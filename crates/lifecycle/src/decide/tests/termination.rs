@@ -342,3 +342,48 @@ fn one_that_was_only_created_hides_no_end() {
     let status = scene.look().status.container_statuses.unwrap()[0].clone();
     assert_eq!(status.state.unwrap().terminated.unwrap().exit_code, 3);
 }
+
+#[test]
+fn who_ends_a_pod_from_outside_is_not_contradicted() {
+    for looks in [0, 1] {
+        let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+        scene.settle();
+        if looks > 0 {
+            scene.pod.status = Some(scene.look().status);
+        }
+        let status = scene.pod.status.get_or_insert_default();
+        status.phase = Some("Failed".to_owned());
+        status.reason = Some("NodeLost".to_owned());
+        let ended = scene.look();
+        assert_eq!(brief(&ended.actions), ["stop c 30"]);
+        let told = |decision: &Decision| {
+            let status = &decision.status;
+            let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").unwrap();
+            (status.phase.clone().unwrap(), status.reason.clone(), ready.status.clone())
+        };
+        let want = ("Failed".to_owned(), Some("NodeLost".to_owned()), "False".to_owned());
+        assert_eq!(told(&ended), want);
+        // Whatever its containers come to.
+        scene.exit("c", 0);
+        scene.answer(&ended.actions[0], Ok(Done::Plain));
+        scene.settle();
+        assert_eq!(told(&scene.look()), want);
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_while_the_pod_is_deleted_is_told() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.spec().active_deadline_seconds = Some(100);
+    scene.settle();
+    scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
+    scene.intent = Intent::Delete { grace: secs(200) };
+    let stop = scene.look().actions[0].clone();
+    scene.pass(secs(101));
+    assert_eq!(phase(&scene.look()), "Running", "it still runs");
+    scene.exit("c", 0);
+    scene.answer(&stop, Ok(Done::Plain));
+    scene.settle();
+    let last = scene.look();
+    assert_eq!((phase(&last), last.status.reason.as_deref()), ("Failed", Some("DeadlineExceeded")));
+}
