@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
     ContainerStatus, ContainerUser, LinuxContainerUser, VolumeMount, VolumeMountStatus,
 };
 
-use super::{Input, find, resources, seconds};
+use super::{Input, find, resources, seconds, transitions::is_for_good};
 use crate::{
     decide::restart,
     ids::ContainerName,
@@ -154,11 +154,7 @@ fn one(input: &Input<'_>, container: &Container, old: Option<&ContainerStatus>) 
         return old.clone();
     }
     let mut status = from_record(input, container, record, old);
-    let for_good = |status: &ContainerStatus| {
-        let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
-        let again = |code| restart::is_sidecar(container) || restart::after_exit(container, input.spec, code);
-        end.is_some_and(|end| !again(end.exit_code))
-    };
+    let for_good = |status: &ContainerStatus| is_for_good(input.spec, Some(container), status);
     if for_good(&status) && input.promised(container) && !old.is_some_and(for_good) {
         // The API takes no container back that ended for good by its policy. So this end is not told before the next
         // instance runs: in `lastState`, as upstream tells it, which looks when both are done.

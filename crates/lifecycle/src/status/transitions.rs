@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{decide::restart, observation::RuntimeState};
 
-type List = fn(&PodStatus) -> &Option<Vec<ContainerStatus>>;
+type Statuses = Option<Vec<ContainerStatus>>;
 
 /// Whether a status tells of an end that stands: neither policy nor rules have the container start again after it. The API
 /// server has the same rule, and refuses the whole status that breaks it.
-fn is_for_good(spec: &PodSpec, container: Option<&Container>, status: &ContainerStatus) -> bool {
+pub(super) fn is_for_good(spec: &PodSpec, container: Option<&Container>, status: &ContainerStatus) -> bool {
     let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
     ended.zip(container).is_some_and(|(ended, container)| {
         !restart::is_sidecar(container) && !restart::after_exit(container, spec, ended.exit_code)
@@ -29,21 +29,23 @@ fn broken<'a>(
     before: &'a PodStatus,
     new: &'a mut PodStatus,
 ) -> impl Iterator<Item = (&'a mut ContainerStatus, &'a ContainerStatus)> {
-    let lists: [(&[Container], List, &mut Option<Vec<ContainerStatus>>); 2] = [
-        (&spec.containers, |status| &status.container_statuses, &mut new.container_statuses),
-        (
-            spec.init_containers.as_deref().unwrap_or_default(),
-            |status| &status.init_container_statuses,
-            &mut new.init_container_statuses,
-        ),
-    ];
+    let inits = spec.init_containers.as_deref().unwrap_or_default();
+    let regular = broken_in(spec, &spec.containers, &before.container_statuses, &mut new.container_statuses);
+    let init = broken_in(spec, inits, &before.init_container_statuses, &mut new.init_container_statuses);
     let free = restart::may_start_all_over(spec);
-    lists.into_iter().filter(move |_| !free).flat_map(move |(containers, list, statuses)| {
-        statuses.iter_mut().flatten().filter(|status| !is_terminated(status)).filter_map(move |status| {
-            let container = containers.iter().find(|container| container.name == status.name);
-            let known = find(list(before).as_ref(), &status.name);
-            known.filter(|known| is_for_good(spec, container, known)).map(|known| (status, known))
-        })
+    regular.chain(init).filter(move |_| !free)
+}
+
+fn broken_in<'a>(
+    spec: &'a PodSpec,
+    containers: &'a [Container],
+    before: &'a Statuses,
+    new: &'a mut Statuses,
+) -> impl Iterator<Item = (&'a mut ContainerStatus, &'a ContainerStatus)> {
+    new.iter_mut().flatten().filter(|status| !is_terminated(status)).filter_map(move |status| {
+        let container = containers.iter().find(|container| container.name == status.name);
+        let known = find(before.as_ref(), &status.name);
+        known.filter(|known| is_for_good(spec, container, known)).map(|known| (status, known))
     })
 }
 
