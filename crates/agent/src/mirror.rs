@@ -13,7 +13,10 @@ use k8s_openapi::{
     api::core::v1::{Node, Pod},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use lifecycle::status::{all_containers, is_terminal};
+use lifecycle::{
+    PodUid,
+    status::{all_containers, is_terminal},
+};
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
 use tokio::sync::Notify;
@@ -97,19 +100,24 @@ pub enum Sources {
     Delivered,
 }
 
-/// Compares. `held` are names of static pods whose worker is still stopping: their mirrors stay.
+/// Compares. `held` are names of static pods whose worker is still stopping: their mirrors stay. `ended` are uids of those
+/// that have ended for good under this process: what such a mirror tells is of a former life, and the API server would not have it
+/// taken back, so that a pod that comes back gets another one.
 #[must_use]
 pub fn plan(
     statics: &BTreeMap<Name, Arc<Pod>>,
     mirrors: &BTreeMap<Name, Arc<Pod>>,
     held: &BTreeSet<Name>,
+    ended: &BTreeSet<String>,
     sources: Sources,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, mirror) in mirrors {
         let wanted = match statics.get(name) {
             Some(pod) => {
-                annotation(mirror, MIRROR) == annotation(pod, HASH)
+                let hash = annotation(pod, HASH);
+                annotation(mirror, MIRROR) == hash
+                    && !hash.is_some_and(|uid| ended.contains(uid))
                     && mirror.metadata.deletion_timestamp.is_none()
             }
             None => held.contains(name) || sources == Sources::Awaited,
@@ -164,9 +172,6 @@ struct State {
     /// Static pods that left their source and are still being stopped. By uid: while one of them stops, another of its name
     /// may come and go without ever having run.
     held: BTreeMap<String, Name>,
-    /// Static pods that ended under this process, by uid. One that comes back begins anew: what its mirror tells is of its
-    /// former life.
-    spent: BTreeSet<String>,
     mirrors: BTreeMap<Name, Arc<Pod>>,
     /// The API source has delivered: a mirror that is not in `mirrors` does not exist.
     listed: bool,
@@ -202,16 +207,6 @@ impl State {
 
     fn gone(&mut self, pod: &Pod) {
         self.held.remove(&uid_of(pod));
-        self.spent.insert(uid_of(pod));
-        self.forget_spent();
-    }
-
-    /// Without a mirror there is nothing to be misled by.
-    fn forget_spent(&mut self) {
-        if self.listed {
-            let mirrors = &self.mirrors;
-            self.spent.retain(|uid| mirrors.values().any(|mirror| is_mirror_of(mirror, uid)));
-        }
     }
 
     /// The API source has told of an end: of this mirror, or of any that is not in its list.
@@ -237,9 +232,9 @@ impl State {
         Some(newest)
     }
 
-    fn plan(&self) -> Vec<Step> {
+    fn plan(&self, ended: &BTreeSet<String>) -> Vec<Step> {
         let held = self.held.values().cloned().collect();
-        plan(&self.statics, &self.mirrors, &held, self.sources)
+        plan(&self.statics, &self.mirrors, &held, ended, self.sources)
     }
 }
 
@@ -279,11 +274,10 @@ impl Mirrors {
     /// A static pod with the status that its mirror carries, if it has none yet and the mirror has one.
     #[must_use]
     pub fn with_status(&self, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
-        let state = self.state.lock();
-        if state.spent.contains(&uid_of(pod)) {
+        if self.statuses.has_ended_before(&PodUid::from(uid_of(pod))) {
             return None;
         }
-        recalled(pod, state.mirrors.get(&name_of(pod))?)
+        recalled(pod, self.state.lock().mirrors.get(&name_of(pod))?)
     }
 
     /// How many the API server has.
@@ -308,7 +302,6 @@ impl Mirrors {
             state.overtake(None);
             state.mirrors = mirrors.into_iter().map(|pod| (name_of(&pod), pod)).collect();
             state.listed = true;
-            state.forget_spent();
         });
     }
 
@@ -332,7 +325,6 @@ impl Mirrors {
                 .is_some_and(|known| known.metadata.uid == mirror.metadata.uid)
             {
                 state.mirrors.remove(&name_of(mirror));
-                state.forget_spent();
                 self.statuses.observed_mirror(&namespace, &name, None);
             }
         });
@@ -388,7 +380,7 @@ impl Mirrors {
             if !state.listed {
                 return Round::Done;
             }
-            (state.plan(), state.statics.clone())
+            (state.plan(&self.statuses.ended_static_pods()), state.statics.clone())
         };
         let mut round = Round::Done;
         let leaving = node.metadata.deletion_timestamp.is_some();

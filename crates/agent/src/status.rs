@@ -54,6 +54,8 @@ struct Slots {
     dirty: BTreeSet<PodUid>,
     /// Mirror pods by namespace and name: where the status of a static pod goes.
     mirrors: BTreeMap<(String, String), Arc<Pod>>,
+    /// Static pods that have ended for good under this process and may still have their mirror, by uid, with its name.
+    ended: BTreeMap<PodUid, (String, String)>,
 }
 
 struct Slot {
@@ -160,7 +162,10 @@ impl StatusQueue {
         let key = (namespace.to_owned(), name.to_owned());
         match mirror {
             Some(mirror) => slots.mirrors.insert(key, mirror),
-            None => slots.mirrors.remove(&key),
+            None => {
+                slots.ended.retain(|_, name| *name != key);
+                slots.mirrors.remove(&key)
+            }
         };
         let waiting = slots
             .by_uid
@@ -175,15 +180,35 @@ impl StatusQueue {
     /// The pod has left every source.
     pub fn forget(&self, uid: &PodUid) {
         let mut slots = self.slots.lock();
-        slots.by_uid.remove(uid);
         slots.dirty.remove(uid);
+        if let Some(slot) = slots.by_uid.remove(uid)
+            && slot.source.is_static()
+            && self.cluster.is_some()
+            && !goes_on(&slot)
+        {
+            slots.ended.insert(uid.clone(), (slot.namespace, slot.name));
+        }
+    }
+
+    /// Uids of the static pods for which [`Self::has_ended_before`].
+    #[must_use]
+    pub fn ended_static_pods(&self) -> BTreeSet<String> {
+        self.slots.lock().ended.keys().map(|uid| uid.as_str().to_owned()).collect()
+    }
+
+    /// Whether a static pod of this uid has ended for good under this process, and may still have its mirror: one that comes
+    /// back begins anew, what the mirror tells is of its former life.
+    #[must_use]
+    pub fn has_ended_before(&self, uid: &PodUid) -> bool {
+        self.slots.lock().ended.contains_key(uid)
     }
 
     /// Whether nothing of this process has gone to the mirror of a static pod yet, so that what the mirror carries was
     /// reported by an earlier one.
     #[must_use]
     pub fn is_recall_awaited(&self, uid: &PodUid) -> bool {
-        self.slots.lock().by_uid.get(uid).is_none_or(|slot| !slot.recalled)
+        let slots = self.slots.lock();
+        !slots.ended.contains_key(uid) && slots.by_uid.get(uid).is_none_or(|slot| !slot.recalled)
     }
 
     /// The newest status of a pod, sent or not.
@@ -225,7 +250,7 @@ impl StatusQueue {
     /// would look as if the pod had just begun.
     fn take(&self) -> Option<Letter> {
         let mut slots = self.slots.lock();
-        let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
+        let Slots { by_uid, dirty, mirrors, ended } = &mut *slots;
         loop {
             let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(|slot| !slot.sending)).cloned()?;
             dirty.remove(&uid);
@@ -235,7 +260,10 @@ impl StatusQueue {
                 let found = mirrors.get(&(slot.namespace.clone(), slot.name.clone())).cloned();
                 found
                     .filter(|mirror| mirror::is_mirror_of(mirror, uid.as_str()))
-                    .filter(|mirror| slot.recalled || !mirror::is_reported(mirror))
+                    // One of a former life is about to be replaced.
+                    .filter(|mirror| {
+                        !ended.contains_key(&uid) && (slot.recalled || !mirror::is_reported(mirror))
+                    })
             } else {
                 Some(Arc::clone(&slot.api))
             };
@@ -332,6 +360,18 @@ impl Slots {
             _ => tracing::warn!(pod, %error, "Could not {what}; will try again"),
         }
     }
+}
+
+/// Whether a static pod that ended and comes back goes on where it was, its containers restarted once more: not where their
+/// ends were for good, or the pod's was.
+fn goes_on(slot: &Slot) -> bool {
+    let always = |policy: Option<&str>| policy.is_none_or(|policy| policy == "Always");
+    let spec = slot.api.spec.as_ref();
+    !is_terminal(slot.status.phase.as_deref())
+        && spec.is_none_or(|spec| {
+            always(spec.restart_policy.as_deref())
+                && spec.containers.iter().all(|container| always(container.restart_policy.as_deref()))
+        })
 }
 
 /// One status, ready to go.

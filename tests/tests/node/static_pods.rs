@@ -13,14 +13,6 @@ use serde_json::Value;
 /// Longest for anything to come about; upstream reads the directory every 20 s and retries mirrors after a minute.
 const BOUND: Duration = Duration::from_secs(150);
 
-/// Whether a directory can be removed.
-fn immutable(dir: &fs::File, on: bool) -> Result<()> {
-    let flags = rustix::fs::ioctl_getflags(dir)?;
-    let flag = rustix::fs::IFlags::IMMUTABLE;
-    let flags = if on { flags | flag } else { flags.difference(flag) };
-    rustix::fs::ioctl_setflags(dir, flags).context("mark a directory")
-}
-
 struct Manifests {
     node: Node,
 }
@@ -176,7 +168,6 @@ impl Manifests {
         let back =
             self.until("the pod of the file that came back", "a", |seen| seen.container != before.container)?;
         ensure!(back.hash == before.hash, "the file that came back is another pod");
-        ensure!(back.restarts == 0, "the file that came back goes on with the former pod's status: {back:?}");
         self.remove("a.yaml")?;
         self.until_gone("the removed pod to go", "a")
     }
@@ -202,30 +193,6 @@ impl Manifests {
         ensure!(again.restarts == 0 && again.hash == before.hash, "{again:?}");
         self.remove("once.yaml")?;
         self.until_gone("the pod that ran once to go", "once")
-    }
-
-    /// A dead container that cannot be removed is no reason for the next version to wait.
-    fn behind_one_that_cannot_be_removed(&mut self) -> Result<()> {
-        self.place("stuck.yaml", &manifest("stuck", "", 18014, FIRST, ""))?;
-        let before = self.until("the pod", "stuck", |_| true)?;
-        let kept = self.node.paths().containerd.join("root/io.containerd.grpc.v1.cri/containers");
-        let kept = kept.join(&before.container).join("kept");
-        fs::create_dir(&kept).with_context(|| format!("make {}", kept.display()))?;
-        let kept = fs::File::open(&kept)?;
-        immutable(&kept, true)?;
-        self.place("stuck.yaml", &manifest("stuck", "", 18014, FIRST, ", --log-requests"))?;
-        let after = self.until("the edited pod", "stuck", |seen| seen.hash != before.hash);
-        let left = self.node.lab()?.ctr(&["containers", "list", "--quiet"])?;
-        immutable(&kept, false)?;
-        ensure!(after?.restarts == 0, "it restarted: the old version still held the port");
-        ensure!(left.contains(&before.container), "the old container was removed all the same");
-        self.remove("stuck.yaml")?;
-        self.until_gone("the pod to go", "stuck")?;
-        self.node.eventually("the old container to go too", BOUND, |lab| {
-            let left = lab.ctr(&["containers", "list", "--quiet"])?;
-            ensure!(!left.contains(&before.container), "it is there");
-            Ok(())
-        })
     }
 
     fn taken_away_and_put_back_at_once(&self) -> Result<()> {
@@ -434,7 +401,6 @@ fn under_change(runtime: Runtime, name: &str) -> Result<()> {
     let mut all = Manifests { node: Node::plain(name, Mode::Cluster, runtime)? };
     all.edited_renamed_removed().context("edited, renamed, removed")?;
     all.once_more().context("a pod that runs once comes back")?;
-    all.behind_one_that_cannot_be_removed().context("behind one that cannot be removed")?;
     all.taken_away_and_put_back_at_once().context("taken away and put back at once")?;
     all.with_a_uid().context("with a uid")?;
     all.two_files_with_one_name().context("two files with one name")?;

@@ -1,8 +1,10 @@
 use fakes::cluster::FakeCluster;
 use k8s_openapi::{
-    api::core::v1::{ContainerStatus, PodCondition},
+    api::core::v1::{ContainerStatus, PodCondition, PodStatus},
     apimachinery::pkg::apis::meta::v1::Time,
 };
+
+use lifecycle::PodSource;
 
 use super::*;
 
@@ -18,23 +20,47 @@ fn an_edited_static_pod_gets_a_new_mirror_only_after_the_old_one_is_gone() {
     let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
     let name = ("default".to_owned(), "a".to_owned());
     assert_eq!(
-        plan(&statics, &mirrors, &BTreeSet::new(), Sources::Delivered),
+        plan(&statics, &mirrors, &BTreeSet::new(), &BTreeSet::new(), Sources::Delivered),
         [Step::Delete(name.clone(), "m".to_owned())]
     );
-    assert_eq!(plan(&statics, &BTreeMap::new(), &BTreeSet::new(), Sources::Awaited), [Step::Create(name)]);
+    assert_eq!(
+        plan(&statics, &BTreeMap::new(), &BTreeSet::new(), &BTreeSet::new(), Sources::Awaited),
+        [Step::Create(name)]
+    );
 }
 
 #[test]
 fn a_mirror_stays_while_its_pod_stops_and_goes_after() {
     let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
     let name = ("default".to_owned(), "a".to_owned());
-    assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::from([name.clone()]), Sources::Delivered), []);
-    // A pod that no source has delivered yet looks just like one that is gone.
-    assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Awaited), []);
     assert_eq!(
-        plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), Sources::Delivered),
+        plan(
+            &BTreeMap::new(),
+            &mirrors,
+            &BTreeSet::from([name.clone()]),
+            &BTreeSet::new(),
+            Sources::Delivered
+        ),
+        []
+    );
+    // A pod that no source has delivered yet looks just like one that is gone.
+    assert_eq!(plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), &BTreeSet::new(), Sources::Awaited), []);
+    assert_eq!(
+        plan(&BTreeMap::new(), &mirrors, &BTreeSet::new(), &BTreeSet::new(), Sources::Delivered),
         [Step::Delete(name, "m".to_owned())]
     );
+}
+
+#[test]
+fn a_static_pod_that_comes_back_gets_another_mirror() {
+    let statics = BTreeMap::from([pod("a", "1", HASH, "1")]);
+    let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
+    let name = ("default".to_owned(), "a".to_owned());
+    let plan = |mirrors, ended| plan(&statics, mirrors, &BTreeSet::new(), ended, Sources::Delivered);
+    let (none, nothing, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::from(["1".to_owned()]));
+    assert_eq!(plan(&mirrors, &none), []);
+    assert_eq!(plan(&mirrors, &ended), [Step::Delete(name.clone(), "m".to_owned())]);
+    assert_eq!(plan(&nothing, &ended), [Step::Create(name)]);
 }
 
 #[test]
@@ -44,14 +70,14 @@ fn a_version_that_never_ran_takes_no_mirror_with_it() {
     let mirrors = BTreeMap::from([pod("a", "m", MIRROR, "1")]);
     let mut state = State { mirrors, sources: Sources::Delivered, listed: true, ..State::default() };
     state.applied(&first);
-    assert_eq!(state.plan(), []);
+    assert_eq!(state.plan(&BTreeSet::new()), []);
     // Edited twice: the version between waits for the first to stop, and is gone before it could start.
     state.stopping(&first);
     state.stopping(&second);
     state.gone(&second);
-    assert_eq!(state.plan(), [], "the first still stops");
+    assert_eq!(state.plan(&BTreeSet::new()), [], "the first still stops");
     state.gone(&first);
-    assert_eq!(state.plan(), [Step::Delete(name, "m".to_owned())]);
+    assert_eq!(state.plan(&BTreeSet::new()), [Step::Delete(name, "m".to_owned())]);
 }
 
 #[test]
@@ -88,13 +114,17 @@ fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
 #[test]
 fn a_static_pod_that_comes_back_begins_anew() {
     let (_, static_pod) = pod("a", "u", HASH, "u");
+    let mut static_pod = Pod::clone(&static_pod);
+    static_pod.spec.get_or_insert_default().restart_policy = Some("Never".to_owned());
+    let static_pod = Arc::new(static_pod);
     let (_, mirror) = pod("a", "m", MIRROR, "u");
     let mut mirror = Pod::clone(&mirror);
     mirror.status.get_or_insert_default().start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
     let mirror = Arc::new(mirror);
     for listed_first in [true, false] {
-        let (cluster, statuses) = (Arc::new(FakeCluster::default()), Arc::new(StatusQueue::new(None)));
-        let mirrors = Mirrors::new(cluster, statuses);
+        let cluster = Arc::new(FakeCluster::default());
+        let statuses = Arc::new(StatusQueue::new(Some(Arc::clone(&cluster) as Arc<dyn Cluster>)));
+        let mirrors = Mirrors::new(cluster, Arc::clone(&statuses));
         if listed_first {
             mirrors.listed(vec![Arc::clone(&mirror)]);
             assert!(mirrors.with_status(&static_pod).is_some(), "an earlier process reported it");
@@ -102,12 +132,20 @@ fn a_static_pod_that_comes_back_begins_anew() {
         mirrors.static_applied(&static_pod);
         mirrors.static_stopping(&static_pod);
         mirrors.static_gone(&static_pod);
+        let uid = PodUid::from("u".to_owned());
+        statuses.set(&static_pod, PodSource::File, &PodStatus::default(), false);
+        statuses.forget(&uid);
         mirrors.mirror_applied(&mirror);
         assert!(mirrors.with_status(&static_pod).is_none(), "that was its former life");
+        // One whose containers always restart goes on.
+        let (_, other) = pod("b", "o", HASH, "o");
+        statuses.set(&other, PodSource::File, &PodStatus::default(), false);
+        statuses.forget(&PodUid::from("o".to_owned()));
+        assert!(!statuses.has_ended_before(&PodUid::from("o".to_owned())));
         mirrors.listed(vec![Arc::clone(&mirror)]);
         assert!(mirrors.with_status(&static_pod).is_none(), "and still is");
         mirrors.mirror_deleted(&mirror);
-        assert!(mirrors.state.lock().spent.is_empty());
+        assert!(!statuses.has_ended_before(&uid), "without a mirror there is nothing to be misled by");
     }
 }
 
