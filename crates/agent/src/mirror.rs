@@ -101,8 +101,8 @@ pub enum Sources {
 }
 
 /// Compares. `held` are names of static pods whose worker is still stopping: their mirrors stay. `ended` are uids of those
-/// that have ended for good under this process: what such a mirror tells is of a former life, and the API server would not have it
-/// taken back, so that a pod that comes back gets another one.
+/// that have ended for good under this process: what such a mirror tells is of a former life, and the API server would not
+/// have it taken back, so that a pod that comes back gets another one.
 #[must_use]
 pub fn plan(
     statics: &BTreeMap<Name, Arc<Pod>>,

@@ -129,8 +129,8 @@ impl Pods {
         loop {
             self.health.dispatched();
             let revival = self.workers.next_revival();
-            // Every arm is cancel-safe: `recv`, `join_next`, `ended`, `answered` and `another` lose nothing when dropped, and the
-            // sleep is made anew.
+            // Every arm is cancel-safe: `recv`, `join_next`, `ended`, `answered` and `another` lose nothing when dropped,
+            // and the sleep is made anew.
             tokio::select! {
                 Some(stamped) = gate.recv(&mut inbox.updates) => self.take(stamped.update, stamped.at),
                 Some(uid) = inbox.strangers.recv() => { self.strangers.insert(uid); }

@@ -84,14 +84,16 @@ impl Input<'_> {
         is_terminal(phase) && !self.seen.source.is_static()
     }
 
-    /// Whether the pod's deadline passes while it stops for another reason of its own or of its owner.
+    /// Whether the pod stops for its deadline, or that passes while it stops for another reason of its own or of its owner.
     fn past_deadline(&self) -> bool {
-        let stops = matches!(
-            self.cause(),
-            Some(Cause::DeadlineExceeded | Cause::Deleted | Cause::Removed | Cause::Completed)
-        );
-        let left = || deadline::left(self.spec, self.old.start_time.as_ref(), self.now.wall);
-        stops && !is_terminal(self.old.phase.as_deref()) && left().is_some_and(|left| left.is_zero())
+        match self.cause() {
+            Some(Cause::DeadlineExceeded) => true,
+            Some(Cause::Deleted | Cause::Removed | Cause::Completed) => {
+                let left = deadline::left(self.spec, self.old.start_time.as_ref(), self.now.wall);
+                left.is_some_and(|left| left.is_zero())
+            }
+            _ => false,
+        }
     }
 
     /// Whether this process has mounted the pod's volumes, and the pod is not to stop.
@@ -263,7 +265,6 @@ fn set_phase(input: &Input<'_>, status: &mut PodStatus, phase: &str) {
     }
     let (reason, message) = match input.cause() {
         _ if input.past_deadline() => ("DeadlineExceeded".to_owned(), DEADLINE_MESSAGE.to_owned()),
-        Some(Cause::DeadlineExceeded) => ("DeadlineExceeded".to_owned(), DEADLINE_MESSAGE.to_owned()),
         Some(Cause::Killed { reason, message }) => (reason.clone(), message.clone()),
         Some(Cause::Rejected { reason, message }) => (reason.clone(), format!("Pod was rejected: {message}")),
         _ => return,

@@ -7,7 +7,6 @@ use std::{fmt::Display, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
-
 use tokio::{sync::watch, time::Instant};
 
 use super::{Executor, Scene};

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, LogFate};
-
 use tokio::{sync::watch, time::Instant};
 
 use super::{

@@ -174,7 +174,7 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
                 }
                 _ => "CreateContainerError",
             };
-            trouble(work, name, reason, message);
+            trouble(work, name, reason, message.clone(), message);
         }
         ActionKey::StartContainer(id) => start_failed(work, id, failure),
         ActionKey::StopContainer(_) | ActionKey::StopSandbox(_) => {
@@ -203,13 +203,9 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
 fn start_failed(work: &mut Work<'_>, id: &ContainerId, failure: &Failure) {
     let Some(name) = name_of(work, id) else { return };
     if failure.step != FailureStep::PostStartHook {
-        let message = failure.message.clone();
-        work.memo(&name).trouble = Some(Trouble { reason: "RunContainerError", message: message.clone() });
-        if let Some(container) = reference(work, &name) {
-            // The name stands for the id, so that the events of one trouble are alike.
-            let message = message.replace(id.as_str(), name.as_str());
-            work.because(Reason::ContainerFailed { container, message });
-        }
+        // In the event the name stands for the id, so that those of one trouble are alike.
+        let told = failure.message.replace(id.as_str(), name.as_str());
+        trouble(work, &name, "RunContainerError", failure.message.clone(), told);
         return;
     }
     work.state.setbacks.remove(&ActionKey::StartContainer(id.clone()));
@@ -222,10 +218,11 @@ fn start_failed(work: &mut Work<'_>, id: &ContainerId, failure: &Failure) {
     }
 }
 
-fn trouble(work: &mut Work<'_>, name: &ContainerName, reason: &'static str, message: String) {
-    work.memo(name).trouble = Some(Trouble { reason, message: message.clone() });
+/// `message` is what the status says, `told` what the event says.
+fn trouble(work: &mut Work<'_>, name: &ContainerName, reason: &'static str, message: String, told: String) {
+    work.memo(name).trouble = Some(Trouble { reason, message });
     if let Some(container) = reference(work, name) {
-        work.because(Reason::ContainerFailed { container, message });
+        work.because(Reason::ContainerFailed { container, message: told });
     }
 }
 

@@ -53,10 +53,8 @@ pub(super) fn compute(input: &Input<'_>, status: &PodStatus) -> String {
             return known.unwrap_or_default().to_owned();
         }
     }
-    let forced = matches!(
-        input.cause(),
-        Some(Cause::DeadlineExceeded | Cause::Killed { .. } | Cause::Rejected { .. })
-    ) || input.past_deadline();
+    let forced =
+        matches!(input.cause(), Some(Cause::Killed { .. } | Cause::Rejected { .. })) || input.past_deadline();
     if forced { "Failed".to_owned() } else { decide(input, &count(input, status, |_| false)).to_owned() }
 }
 
