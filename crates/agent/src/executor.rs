@@ -24,7 +24,10 @@ use seams::{
     runtime::{HandlerInfo, ImageInfo},
     volumes::MountedVolume,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     config::AgentConfig, edges::Edges, events::EventSink, images::Images, log_rotation::Notices,
@@ -78,13 +81,21 @@ pub struct PodSession {
     images: Mutex<HashMap<ContainerName, ImageInfo>>,
     /// Containers whose preStop hook runs before they are stopped, and until when it may.
     hooks: Mutex<HashMap<ContainerId, watch::Sender<Instant>>>,
+    /// Containers whose postStart hook runs. Told when the container was stopped: nobody waits for the hook then.
+    post_starts: Mutex<HashMap<ContainerId, Arc<Notify>>>,
 }
 
 impl PodSession {
     /// Nothing learnt yet.
     #[must_use]
     pub fn new(key: PodKey) -> Self {
-        Self { key, mounted: Mutex::default(), images: Mutex::default(), hooks: Mutex::default() }
+        Self {
+            key,
+            mounted: Mutex::default(),
+            images: Mutex::default(),
+            hooks: Mutex::default(),
+            post_starts: Mutex::default(),
+        }
     }
 }
 

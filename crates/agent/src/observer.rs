@@ -117,6 +117,7 @@ pub async fn watch_pods(
     let mut listing: Option<Listing> = None;
     let mut again = false;
     let mut hinting = true;
+    let mut retry = trust::OFTEN;
     loop {
         // A list that hangs must not hold up hints, so it is under way beside them. Every arm is cancel-safe: `recv`
         // loses nothing when dropped, sleeps are made anew, and the list is only borrowed.
@@ -150,6 +151,7 @@ pub async fn watch_pods(
                     Ok(pods) => {
                         health.relisted();
                         counts.relisted();
+                        retry = trust::OFTEN;
                         running.send_replace(running_in(&pods));
                         let listed = compare(&bells, &strangers, &known, pods, &counts);
                         trust.listed(&known, &listed);
@@ -158,8 +160,9 @@ pub async fn watch_pods(
                     }
                     Err(error) => {
                         tracing::warn!(%error, "Could not list the runtime's pods");
-                        // The edge tells when it is back.
-                        next = Instant::now() + trust::SELDOM;
+                        // The edge tells when a runtime that was away is back, and not when one that was slow is well.
+                        next = Instant::now() + retry;
+                        retry = (retry * 2).min(trust::SELDOM);
                     }
                 }
             }

@@ -12,6 +12,7 @@ use lifecycle::{
     Admission, Intent, PodKey, PodSource, PodUid, Tick,
     reason::PodEvent,
     spec::{resize, restart_rules},
+    status::is_terminal,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
@@ -170,7 +171,7 @@ impl Pods {
         let update = self.without_mirrors(update);
         self.recall();
         let Some(update) = update else { return };
-        for change in self.merger.take(update) {
+        for change in self.merger.take(update, seen.wall) {
             match change {
                 Change::Applied(source, pod) => self.applied(source, pod, seen),
                 Change::Removed(uid) => self.removed(&uid),
@@ -225,9 +226,7 @@ impl Pods {
             // has ended.
             Some(mail) if matches!(mail.borrow().intent, Intent::Removed { .. }) => {}
             Some(mail) => {
-                if let Some(objects) = &self.context.edges.objects {
-                    objects.register(&pod);
-                }
+                self.follow_objects(source, &pod);
                 self.mirror(source, &pod);
                 let counted = self.counted(&pod);
                 mail.send_modify(|mail| {
@@ -237,6 +236,19 @@ impl Pods {
                 });
             }
             None => self.start(source, pod),
+        }
+    }
+
+    /// Config maps and secrets of a pod are followed while it may still need them: thousands that have ended must not hold
+    /// a watch each, nor open them anew when the kubelet starts.
+    fn follow_objects(&self, source: PodSource, pod: &Arc<Pod>) {
+        let Some(objects) = self.context.edges.objects.as_ref().filter(|_| source == PodSource::Api) else {
+            return;
+        };
+        if is_terminal(pod.status.as_ref().and_then(|status| status.phase.as_deref())) {
+            objects.unregister(PodKey::of(pod).uid.as_str());
+        } else {
+            objects.register(pod);
         }
     }
 
@@ -307,11 +319,7 @@ impl Pods {
         let pod = recalled.unwrap_or(pod);
         let counted = resize::as_reported(&self.counted(&pod));
         let Some(admission) = self.admit(source, &counted, &look) else { return };
-        if let Some(objects) = &self.context.edges.objects
-            && source == PodSource::Api
-        {
-            objects.register(&pod);
-        }
+        self.follow_objects(source, &pod);
         self.mirror(source, &pod);
         let intent = intent_of(&pod);
         if admission == Admission::Admitted {

@@ -257,7 +257,7 @@ async fn wait(
         Slot::Present(object) => return Ok(object.clone()),
         Slot::Absent => return Err(not_found(key)),
         Slot::Failed(message) => message.clone(),
-        Slot::Loading => format!("timed out after {FIRST_LIST:?}"),
+        Slot::Loading => "timed out waiting for the condition".to_owned(),
     };
     Err(ObjectError::Unavailable(format!("failed to sync {} cache: {cause}", key.kind.singular())))
 }

@@ -207,6 +207,9 @@ pub struct SandboxRecord {
     pub created_at: Timestamp,
     /// Pod addresses, primary first; empty for host network.
     pub ips: Vec<String>,
+    /// The runtime tells of a network of its own without a primary address. It may also tell of no network, or of addresses
+    /// that nobody can read: no `ips` then, and nothing to replace the sandbox for.
+    pub without_address: bool,
     /// Whether its network namespace is the node's.
     pub host_network: bool,
 }

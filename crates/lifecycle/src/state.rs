@@ -86,6 +86,8 @@ pub(crate) struct Syncing {
     pub(crate) volumes: Volumes,
     /// Fingerprint of what volumes may show of the pod itself.
     pub(crate) shown: u64,
+    /// Fingerprint of which volumes its containers use.
+    pub(crate) used: u64,
     /// The network was found not ready: when to look again.
     pub(crate) network_retry: Option<Duration>,
     /// Newest sandbox that was found unusable, so that its replacement is announced once.
@@ -114,6 +116,8 @@ pub(crate) enum Volumes {
     Missing,
     /// As `Missing`, and what the mount under way shows is out of date already.
     MissingStale,
+    /// As `Missing`, and the mount under way does not know of all that are used.
+    MissingMore,
     /// Mounted and up to date.
     Fresh,
     /// Mounted; contents are due for an update.

@@ -35,6 +35,7 @@ pub(crate) fn sandbox(id: &str, at: Timestamp) -> SandboxRecord {
         ready: true,
         created_at: at,
         ips: Vec::new(),
+        without_address: false,
         host_network: false,
     }
 }

@@ -15,7 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lifecycle::PodUid;
+use lifecycle::{PodUid, spec::names::names_a_directory};
 use node::{
     cgroup::{CgroupValues, CgroupVersion},
     qos::QosClass,
@@ -372,12 +372,11 @@ fn join(mount: &Path, path: &str) -> PathBuf {
 
 /// A uid becomes the name of a directory that is removed later: it may not be anything else.
 fn check_uid(uid: &PodUid) -> Result<(), HostError> {
-    let text = uid.as_str();
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if plain && !text.is_empty() && text.len() <= 128 {
+    // `pod` stands before it.
+    if names_a_directory(uid.as_str()) && uid.as_str().len() <= 250 {
         return Ok(());
     }
-    Err(HostError::Unsupported(format!("pod uid {text:?} cannot be the name of a cgroup")))
+    Err(HostError::Unsupported(format!("pod uid {:?} cannot be the name of a cgroup", uid.as_str())))
 }
 
 #[cfg(test)]

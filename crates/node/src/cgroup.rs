@@ -111,6 +111,16 @@ pub struct CgroupRules {
     pub pod_pids_limit: Option<i64>,
 }
 
+impl CgroupRules {
+    /// The unified value by which the kernel kills all processes of a group that runs out of memory; `None` where it is
+    /// not wanted, or cgroup v1 does not know it.
+    #[must_use]
+    pub fn oom_group(&self) -> Option<(String, String)> {
+        let wanted = self.version == CgroupVersion::V2 && !self.single_process_oom_kill;
+        wanted.then(|| ("memory.oom.group".to_owned(), "1".to_owned()))
+    }
+}
+
 /// Shares for thousandths of a cpu: `milli × 1024 / 1000`, within what the kernel takes.
 #[must_use]
 pub fn shares(milli_cpu: i64) -> u64 {
@@ -172,10 +182,8 @@ pub fn container_values(pod: &Pod, container: &Container, rules: &CgroupRules) -
         values.cpu_quota = quota(cpu_limit.milli_value(), period);
     }
     add_swap(&mut values, pod, container, rules);
+    values.unified.extend(rules.oom_group());
     if rules.version == CgroupVersion::V2 {
-        if !rules.single_process_oom_kill {
-            values.unified.push(("memory.oom.group".to_owned(), "1".to_owned()));
-        }
         if rules.memory_qos {
             values.unified.push(("memory.min".to_owned(), "0".to_owned()));
             values.unified.push(("memory.low".to_owned(), "0".to_owned()));

@@ -33,7 +33,7 @@ pub enum ApiError {
     #[error("{0}")]
     Gone(String),
     /// Any other answer of the server.
-    #[error("{message} (HTTP {code})")]
+    #[error("{message}")]
     Status {
         /// HTTP status.
         code: u16,

@@ -165,6 +165,7 @@ impl World {
                 let newest = self.newest_sandbox();
                 if let Some(sandbox) = newest.and_then(|id| self.runtime.sandbox(&id)) {
                     sandbox.ips.clear();
+                    sandbox.without_address = true;
                     self.runtime_event();
                 }
             }

@@ -110,6 +110,7 @@ impl Runtime {
             ready: true,
             created_at: now,
             ips,
+            without_address: false,
             host_network,
         });
         Ok(id)

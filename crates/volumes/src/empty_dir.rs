@@ -145,7 +145,10 @@ pub(crate) fn set_up(place: &Place<'_>, medium: Medium, group: Option<u32>) -> R
     }
     if let Some(group) = group {
         let volume = place.root.descend(place.directory)?;
-        ownership::apply(&volume, group, Access::ReadWrite).map_err(SetUpError::Ownership)?;
+        // Not every file system has owners, and a volume on one is still a volume.
+        if let Err(error) = ownership::apply(&volume, group, Access::ReadWrite) {
+            tracing::warn!(path = %place.host_path().display(), %error, "Cannot give an emptyDir to the pod's fsGroup");
+        }
     }
     place.set_ready()
 }

@@ -9,7 +9,7 @@ use lifecycle::{
 use linux::{mounts::MountError, safe_path::SafePathError};
 use seams::ObjectError;
 
-use crate::{layout::LayoutError, ownership::OwnershipError, payload::PathError};
+use crate::{layout::LayoutError, payload::PathError};
 
 /// A failed step of setting a volume up, with what it was about.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub(crate) enum SetUpError {
     /// A directory or file of the volume.
     #[error("{0}")]
     Path(SafePathError),
+    /// A directory inside the volume that a container mounts and that is not there yet.
+    #[error("{0}")]
+    SubPath(SafePathError),
     /// A mount.
     #[error("{0}")]
     Mount(MountError),
@@ -33,9 +36,6 @@ pub(crate) enum SetUpError {
         /// System's answer.
         cause: io::Error,
     },
-    /// Group ownership.
-    #[error("{0}")]
-    Ownership(OwnershipError),
     /// Group ownership of files about to be published.
     #[error("{0}")]
     Publish(String),
@@ -160,9 +160,9 @@ impl SetUpError {
             Self::Several(errors) => Obstacle::of_several(errors.iter().filter_map(Self::obstacle)),
             Self::Layout(_)
             | Self::Path(_)
+            | Self::SubPath(_)
             | Self::Mount(_)
             | Self::File { .. }
-            | Self::Ownership(_)
             | Self::Publish(_) => None,
         }
     }

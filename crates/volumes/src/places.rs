@@ -9,12 +9,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
+use lifecycle::spec::mounts;
 use seams::stats::{Target, VolumePlace, VolumePlaces};
 
-use crate::{
-    layout::{Plugin, PodPaths},
-    pod_volumes::used_names,
-};
+use crate::layout::{Plugin, PodPaths};
 
 /// Volumes below the root directory.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ impl VolumePlaces for Places {
         let Ok(paths) = PodPaths::new(pod.metadata.uid.as_deref().unwrap_or_default()) else {
             return Vec::new();
         };
-        let used = used_names(pod);
+        let used = mounts::used_volumes(pod);
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let places = volumes.filter(|volume| used.contains(volume.name.as_str())).filter_map(|volume| {
             let (plugin, target, ephemeral) = measured(volume)?;

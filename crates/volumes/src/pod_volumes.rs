@@ -1,7 +1,7 @@
 //! All volumes of all pods: the implementation of [`Volumes`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,6 +14,7 @@ use lifecycle::{
     PodUid,
     spec::{
         env::{EnvFile, EnvFileFailure},
+        mounts,
         quote::go_quote,
     },
 };
@@ -82,26 +83,6 @@ fn open_root(root_dir: &Path) -> Result<SafeRoot, String> {
         .canonicalize()
         .map_err(|error| format!("the root directory {} is not there: {error}", root_dir.display()))?;
     SafeRoot::open(&real).map_err(|error| error.to_string())
-}
-
-/// Names of the volumes that a container uses. The others are left alone, as upstream does: a pod may list a config
-/// map that does not exist as long as nobody mounts it.
-pub(crate) fn used_names(pod: &Pod) -> BTreeSet<&str> {
-    let Some(spec) = pod.spec.as_ref() else {
-        return BTreeSet::new();
-    };
-    let mut names = BTreeSet::new();
-    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
-        names.extend(container.volume_devices.iter().flatten().map(|device| device.name.as_str()));
-        // A file of variables is read by the kubelet: its volume need not be mounted by this very container.
-        let sources = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
-        names.extend(sources.filter_map(|s| s.file_key_ref.as_ref()).map(|file| file.volume_name.as_str()));
-    }
-    for container in spec.ephemeral_containers.iter().flatten() {
-        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
-    }
-    names
 }
 
 fn set_up_failed(volume: &str, message: String) -> VolumeError {
@@ -192,7 +173,7 @@ impl Volumes for PodVolumes {
             allocatable: &context.allocatable,
             now,
         };
-        let used = used_names(pod);
+        let used = mounts::used_volumes(pod);
         let volumes: Vec<&Volume> = pod
             .spec
             .iter()
@@ -235,16 +216,13 @@ impl Volumes for PodVolumes {
         container: &str,
         index: usize,
     ) -> Result<PathBuf, VolumeError> {
-        let hidden = || {
-            let (volume, container) = (go_quote(volume), go_quote(container));
-            format!("failed to prepare subPath for volumeMount {volume} of container {container}")
-        };
         let (root_dir, uid, name) =
             (self.config.root_dir.clone(), pod.as_str().to_owned(), volume.to_owned());
         let (volume_root, path, owner) = (root.to_path_buf(), sub_path.to_owned(), container.to_owned());
-        let work = move || -> Result<PathBuf, String> {
-            let root = open_root(&root_dir)?;
-            let paths = PodPaths::new(&uid).map_err(|error| error.to_string())?;
+        const PREPARE: &str = "prepare subPath";
+        let work = move || -> Result<PathBuf, (&'static str, String)> {
+            let root = open_root(&root_dir).map_err(|error| (PREPARE, error))?;
+            let paths = PodPaths::new(&uid).map_err(|error| (PREPARE, error.to_string()))?;
             let request = sub_path::Request {
                 root: &root,
                 pod: &paths,
@@ -254,12 +232,19 @@ impl Volumes for PodVolumes {
                 container: &owner,
                 index,
             };
-            sub_path::prepare(&request).map_err(|error| error.to_string())
+            sub_path::prepare(&request).map_err(|error| match error {
+                SetUpError::SubPath(_) => ("create subPath directory", error.to_string()),
+                _ => (PREPARE, error.to_string()),
+            })
         };
-        let result = self.lanes.run(pod.as_str(), work).await.map_err(|error| error.to_string());
-        result.and_then(|result| result).map_err(|cause| {
-            tracing::error!(pod = %pod, volume, container, sub_path, error = cause, "cannot prepare a subPath");
-            set_up_failed(volume, hidden())
+        let result = self.lanes.run(pod.as_str(), work).await;
+        let result = result.unwrap_or_else(|error| Err((PREPARE, error.to_string())));
+        // The pod's author does not learn about the node's files.
+        result.map_err(|(step, cause)| {
+            tracing::error!(pod = %pod, volume, container, sub_path, error = cause, "Cannot {step}");
+            let (name, container) = (go_quote(volume), go_quote(container));
+            let text = format!("failed to {step} for volumeMount {name} of container {container}");
+            set_up_failed(volume, text)
         })
     }
 

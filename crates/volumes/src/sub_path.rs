@@ -11,7 +11,7 @@ use std::{
 
 use linux::{
     mounts::{self, BindOptions, Unmount},
-    safe_path::{SafeRoot, SubPath, SubPathKind},
+    safe_path::{SafePathError, SafeRoot, SubPath, SubPathKind},
 };
 use rustix::{
     fs::{AtFlags, CWD, fstat, statat},
@@ -62,7 +62,10 @@ pub(crate) fn prepare(request: &Request<'_>) -> Result<PathBuf, SetUpError> {
     })?;
     // Missing directories get the volume's own mode, so that a container under any user can write where it could
     // have made them itself.
-    let found = volume.create_sub_path(Path::new(request.path), mode)?;
+    let found = volume.create_sub_path(Path::new(request.path), mode).map_err(|error| match error {
+        error @ SafePathError::Create { .. } => SetUpError::SubPath(error),
+        other => other.into(),
+    })?;
 
     let parent =
         request.pod.sub_path_parent(request.volume, request.container).map_err(SetUpError::Layout)?;

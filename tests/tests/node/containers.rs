@@ -52,7 +52,9 @@ fn container(name: &str, script: &str, more: Value) -> Value {
 fn create(lab: &Lab, name: &str, mut spec: Value) -> Result<()> {
     let folder = folder(lab, name);
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    spec["volumes"] = json!([{"name": "pod", "hostPath": {"path": folder}}]);
+    let mut volumes = vec![json!({"name": "pod", "hostPath": {"path": folder}})];
+    volumes.extend(spec["volumes"].as_array().into_iter().flatten().cloned());
+    spec["volumes"] = volumes.into();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
     lab.apply(&pod.to_string())?;
     Ok(())
@@ -133,13 +135,15 @@ fn sidecars(node: &Node) -> Result<()> {
 
 fn create_debugged(lab: &Lab) -> Result<()> {
     let main = container("main", "say 'main up'; stay", json!({}));
-    create(lab, "debugged", json!({"terminationGracePeriodSeconds": 1, "containers": [main]}))
+    let unused = json!({"name": "unused", "emptyDir": {}});
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [main], "volumes": [unused]});
+    create(lab, "debugged", spec)
 }
 
-fn debug(lab: &Lab, name: &str, script: &str) -> Result<()> {
+fn debug(lab: &Lab, name: &str, script: &str, more: &[&str]) -> Result<()> {
     let (image, container) = (format!("--image={}", images::BUSYBOX), format!("--container={name}"));
     let target = ["debug", "debugged", "--target=main", "--image-pull-policy=IfNotPresent"];
-    lab.kubectl(&[&target[..], &[&image, &container, "--", "sh", "-c", script]].concat())?;
+    lab.kubectl(&[&target[..], more, &[&image, &container, "--", "sh", "-c", script]].concat())?;
     Ok(())
 }
 
@@ -150,7 +154,7 @@ fn debug_containers(node: &mut Node) -> Result<()> {
         let pod = get(lab, "debugged")?;
         runs(&pod, "main").map(|()| pod)
     })?;
-    debug(node, "first", "cat /proc/1/cmdline; exit 3")?;
+    debug(node, "first", "cat /proc/1/cmdline; exit 3", &[])?;
     let ended = |lab: &Lab| {
         let pod = get(lab, "debugged")?;
         let first = status(&pod, "first")?.clone();
@@ -166,9 +170,20 @@ fn debug_containers(node: &mut Node) -> Result<()> {
 
     node.lab()?.kubelet().kill()?;
     node.lab()?.kubelet().start()?;
-    debug(node, "second", "while true; do sleep 0.1; done")?;
+    debug(node, "second", "while true; do sleep 0.1; done", &[])?;
     node.eventually("the second debug container to run", BOUND, |lab| {
         runs(&get(lab, "debugged")?, "second")
+    })?;
+    // The first that mounts a volume of the pod.
+    let mounts = node.paths().dir.join("debug.json");
+    fs::write(&mounts, json!({"volumeMounts": [{"name": "unused", "mountPath": "/unused"}]}).to_string())?;
+    let custom = format!("--custom={}", mounts.display());
+    debug(node, "third", "echo here > /unused/file && exit 4", &[&custom])?;
+    node.eventually("a debug container with a volume to end", BOUND, |lab| {
+        let pod = get(lab, "debugged")?;
+        let third = status(&pod, "third")?;
+        ensure!(third["state"]["terminated"]["exitCode"] == 4, "{third}");
+        Ok(())
     })?;
     let again = ended(node)?;
     ensure!(again["containerID"] == first["containerID"], "it ran again: {first}, then {again}");

@@ -32,7 +32,7 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// A pod on the node's network: two versions of it cannot run side by side.
+/// A pod on the node's network with a port of the node: two versions of it cannot run side by side, nor be admitted so.
 fn manifest(name: &str, uid: &str, port: u16, image: &str, args: &str) -> String {
     format!(
         "
@@ -45,6 +45,7 @@ spec:
   containers:
   - name: main
     image: {image}
+    ports: [{{containerPort: {port}}}]
     args: [serve, --http, \"{port}\", --https, \"off\", --grpc, \"off\", --tcp, \"off\", --drain, 1s{args}]
     readinessProbe: {{httpGet: {{path: /readyz, port: {port}}}, periodSeconds: 1}}
 "
@@ -193,6 +194,20 @@ impl Manifests {
         ensure!(again.restarts == 0 && again.hash == before.hash, "{again:?}");
         self.remove("once.yaml")?;
         self.until_gone("the pod that ran once to go", "once")
+    }
+
+    /// A hook that would go on for long ends with its container.
+    fn with_an_endless_hook(&self) -> Result<()> {
+        let hook = "\n    lifecycle: {postStart: {sleep: {seconds: 600}}}\n    readinessProbe";
+        let endless = manifest("endless", "", 18014, FIRST, "").replace("\n    readinessProbe", hook);
+        self.place("endless.yaml", &endless)?;
+        let name = self.name("endless");
+        self.node.eventually("the pod whose hook runs", BOUND, |lab| {
+            ensure!(running(lab, &name)?.len() == 1, "it does not run");
+            Ok(())
+        })?;
+        self.remove("endless.yaml")?;
+        self.until_gone("the pod whose hook ran to go", "endless")
     }
 
     fn taken_away_and_put_back_at_once(&self) -> Result<()> {
@@ -401,6 +416,7 @@ fn under_change(runtime: Runtime, name: &str) -> Result<()> {
     let mut all = Manifests { node: Node::plain(name, Mode::Cluster, runtime)? };
     all.edited_renamed_removed().context("edited, renamed, removed")?;
     all.once_more().context("a pod that runs once comes back")?;
+    all.with_an_endless_hook().context("with an endless hook")?;
     all.taken_away_and_put_back_at_once().context("taken away and put back at once")?;
     all.with_a_uid().context("with a uid")?;
     all.two_files_with_one_name().context("two files with one name")?;

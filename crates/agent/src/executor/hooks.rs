@@ -3,13 +3,16 @@
 //! A preStop hook runs inside the grace period, before SIGTERM; its failure is reported, never a reason not to stop. A
 //! postStart hook runs right after the start; its failure ends the container.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
 use lifecycle::{ContainerId, ContainerName, reason::PodEvent, spec::quote::go_quote};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
-use super::{Executor, Scene};
+use super::{Executor, PodSession, Scene};
 use crate::{
     address,
     http_get::{self, Cause, Purpose},
@@ -22,6 +25,18 @@ pub(super) enum Hook {
     Passed,
     /// It failed, or did something for longer than there was time.
     Failed,
+}
+
+/// Nobody has to be told any more that the container was stopped.
+struct PostStartOver<'a> {
+    session: &'a PodSession,
+    id: &'a ContainerId,
+}
+
+impl Drop for PostStartOver<'_> {
+    fn drop(&mut self) {
+        self.session.post_starts.lock().remove(self.id);
+    }
 }
 
 impl Executor {
@@ -53,7 +68,8 @@ impl Executor {
         }
     }
 
-    /// Runs the postStart hook if there is one, with no bound but its own.
+    /// Runs the postStart hook if there is one, with no bound but its own, and no longer than the container is left alone:
+    /// what waits for the end of a container that was stopped must not wait for a server that is silent.
     pub(super) async fn post_start(
         &self,
         scene: &Scene,
@@ -64,7 +80,16 @@ impl Executor {
         let handler =
             container.as_ref().and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
         match (&container, handler) {
-            (Some(container), Some(handler)) => self.run_hook(scene, container, id, handler).await,
+            (Some(container), Some(handler)) => {
+                let stopped = Arc::new(Notify::new());
+                scene.session.post_starts.lock().insert(id.clone(), Arc::clone(&stopped));
+                let _over = PostStartOver { session: &scene.session, id };
+                // Neither arm is polled again once the other has ended.
+                tokio::select! {
+                    result = self.run_hook(scene, container, id, handler) => result,
+                    () = stopped.notified() => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }

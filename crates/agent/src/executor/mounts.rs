@@ -99,7 +99,7 @@ impl Executor {
                 },
             });
         }
-        result.extend(self.termination_log(scene, container, attempt).await?);
+        result.extend(self.termination_log(scene, container, attempt).await);
         if mounts::wants_hosts_file(&scene.pod, container, &scene.pod_ips) {
             result.push(own_mount("/etc/hosts", self.write_hosts_file(scene).await?));
         }
@@ -111,28 +111,30 @@ impl Executor {
         self.handler_can(handler, |known| known.recursive_read_only_mounts)
     }
 
-    /// A file of its own for every attempt, so that an old message is never taken for a new one.
+    /// A file of its own for every attempt, so that an old message is never taken for a new one. A container runs without
+    /// it when the disk has no room for one more file.
     async fn termination_log(
         &self,
         scene: &Scene,
         container: &Container,
         attempt: u32,
-    ) -> Result<Option<ContainerMount>, Failure> {
-        let Some(path) = container.termination_message_path.as_deref().filter(|path| !path.is_empty()) else {
-            return Ok(None);
-        };
+    ) -> Option<ContainerMount> {
+        let path = container.termination_message_path.as_deref().filter(|path| !path.is_empty())?;
         let dir = self.pod_dir(scene).join("containers").join(&container.name);
         let file = dir.join(format!("{:08x}", fnv32(&format!("{}/{attempt}", scene.session.key.uid))));
         let place = file.clone();
-        blocking(FailureStep::ContainerConfig, move || {
+        let made = blocking(FailureStep::ContainerConfig, move || {
             // Any user of the container may write its message.
             let made = std::fs::create_dir_all(&dir).and_then(|()| write(&place, b"", 0o666));
-            made.map_err(|error| {
-                format!("error on creating termination-log file \"{}\": {error}", place.display())
-            })
+            made.map_err(|error| error.to_string())
         })
-        .await?;
-        Ok(Some(own_mount(path, file)))
+        .await;
+        if let Err(failure) = made {
+            let (file, error) = (file.display(), &failure.message);
+            tracing::error!(pod = %scene.session.key, container = container.name, %file, error, "Cannot make the file for a container's termination message; it starts without one");
+            return None;
+        }
+        Some(own_mount(&mounts::absolute(path), file))
     }
 
     async fn write_hosts_file(&self, scene: &Scene) -> Result<PathBuf, Failure> {

@@ -50,6 +50,7 @@ impl Executor {
             cpu_period: period.and_then(|period| i64::try_from(period).ok()).unwrap_or(0),
             cpu_quota: period.map_or(0, |period| cgroup::quota(milli(limits), period)),
             memory_limit: limits.get("memory").map_or(0, |memory| memory.value()),
+            unified: self.config.rules.oom_group().into_iter().collect(),
             ..LinuxResources::default()
         }
     }

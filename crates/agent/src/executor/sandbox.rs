@@ -111,10 +111,13 @@ impl Executor {
     /// The ids of a pod with `hostUsers: false`. It never runs with the node's because the runtime knows no better.
     async fn user_namespace(&self, scene: &Scene, handler: &str) -> Result<UserNamespace, Failure> {
         if !self.handler_can(handler, |known| known.user_namespaces) {
-            let text = format!(
-                "RuntimeClass handler {} does not support user namespaces\nhint: remove spec.hostUsers, or use a container runtime that supports them (containerd 2, runc 1.2)",
-                go_quote(handler)
-            );
+            let whose = match handler {
+                "" => "runtime".to_owned(),
+                handler => format!("RuntimeClass handler {}", go_quote(handler)),
+            };
+            let text = format!("can't set `spec.hostUsers: false`, {whose} does not support user namespaces");
+            let hint = "remove spec.hostUsers, or use a container runtime that supports them (containerd 2, runc 1.2)";
+            tracing::warn!(pod = %scene.session.key, handler, hint, "The pod asks for a user namespace");
             return Err(failed(FailureStep::Sandbox, text).because_of(Some(Obstacle::Node)));
         }
         let (users, uid) = (Arc::clone(&self.users), scene.session.key.uid.clone());

@@ -27,6 +27,9 @@ impl Executor {
         // Contract §9: the process gets at least two seconds, even if the hook used everything.
         let stopped = self.edges.runtime.stop_container(id, left.max(MIN_GRACE)).await;
         let done = plain(stopped, |error| kill_failed("Container", name.as_str(), error))?;
+        if let Some(hook) = scene.session.post_starts.lock().get(id) {
+            hook.notify_one();
+        }
         Ok(match hook {
             Hook::Passed => done,
             Hook::Failed => Done::StoppedWithoutHook,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, PodKey, PodSource, status::is_terminal};
+use lifecycle::{Admission, PodKey, PodSource, PodUid, status::is_terminal};
 use tokio::time::Instant;
 
 use super::{Pods, counting};
@@ -19,10 +19,13 @@ impl Pods {
             return Some(Admission::Admitted);
         }
         let uid = PodKey::of(pod).uid;
+        // One that left its source goes, and what it still holds is not counted: its next version could not come in beside
+        // it, and never again.
+        let counts = |other: &PodUid| *other != uid && self.wanted.contains(other) && !self.is_over(other);
         let others: Vec<Arc<Pod>> = self
             .workers
             .mails()
-            .filter(|(other, _)| **other != uid && !self.is_over(other))
+            .filter(|(other, _)| counts(other))
             .map(|(_, mail)| Arc::clone(&mail.borrow().pod))
             .collect();
         let began = Instant::now();

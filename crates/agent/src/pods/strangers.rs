@@ -12,7 +12,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid};
+use lifecycle::{Admission, Intent, PodKey, PodSource, PodUid, spec::names::names_a_directory};
 use seams::RuntimeError;
 use tokio::time::Instant;
 
@@ -178,5 +178,8 @@ async fn remains(edges: &Edges, root: &Path, uid: &PodUid) -> Remains {
 /// Uids of pod directories on disk.
 fn leftover_directories(root: &Path) -> Vec<PodUid> {
     let Ok(entries) = std::fs::read_dir(root.join("pods")) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).map(PodUid::from).collect()
+    // A disk of its own brings `lost+found`, and people leave files: neither was ever a pod's.
+    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let names = directories.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| names_a_directory(name)).map(PodUid::from).collect()
 }

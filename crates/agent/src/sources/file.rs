@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt};
-use inotify::{Inotify, WatchMask};
+use inotify::{EventMask, Inotify, WatchMask};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::PodSource;
 use seams::Clock;
@@ -34,26 +34,26 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
         if reader.deliver(&updates).await.is_err() {
             return;
         }
-        match watch(&reader.source.path) {
+        let was_directory = reader.source.path.is_dir();
+        match watch(&reader.source.path, was_directory) {
             Ok(mut events) => {
                 retry = RETRY.0;
                 // A change between the read above and the start of the watch would be missed: look once more.
                 let mut again = true;
-                'watching: loop {
+                loop {
+                    let mut heard = Some(Heard::Change);
                     if !again {
                         tokio::select! {
-                            event = events.next() => match event {
-                                Some(Ok(())) => {
-                                    tokio::time::sleep(SETTLE).await;
-                                    // Those that came meanwhile, also during the last look, want one look together.
-                                    while let Some(event) = events.next().now_or_never() {
-                                        if !matches!(event, Some(Ok(()))) {
-                                            break 'watching;
-                                        }
-                                    }
+                            event = events.next() => {
+                                heard = event;
+                                tokio::time::sleep(SETTLE).await;
+                                // Those that came meanwhile, also during the last look, want one look together.
+                                while heard == Some(Heard::Change)
+                                    && let Some(event) = events.next().now_or_never()
+                                {
+                                    heard = event;
                                 }
-                                _ => break,
-                            },
+                            }
                             () = tokio::time::sleep(reader.source.frequency) => {}
                         }
                     }
@@ -61,7 +61,8 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                     if reader.deliver(&updates).await.is_err() {
                         return;
                     }
-                    if !reader.source.path.exists() {
+                    // What is watched is another thing than what is there: of a path that did not exist, the folder.
+                    if heard != Some(Heard::Change) || reader.source.path.is_dir() != was_directory {
                         break;
                     }
                 }
@@ -76,10 +77,18 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
     }
 }
 
-/// A stream with one item per change in the directory (of the file, where the path is a file). The directory that
-/// holds a single file is watched, because editors replace files.
-fn watch(path: &Path) -> std::io::Result<impl futures::Stream<Item = std::io::Result<()>> + use<>> {
-    let (directory, only) = if path.is_dir() {
+/// What inotify says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Change,
+    /// It will say no more: the directory is gone, or was moved, or its events cannot be read.
+    End,
+}
+
+/// A stream with one item per change in the directory (of the file, where the path is none). The directory that holds a
+/// single file is watched, because editors replace files, and that of a path that does not exist yet.
+fn watch(path: &Path, is_directory: bool) -> std::io::Result<impl futures::Stream<Item = Heard> + use<>> {
+    let (directory, only) = if is_directory {
         (path.to_owned(), None)
     } else {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -96,15 +105,17 @@ fn watch(path: &Path) -> std::io::Result<impl futures::Stream<Item = std::io::Re
         | WatchMask::ONLYDIR;
     inotify.watches().add(directory, mask)?;
     let events = inotify.into_event_stream(vec![0; 4096])?;
+    let last = EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED;
     Ok(Box::pin(events.filter_map(move |event| {
-        let item = match event {
+        let heard = match event {
+            Ok(event) if event.mask.intersects(last) => Some(Heard::End),
             Ok(event) => {
                 let ours = only.is_none() || event.name.is_none() || event.name == only;
-                ours.then_some(Ok(()))
+                ours.then_some(Heard::Change)
             }
-            Err(error) => Some(Err(error)),
+            Err(_) => Some(Heard::End),
         };
-        std::future::ready(item)
+        std::future::ready(heard)
     })))
 }
 
@@ -114,6 +125,8 @@ struct Reader {
     files: BTreeMap<PathBuf, Known>,
     /// Files whose pod has its name from a later file too: each is reported once.
     shadowed: BTreeSet<PathBuf>,
+    /// The path did not exist when it was looked at last: reported once.
+    is_missing: bool,
 }
 
 /// What a look at all files gave.
@@ -140,7 +153,7 @@ fn digest(content: &Result<Vec<u8>, String>) -> u64 {
 
 impl Reader {
     fn new(source: FileSource, clock: Arc<dyn Clock>) -> Self {
-        Self { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new() }
+        Self { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new(), is_missing: false }
     }
 
     /// Looks, and hands over what there is.
@@ -158,8 +171,17 @@ impl Reader {
         let path = self.source.path.clone();
         let listing = tokio::task::spawn_blocking(move || list(&path)).await;
         let files = match listing {
-            Ok(Ok(files)) => files,
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Ok(Ok(files)) => {
+                self.is_missing = false;
+                files
+            }
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                if !std::mem::replace(&mut self.is_missing, true) {
+                    let path = self.source.path.display();
+                    tracing::warn!(%path, "The static pod path does not exist: there are no pods from it until it does");
+                }
+                Vec::new()
+            }
             Ok(Err(error)) => {
                 let path = self.source.path.display();
                 tracing::error!(%path, %error, "Cannot read the static pod path; its pods stay as they are");
@@ -329,5 +351,40 @@ mod tests {
         assert_eq!((other.len(), none.len()), (2, 0));
         assert_ne!(uids(&other)[0], uids(&alone)[0]);
         assert_eq!(uids(&other)[0], uids(&refused)[0], "the one that was left out");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_comes_goes_and_comes_again_is_looked_at_when_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifests");
+        let source =
+            FileSource { path: path.clone(), frequency: Duration::from_secs(600), node_name: "n".to_owned() };
+        let clock: Arc<dyn Clock> = Arc::new(seams::SystemClock::start());
+        let (updates, mut receiver) = Updates::channel(Arc::clone(&clock), 100);
+        tokio::spawn(run(source, clock, updates));
+        let mut looks = 0_u32;
+        let mut seen = async |wanted: usize| loop {
+            let update = tokio::time::timeout(Duration::from_secs(20), receiver.recv()).await;
+            let SourceUpdate::Set(_, pods) = update.unwrap().unwrap().update else { panic!("refused") };
+            looks += 1;
+            if pods.len() == wanted {
+                break;
+            }
+        };
+        seen(0).await;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            std::fs::create_dir(&path).unwrap();
+            let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: 'x:1'}]}";
+            std::fs::write(path.join("a.yaml"), text).unwrap();
+            seen(1).await;
+            std::fs::remove_dir_all(&path).unwrap();
+            seen(0).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        while receiver.try_recv().is_ok() {
+            looks += 1;
+        }
+        assert!(looks < 40, "{looks} looks: it spins");
     }
 }

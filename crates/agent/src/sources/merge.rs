@@ -8,8 +8,15 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{PodKey, PodSource, PodUid, spec::static_pod::SEEN_ANNOTATION};
+use lifecycle::{
+    PodKey, PodSource, PodUid,
+    spec::{
+        names::names_a_directory,
+        static_pod::{SEEN_ANNOTATION, SOURCE_ANNOTATION},
+    },
+};
 
 use super::SourceUpdate;
 
@@ -40,8 +47,9 @@ impl Merger {
         self.delivered.contains(&source)
     }
 
-    /// Takes an update and tells what changed. Pods that were added are ordered by creation time.
-    pub fn take(&mut self, update: SourceUpdate) -> Vec<Change> {
+    /// Takes an update that came `now` and tells what changed. Pods that were added are ordered by creation time, and all
+    /// say where they came from and when they were first seen, whatever the object itself says about that.
+    pub fn take(&mut self, update: SourceUpdate, now: Timestamp) -> Vec<Change> {
         match update {
             SourceUpdate::Set(source, mut pods) => {
                 if !self.has_delivered(source) {
@@ -56,10 +64,10 @@ impl Merger {
                     .map(|(uid, _)| uid.clone())
                     .collect();
                 let mut changes: Vec<_> = gone.into_iter().filter_map(|uid| self.remove(&uid)).collect();
-                changes.extend(pods.into_iter().filter_map(|pod| self.apply(source, pod)));
+                changes.extend(pods.into_iter().filter_map(|pod| self.apply(source, pod, now)));
                 self.only_new_refusals(source, changes)
             }
-            SourceUpdate::Applied(source, pod) => self.apply(source, pod).into_iter().collect(),
+            SourceUpdate::Applied(source, pod) => self.apply(source, pod, now).into_iter().collect(),
             SourceUpdate::Deleted(_, pod) => self.remove(&PodKey::of(&pod).uid).into_iter().collect(),
             SourceUpdate::Refused(source, pod) => vec![namesake_refused(source, pod)],
         }
@@ -87,15 +95,13 @@ impl Merger {
         self.pods.remove(uid).map(|_| Change::Removed(uid.clone()))
     }
 
-    fn apply(&mut self, source: PodSource, pod: Arc<Pod>) -> Option<Change> {
+    fn apply(&mut self, source: PodSource, pod: Arc<Pod>, now: Timestamp) -> Option<Change> {
         let key = PodKey::of(&pod);
         if let Err(problem) = usable(&key) {
             return Some(Change::Refused(pod, problem));
         }
         let known = self.pods.get(&key.uid).map(|(_, known)| known);
-        let pod = known
-            .filter(|_| source.is_static())
-            .map_or_else(|| Arc::clone(&pod), |known| seen_as(known, &pod));
+        let pod = marked(pod, source, known, now);
         if let Some(known) = known
             && known.metadata == pod.metadata
             && known.spec == pod.spec
@@ -132,24 +138,30 @@ fn namesake_refused(source: PodSource, pod: Arc<Pod>) -> Change {
     Change::Refused(pod, message)
 }
 
-/// A new version of a static pod, first seen when the version before it was.
-fn seen_as(known: &Pod, pod: &Arc<Pod>) -> Arc<Pod> {
-    let seen = |pod: &Pod| pod.metadata.annotations.as_ref()?.get(SEEN_ANNOTATION).cloned();
-    match seen(known) {
-        Some(first) if seen(pod).as_ref() != Some(&first) => {
-            let mut pod = Pod::clone(pod);
-            pod.metadata.annotations.get_or_insert_default().insert(SEEN_ANNOTATION.to_owned(), first);
-            Arc::new(pod)
-        }
-        _ => Arc::clone(pod),
+/// The pod with its marks: its source and when its first version was seen. What the manifest of a static pod says about
+/// that was written when it was read; what an object of the API says is anybody's.
+fn marked(pod: Arc<Pod>, source: PodSource, known: Option<&Arc<Pod>>, now: Timestamp) -> Arc<Pod> {
+    let mark = |pod: &Pod, key: &str| pod.metadata.annotations.as_ref()?.get(key).cloned();
+    let first = known.and_then(|known| mark(known, SEEN_ANNOTATION));
+    let (from, seen) = match source {
+        PodSource::Api => (Some("api".to_owned()), first.or_else(|| Some(now.to_string()))),
+        _ => (None, first),
+    };
+    let wanted = [(SOURCE_ANNOTATION, from), (SEEN_ANNOTATION, seen)];
+    let missing = |(key, value): &(&str, Option<String>)| value.is_some() && mark(&pod, key) != *value;
+    if !wanted.iter().any(missing) {
+        return pod;
     }
+    let mut pod = Arc::unwrap_or_clone(pod);
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.extend(wanted.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    Arc::new(pod)
 }
 
 /// A pod's uid, namespace and name become path components: nothing may come in that could leave its directory.
 fn usable(key: &PodKey) -> Result<(), String> {
     for (what, text) in [("uid", key.uid.as_str()), ("namespace", &*key.namespace), ("name", &*key.name)] {
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-        if text.is_empty() || text.len() > 253 || !plain || text.starts_with('.') {
+        if !names_a_directory(text) {
             return Err(format!(
                 "Error validating pod {key}: its {what} {text:?} cannot name a directory, ignoring"
             ));
@@ -162,6 +174,8 @@ fn usable(key: &PodKey) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
     fn pod(name: &str, uid: &str) -> Arc<Pod> {
         Arc::new(fakes::pods::pod("default", name, uid, &[]))
     }
@@ -169,17 +183,17 @@ mod tests {
     #[test]
     fn a_set_replaces_only_its_own_source() {
         let mut merger = Merger::default();
-        merger.take(SourceUpdate::Set(PodSource::Api, vec![pod("a", "1")]));
-        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("b", "2"), pod("c", "3")]));
-        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("c", "3")]));
+        merger.take(SourceUpdate::Set(PodSource::Api, vec![pod("a", "1")]), NOW);
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("b", "2"), pod("c", "3")]), NOW);
+        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("c", "3")]), NOW);
         assert!(matches!(&changes[..], [Change::Removed(uid)] if uid.as_str() == "2"), "{changes:?}");
     }
 
     #[test]
     fn an_edited_manifest_replaces_its_pod() {
         let mut merger = Merger::default();
-        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
-        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "2")]));
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]), NOW);
+        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "2")]), NOW);
         assert!(
             matches!(&changes[..], [Change::Removed(old), Change::Applied(_, new)]
                 if old.as_str() == "1" && new.metadata.uid.as_deref() == Some("2")),
@@ -190,36 +204,60 @@ mod tests {
     #[test]
     fn the_second_of_two_namesakes_is_refused() {
         let mut merger = Merger::default();
-        let changes = merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]));
+        let changes =
+            merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]), NOW);
         assert!(matches!(&changes[..], [Change::Applied(..), Change::Refused(..)]), "{changes:?}");
     }
 
     #[test]
     fn what_a_source_leaves_out_is_refused_and_changes_nothing() {
         let mut merger = Merger::default();
-        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
-        let changes = merger.take(SourceUpdate::Refused(PodSource::File, pod("a", "2")));
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]), NOW);
+        let changes = merger.take(SourceUpdate::Refused(PodSource::File, pod("a", "2")), NOW);
         let message = "Error validating pod a_default(2) from file due to duplicate pod name \"a\", ignoring";
         assert!(matches!(&changes[..], [Change::Refused(_, told)] if told == message), "{changes:?}");
-        assert_eq!(merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")])).len(), 0);
+        assert_eq!(merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]), NOW).len(), 0);
     }
 
     #[test]
     fn a_refusal_is_told_once_until_it_ends() {
         let mut merger = Merger::default();
         let both = || SourceUpdate::Set(PodSource::File, vec![pod("a", "1"), pod("a", "2")]);
-        assert_eq!(merger.take(both()).len(), 2);
-        assert_eq!(merger.take(both()).len(), 0);
-        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]));
-        assert!(matches!(&merger.take(both())[..], [Change::Refused(..)]));
+        assert_eq!(merger.take(both(), NOW).len(), 2);
+        assert_eq!(merger.take(both(), NOW).len(), 0);
+        merger.take(SourceUpdate::Set(PodSource::File, vec![pod("a", "1")]), NOW);
+        assert!(matches!(&merger.take(both(), NOW)[..], [Change::Refused(..)]));
     }
 
     #[test]
     fn identities_that_leave_their_directory_are_refused() {
         let mut merger = Merger::default();
         for uid in ["", "../x", "a/b", ".."] {
-            let changes = merger.take(SourceUpdate::Applied(PodSource::Api, pod("a", uid)));
+            let changes = merger.take(SourceUpdate::Applied(PodSource::Api, pod("a", uid)), NOW);
             assert!(matches!(&changes[..], [Change::Refused(..)]), "{uid:?}: {changes:?}");
         }
+    }
+
+    #[test]
+    fn who_wrote_a_pod_does_not_decide_where_it_came_from() {
+        let mut merger = Merger::default();
+        let later = Timestamp::from_second(60).unwrap();
+        let mut object = fakes::pods::pod("default", "a", "1", &[]);
+        object.metadata.annotations = Some(
+            [(SOURCE_ANNOTATION.to_owned(), "file".to_owned()), ("x".to_owned(), "y".to_owned())].into(),
+        );
+        let object = Arc::new(object);
+        let changes = merger.take(SourceUpdate::Applied(PodSource::Api, Arc::clone(&object)), NOW);
+        let [Change::Applied(PodSource::Api, seen)] = &changes[..] else { panic!("{changes:?}") };
+        let annotations = seen.metadata.annotations.as_ref().unwrap();
+        assert_eq!(annotations[SOURCE_ANNOTATION], "api");
+        assert_eq!(annotations[SEEN_ANNOTATION], NOW.to_string());
+        assert_eq!(annotations["x"], "y");
+        assert_eq!(merger.take(SourceUpdate::Applied(PodSource::Api, Arc::clone(&object)), later).len(), 0);
+        let mut newer = Pod::clone(&object);
+        newer.metadata.labels = Some([("new".to_owned(), "1".to_owned())].into());
+        let changes = merger.take(SourceUpdate::Applied(PodSource::Api, Arc::new(newer)), later);
+        let [Change::Applied(PodSource::Api, seen)] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!(seen.metadata.annotations.as_ref().unwrap()[SEEN_ANNOTATION], NOW.to_string());
     }
 }

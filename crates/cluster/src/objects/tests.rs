@@ -148,7 +148,7 @@ async fn a_first_list_that_comes_too_late_for_a_get_is_a_change() {
     until("the object is asked for", || !stub.uris().is_empty()).await;
     tokio::time::pause();
     let error = value(&store, "cm").await.unwrap_err();
-    assert_eq!(error, "failed to sync configmap cache: timed out after 3s");
+    assert_eq!(error, "failed to sync configmap cache: timed out waiting for the condition");
     tokio::time::resume();
 
     sender.send(json!({"type": "ADDED", "object": config("cm", "5", "one")})).unwrap();

@@ -144,7 +144,7 @@ async fn failures_are_told_and_tried_again() {
             .await;
     let mut watcher = watcher(&stub, &Arc::default());
     assert_eq!(next(&mut watcher).await, "failed no");
-    assert_eq!(next(&mut watcher).await, "failed boom (HTTP 500)");
+    assert_eq!(next(&mut watcher).await, "failed boom");
     assert!(next(&mut watcher).await.starts_with("failed unexpected answer"));
     assert!(next(&mut watcher).await.contains("ended before it was complete"));
     assert_eq!(next(&mut watcher).await, "snapshot ");

@@ -42,6 +42,8 @@ pub(crate) fn sandbox(status: &PodSandboxStatus) -> SandboxRecord {
         ready: sandbox_ready(status.state),
         created_at: time(status.created_at),
         ips: if host_network { Vec::new() } else { ips(status) },
+        without_address: !host_network
+            && status.network.as_ref().is_some_and(|network| network.ip.is_empty()),
         host_network,
     }
 }
@@ -122,6 +124,9 @@ mod tests {
     fn addresses_in_order_and_all_or_none() {
         assert_eq!(sandbox(&with_ips("10.0.0.2", &["fd00::2"])).ips, ["10.0.0.2", "fd00::2"]);
         assert!(sandbox(&with_ips("", &[])).ips.is_empty());
+        assert!(sandbox(&with_ips("", &[])).without_address);
+        assert!(!sandbox(&with_ips("10.0.0.2", &["rubbish"])).without_address, "there is one");
+        assert!(!sandbox(&PodSandboxStatus::default()).without_address, "nothing is told of a network");
         assert!(sandbox(&with_ips("10.0.0.2", &["rubbish"])).ips.is_empty());
         assert!(sandbox(&with_ips("rubbish", &["10.0.0.2"])).ips.is_empty());
     }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use lifecycle::spec::mounts;
 use proto::cri::ContainerStatus;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::Semaphore;
@@ -79,7 +80,7 @@ impl Plan {
         // Of several mounts on one path the last one is what the container saw.
         let mount = status.mounts.iter().rev().find(|m| {
             !annotated.termination_path.is_empty()
-                && m.container_path == absolute(&annotated.termination_path)
+                && m.container_path == mounts::absolute(&annotated.termination_path)
         });
         let falls_back = annotated.fallback_to_logs && status.exit_code != 0 && status.reason != CANNOT_RUN;
         let plan = Self {
@@ -105,10 +106,6 @@ impl Plan {
             None => String::new(),
         }
     }
-}
-
-fn absolute(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 /// The last [`MESSAGE_LIMIT`] bytes of a plain file.

@@ -6,7 +6,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::spec::dns::DnsConfig;
 use prost::Message;
-use proto::cri::{ContainerConfig, LinuxContainerResources, PodSandboxConfig};
+use proto::cri::{
+    ContainerConfig, LinuxContainerResources, NamespaceMode, NamespaceOption, PodSandboxConfig, UserNamespace,
+};
 use seams::runtime::{ContainerRequest, ImageInfo, LinuxResources, SandboxRequest};
 use serde::Deserialize;
 
@@ -85,13 +87,41 @@ fn image_of(name: &str) -> ImageInfo {
     ImageInfo { uid, username: username.into(), ..Default::default() }
 }
 
+/// The helper that stood in for the kubelet when the messages were made knows nothing of user namespaces; a kubelet says
+/// whose every pod has.
+fn with_users_of_the_node(options: &mut Option<NamespaceOption>) {
+    let options = options.as_mut().unwrap();
+    assert!(options.userns_options.is_none());
+    options.userns_options =
+        Some(UserNamespace { mode: NamespaceMode::Node as i32, ..UserNamespace::default() });
+}
+
 #[test]
 fn sandboxes_are_upstreams() {
     for case in cases() {
-        let upstream: PodSandboxConfig = decode(&case.sandbox);
+        let mut upstream: PodSandboxConfig = decode(&case.sandbox);
+        let linux = upstream.linux.as_mut().unwrap();
+        with_users_of_the_node(&mut linux.security_context.as_mut().unwrap().namespace_options);
         let ours = sandbox::config(&sandbox_request(&case.pod, &upstream)).unwrap();
         assert_eq!(ours, upstream, "{:?}", case.pod.metadata.name);
     }
+}
+
+#[test]
+fn sysctls_may_be_written_with_slashes() {
+    let mut compared = 0;
+    for case in cases() {
+        let upstream: PodSandboxConfig = decode(&case.sandbox);
+        let mut pod = case.pod.clone();
+        let context = pod.spec.as_mut().and_then(|spec| spec.security_context.as_mut());
+        for sysctl in context.and_then(|context| context.sysctls.as_mut()).into_iter().flatten() {
+            sysctl.name = sysctl.name.replace('.', "/");
+            compared += 1;
+        }
+        let ours = sandbox::config(&sandbox_request(&pod, &upstream)).unwrap();
+        assert_eq!(ours.linux.unwrap().sysctls, upstream.linux.unwrap().sysctls);
+    }
+    assert!(compared > 1);
 }
 
 #[test]
@@ -100,7 +130,10 @@ fn containers_are_upstreams() {
     for case in cases() {
         let sandbox = sandbox_request(&case.pod, &decode(&case.sandbox));
         for expected in &case.containers {
-            let upstream: ContainerConfig = decode(&expected.config);
+            let mut upstream: ContainerConfig = decode(&expected.config);
+            if let Some(context) = upstream.linux.as_mut().and_then(|linux| linux.security_context.as_mut()) {
+                with_users_of_the_node(&mut context.namespace_options);
+            }
             let linux = upstream.linux.clone().unwrap_or_default();
             let masked = linux.security_context.map(|s| s.masked_paths).unwrap_or_default();
             let host = HostFacts {

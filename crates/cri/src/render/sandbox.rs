@@ -1,5 +1,6 @@
 //! A sandbox's configuration.
 
+use node::admission::sysctls::normalized;
 use proto::cri::{DnsConfig, LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata};
 use seams::runtime::{LinuxResources, SandboxRequest};
 
@@ -34,7 +35,7 @@ pub fn config(request: &SandboxRequest) -> Result<PodSandboxConfig, RenderError>
         linux: Some(LinuxPodSandboxConfig {
             cgroup_parent: request.cgroup_parent.clone(),
             security_context: Some(security::of_sandbox(pod, request.user_namespace)?),
-            sysctls: sysctls.into_iter().flatten().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            sysctls: sysctls.into_iter().flatten().map(|s| (normalized(&s.name), s.value.clone())).collect(),
             overhead: Some(resources::to_wire(request.overhead.as_ref().unwrap_or(&unset))),
             resources: Some(resources::to_wire(request.resources.as_ref().unwrap_or(&unset))),
         }),

@@ -94,11 +94,16 @@ pub fn namespaces(spec: &PodSpec, users: Option<UserNamespace>) -> NamespaceOpti
         pid: pid as i32,
         ipc: node_or_pod(spec.host_ipc) as i32,
         target_id: String::new(),
-        userns_options: users.map(user_namespace),
+        userns_options: Some(users.map_or_else(of_the_node, of_its_own)),
     }
 }
 
-fn user_namespace(given: UserNamespace) -> proto::cri::UserNamespace {
+/// Said, and not left open: a runtime may have a default of its own for pods that ask for nothing.
+fn of_the_node() -> proto::cri::UserNamespace {
+    proto::cri::UserNamespace { mode: NamespaceMode::Node as i32, ..Default::default() }
+}
+
+fn of_its_own(given: UserNamespace) -> proto::cri::UserNamespace {
     let ids = id_mapping(given);
     proto::cri::UserNamespace { mode: NamespaceMode::Pod as i32, uids: vec![ids], gids: vec![ids] }
 }

@@ -75,7 +75,8 @@ impl CriRuntime {
         Ok(id)
     }
 
-    /// The running container of a name in the same sandbox, for an ephemeral container to look into.
+    /// The container of a name in the same sandbox, for an ephemeral container to look into: the one that runs, else the
+    /// newest, of which the runtime says why it cannot be looked into.
     async fn target(&self, request: &ContainerRequest, name: &str) -> Result<String, RuntimeError> {
         let filter = ContainerFilter {
             pod_sandbox_id: request.sandbox_id.as_str().to_owned(),
@@ -89,12 +90,9 @@ impl CriRuntime {
                 c.list_containers(r).await
             })
             .await?;
-        let running = answer
-            .containers
-            .into_iter()
-            .filter(|c| observe::container_state(c.state) == RuntimeState::Running);
-        let newest = running.max_by_key(|c| c.created_at);
-        newest.map(|c| c.id).ok_or_else(|| RuntimeError::Invalid {
+        let runs = |state| observe::container_state(state) == RuntimeState::Running;
+        let target = answer.containers.into_iter().max_by_key(|c| (runs(c.state), c.created_at));
+        target.map(|c| c.id).ok_or_else(|| RuntimeError::Invalid {
             call: "CreateContainer",
             message: format!("unable to find target container {name}"),
         })

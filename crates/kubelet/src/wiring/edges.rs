@@ -184,6 +184,9 @@ pub(super) fn make_root(settings: &Settings) -> Result<(), EdgeError> {
     for dir in [path.clone(), path.join("pods"), path.join("plugins"), path.join("plugins_registry")] {
         builder.create(dir).map_err(failed)?;
     }
+    // Its entries are the names and uids of all pods.
+    let logs = &settings.paths.pod_logs;
+    builder.create(logs).map_err(|source| EdgeError::RootDir { path: logs.clone(), source })?;
     if let Err(error) = linux::mounts::make_rshared(path) {
         warn!(path = %path.display(), %error, "Could not make the root directory a shared mount");
     }

@@ -60,6 +60,7 @@ fn succeeded(work: &mut Work<'_>, key: &ActionKey, done: &Done) {
                 syncing.volumes = match syncing.volumes {
                     Volumes::Missing | Volumes::Fresh => Volumes::Fresh,
                     Volumes::MissingStale | Volumes::Stale => Volumes::Stale,
+                    Volumes::MissingMore => Volumes::Missing,
                 };
             }
         }

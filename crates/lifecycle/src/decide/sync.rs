@@ -17,6 +17,7 @@ use crate::{
     },
     delay::fnv,
     reason::Afterwards,
+    spec::mounts,
     state::{Reset, Stage, Volumes},
     status,
 };
@@ -90,28 +91,35 @@ pub(super) fn prerequisites(work: &mut Work<'_>) {
     }
     if work.ask(Action::MountVolumes) == Asked::Now
         && let Stage::Syncing(syncing) = &mut work.state.stage
-        && syncing.volumes == Volumes::Stale
     {
-        // What changes from here on makes them stale again, even while this update runs.
-        syncing.volumes = Volumes::Fresh;
+        // What changes from here on counts again, even while this mount runs.
+        syncing.volumes = match syncing.volumes {
+            Volumes::Stale => Volumes::Fresh,
+            Volumes::MissingStale | Volumes::MissingMore => Volumes::Missing,
+            other => other,
+        };
     }
 }
 
 fn note_stale_volumes(work: &mut Work<'_>) {
-    let shown = shown(work);
+    let (shown, used) = (shown(work), used(work));
     let stale = work.seen.volumes_stale;
     let mounting = work.flying(&ActionKey::MountVolumes);
     let Stage::Syncing(syncing) = &mut work.state.stage else { return };
     let changed = syncing.shown != shown;
     syncing.shown = shown;
-    if stale || changed {
+    let others = std::mem::replace(&mut syncing.used, used) != used;
+    if others {
+        // An ephemeral container may be the first that uses a volume: it is mounted before the container is made.
+        syncing.volumes = if mounting { Volumes::MissingMore } else { Volumes::Missing };
+    } else if stale || changed {
         syncing.volumes = match syncing.volumes {
             Volumes::Missing if mounting => Volumes::MissingStale,
             Volumes::Fresh => Volumes::Stale,
             other => other,
         };
     }
-    if changed {
+    if changed || others {
         // What a container is made of may come from there: a creation that failed for it need not wait.
         work.state.setbacks.retain(|key, _| !matches!(key, ActionKey::CreateContainer(_)));
     }
@@ -122,6 +130,10 @@ fn shown(work: &Work<'_>) -> u64 {
     let maps = [work.pod.metadata.labels.as_ref(), work.pod.metadata.annotations.as_ref()];
     let pairs = maps.into_iter().flatten().flatten();
     fnv(pairs.flat_map(|(key, value)| key.bytes().chain([b'=']).chain(value.bytes()).chain([0])))
+}
+
+fn used(work: &Work<'_>) -> u64 {
+    fnv(mounts::used_volumes(work.pod).into_iter().flat_map(|name| name.bytes().chain([0])))
 }
 
 pub(super) fn in_place(work: &Work<'_>, key: &ActionKey) -> bool {

@@ -188,6 +188,7 @@ impl Scene {
                         ready: true,
                         created_at: now,
                         ips,
+                        without_address: false,
                         host_network: false,
                     },
                 );

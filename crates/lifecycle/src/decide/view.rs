@@ -83,7 +83,7 @@ impl<'a> View<'a> {
         if newest.host_network != self.host_network {
             return Err(SandboxFault::NetworkMode);
         }
-        if !self.host_network && newest.ips.is_empty() {
+        if !self.host_network && newest.without_address {
             return Err(SandboxFault::NoAddress);
         }
         Ok(newest)

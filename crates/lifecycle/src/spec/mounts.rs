@@ -160,6 +160,41 @@ pub(crate) fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Resul
     }
 }
 
+/// Names of the volumes that a container uses. The others are left alone, as upstream does: a pod may list a config
+/// map that does not exist as long as nobody mounts it.
+#[must_use]
+pub fn used_volumes(pod: &Pod) -> BTreeSet<&str> {
+    let Some(spec) = pod.spec.as_ref() else {
+        return BTreeSet::new();
+    };
+    let mut names = BTreeSet::new();
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
+        names.extend(container.volume_devices.iter().flatten().map(|device| device.name.as_str()));
+        // A file of variables is read by the kubelet: its volume need not be mounted by this very container.
+        let sources = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+        names.extend(sources.filter_map(|s| s.file_key_ref.as_ref()).map(|file| file.volume_name.as_str()));
+    }
+    for container in spec.ephemeral_containers.iter().flatten() {
+        names.extend(container.volume_mounts.iter().flatten().map(|mount| mount.name.as_str()));
+    }
+    names
+}
+
+/// A path as it is in a container: from its root, without `.`, `..` and doubled slashes, by its text alone.
+#[must_use]
+pub fn absolute(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 /// Decides every mount of a container, in the order of `volumeMounts`.
 ///
 /// `env` is its finished environment; `mounted` says whether a volume is there; `recursive_supported` whether the
@@ -321,5 +356,18 @@ mod tests {
         assert!(!wants_hosts_file(&pod(false), &container("/m"), &[]));
         assert!(wants_hosts_file(&pod(true), &container("/etc"), &[]));
         assert!(!wants_hosts_file(&pod(true), &container("/etc/hosts"), &ips));
+    }
+
+    #[test]
+    fn paths_begin_at_the_root() {
+        for (path, expected) in [
+            ("/dev/termination-log", "/dev/termination-log"),
+            ("tmp/msg", "/tmp/msg"),
+            ("/a//b/./c/../d/", "/a/b/d"),
+            ("../x", "/x"),
+            ("", "/"),
+        ] {
+            assert_eq!(absolute(path), expected, "{path}");
+        }
     }
 }

@@ -199,6 +199,14 @@ pub fn port_problems(value: i32) -> Vec<String> {
     }
 }
 
+/// Whether a text can name a directory or a cgroup of a pod, and no other: a uid, name or namespace becomes a part of
+/// paths that are removed later.
+#[must_use]
+pub fn names_a_directory(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    plain && !text.is_empty() && text.len() <= 253 && !text.starts_with('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

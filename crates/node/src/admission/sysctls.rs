@@ -150,7 +150,8 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
 
 /// `a.b.c` from either way of writing it. When the first separator is a slash, slashes separate and dots belong to
 /// names.
-pub(crate) fn normalized(name: &str) -> String {
+#[must_use]
+pub fn normalized(name: &str) -> String {
     match name.find(['.', '/']) {
         Some(first) if name.get(first..=first) == Some("/") => name
             .chars()

@@ -42,6 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
             for (name, want) in [
                 ("default-path", "DONE"),
                 ("own-path", "DONE"),
+                ("relative-path", "DONE"),
                 ("from-log", "DONE"),
                 ("no-error", ""),
                 ("from-file", "from the file"),
@@ -102,6 +103,7 @@ containers:
   args: [exit, --message, DONE, --message-path, /dev/termination-custom-log]
   terminationMessagePath: /dev/termination-custom-log
   securityContext: {runAsUser: 10000}
+- {name: relative-path, image: $TESTBOX, args: [exit, --message, DONE, --message-path, /a/log], terminationMessagePath: a/log}
 - name: from-log
   image: $TESTBOX
   args: [exit, --stdout, DONE, --code, "1"]

@@ -34,6 +34,7 @@ pub(super) fn sandbox_record(sandbox: &Sandbox) -> SandboxRecord {
         attempt: sandbox.config.metadata.as_ref().map_or(0, |m| m.attempt),
         ready: sandbox.state == PodSandboxState::SandboxReady,
         created_at: time(sandbox.created_at),
+        without_address: sandbox.ip.is_empty() && !is_host_network(&sandbox.config),
         ips: Some(sandbox.ip.clone()).filter(|ip| !ip.is_empty()).into_iter().collect(),
         host_network: is_host_network(&sandbox.config),
     }

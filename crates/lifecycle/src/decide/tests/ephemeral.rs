@@ -1,6 +1,6 @@
 //! Debug containers, added while the pod runs.
 
-use k8s_openapi::api::core::v1::{ContainerState, EphemeralContainer};
+use k8s_openapi::api::core::v1::{ContainerState, EphemeralContainer, VolumeMount};
 
 use super::*;
 
@@ -43,6 +43,32 @@ fn starts_once_and_never_again() {
     scene.restart();
     assert!(!brief(&scene.settle()).iter().any(|a| a.contains(" e")));
     assert_eq!(state(&scene.look(), "e").terminated.unwrap().exit_code, 7);
+}
+
+#[test]
+fn the_first_that_uses_a_volume_waits_for_it() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    debug(&mut scene, "e");
+    let mount = |name: &str| VolumeMount { name: name.to_owned(), ..VolumeMount::default() };
+    let mounts = &mut scene.spec().ephemeral_containers.as_mut().unwrap()[0].volume_mounts;
+    *mounts = Some(vec![mount("scratch")]);
+    assert_eq!(brief(&scene.look().actions), ["MountVolumes", "image e"]);
+    scene.succeed(&Action::EnsureImage { container: "e".into() });
+    assert!(scene.look().actions.is_empty(), "without its volume it cannot be made");
+    // Another one, while the mount for the first goes on.
+    debug(&mut scene, "f");
+    scene.spec().ephemeral_containers.as_mut().unwrap()[1].volume_mounts = Some(vec![mount("more")]);
+    assert_eq!(brief(&scene.look().actions), ["image f"]);
+    scene.succeed(&Action::MountVolumes);
+    assert_eq!(brief(&scene.look().actions), ["MountVolumes"], "that mount knew one of the two");
+    scene.fail(&Action::MountVolumes, FailureStep::Volumes, "not yet");
+    assert!(scene.look().actions.is_empty());
+    scene.pass(secs(10));
+    assert_eq!(brief(&scene.look().actions), ["MountVolumes"]);
+    scene.succeed(&Action::MountVolumes);
+    scene.succeed(&Action::EnsureImage { container: "f".into() });
+    assert_eq!(brief(&scene.settle()), ["create e 0", "create f 0", "start e", "start f"]);
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn they_make_way_for_a_new_sandbox_in_the_order_of_an_end() {
     let inits = vec![with_pre_stop(sidecar("s")), sidecar("t")];
     let mut scene = Scene::new("OnFailure", inits, vec![container("c")]);
     scene.settle();
-    scene.runtime.as_mut().unwrap().sandboxes[0].ips.clear();
+    scene.runtime.as_mut().unwrap().sandboxes[0].without_address = true;
     let first = scene.look();
     let stops: Vec<_> = brief(&first.actions)
         .into_iter()
