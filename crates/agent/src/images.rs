@@ -78,6 +78,28 @@ pub struct Wanted<'a> {
     pub sandbox: &'a SandboxRequest,
 }
 
+/// A pull that has begun: if it is dropped before its end, it was given up.
+struct Attempt<'a> {
+    records: Option<Arc<Records>>,
+    name: &'a str,
+}
+
+impl Attempt<'_> {
+    fn has_ended(mut self) {
+        self.records = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        // The process may be ending; then the record is all that is left, as it should be.
+        if let (Some(records), Ok(runtime)) = (self.records.take(), tokio::runtime::Handle::try_current()) {
+            let name = self.name.to_owned();
+            drop(runtime.spawn_blocking(move || records.given_up(&name)));
+        }
+    }
+}
+
 impl Images {
     /// No pull under way yet.
     #[must_use]
@@ -241,9 +263,11 @@ impl Images {
                 format!("Failed to record image pull intent for container image \"{written}\": {error}");
             Failure::new(FailureStep::ImagePull, what)
         })?;
+        let attempt = Attempt { records: Some(Arc::clone(&self.records)), name: written };
         let began = self.clock.now();
         let pulled = self.pull_with_credentials(image, wanted).await;
         let ended = self.clock.now();
+        attempt.has_ended();
         let (image_ref, with) = match pulled {
             Ok(pulled) => pulled,
             Err(error) => {

@@ -130,14 +130,22 @@ struct Credentials {
     node_pods_accessible: bool,
 }
 
+/// Pulls of one image name by this process.
+#[derive(Clone, Copy, Debug, Default)]
+struct UnderWay {
+    count: u32,
+    /// The runtime may still bring what a pull was to bring that nobody waits for any more: the record of its beginning
+    /// stays until another one has brought it.
+    given_up: bool,
+}
+
 /// The records. Every method works on the disk, and at most one at a time.
 #[derive(Debug)]
 pub struct Records {
     pulling: PathBuf,
     pulled: PathBuf,
     verification: Verification,
-    /// Pulls under way by image name.
-    under_way: Mutex<HashMap<String, u32>>,
+    under_way: Mutex<HashMap<String, UnderWay>>,
     metrics: Arc<Metrics>,
 }
 
@@ -223,7 +231,7 @@ impl Records {
         };
         write(&self.pulling, &file_name(image), &intent)
             .map_err(|error| format!("failed to record image pull intent: {error}"))?;
-        *under_way.entry(image.to_owned()).or_default() += 1;
+        under_way.entry(image.to_owned()).or_default().count += 1;
         Ok(())
     }
 
@@ -235,11 +243,22 @@ impl Records {
         }
         let mut under_way = self.under_way.lock();
         if self.add(image, image_ref, Some(with), now) {
+            under_way.entry(image.to_owned()).or_default().given_up = false;
             self.end(image, &mut under_way);
         }
     }
 
-    /// A pull failed, or was given up.
+    /// Nobody waits for a pull any more; what becomes of it is not known.
+    pub fn given_up(&self, image: &str) {
+        if self.on()
+            && let Some(known) = self.under_way.lock().get_mut(image)
+        {
+            known.count = known.count.saturating_sub(1);
+            known.given_up = true;
+        }
+    }
+
+    /// A pull failed.
     pub fn failed(&self, image: &str) {
         if self.on() {
             self.end(image, &mut self.under_way.lock());
@@ -274,11 +293,12 @@ impl Records {
         }
     }
 
-    fn end(&self, image: &str, under_way: &mut HashMap<String, u32>) {
-        let left = under_way.get(image).copied().unwrap_or(0).saturating_sub(1);
-        if left > 0 {
-            under_way.insert(image.to_owned(), left);
-            return;
+    fn end(&self, image: &str, under_way: &mut HashMap<String, UnderWay>) {
+        if let Some(known) = under_way.get_mut(image) {
+            known.count = known.count.saturating_sub(1);
+            if known.count > 0 || known.given_up {
+                return;
+            }
         }
         match std::fs::remove_file(self.pulling.join(file_name(image))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -288,7 +308,7 @@ impl Records {
         }
     }
 
-    fn intends(&self, image: &str, under_way: &HashMap<String, u32>) -> io::Result<bool> {
+    fn intends(&self, image: &str, under_way: &HashMap<String, UnderWay>) -> io::Result<bool> {
         if under_way.contains_key(image) {
             return Ok(true);
         }

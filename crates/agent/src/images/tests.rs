@@ -60,7 +60,7 @@ impl Objects for Secrets {
 struct World {
     core: Core,
     images: Images,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 fn world(settings: PullSettings) -> World {
@@ -80,7 +80,7 @@ fn world(settings: PullSettings) -> World {
         records: Arc::new(Records::new(root.path(), settings.verification, Metrics::new())),
         metrics: Metrics::new(),
     };
-    World { core, images, _root: root }
+    World { core, images, root }
 }
 
 fn pod(secrets: &[&str]) -> Pod {
@@ -289,7 +289,12 @@ async fn what_a_pull_that_was_given_up_brings_is_no_preloaded_image() {
     world.core.add_image("r.test/slow:1", None, "");
     world.core.script_image("r.test/slow:1", ImageScript::Private("lab".to_owned(), "sesame".to_owned()));
     assert!(world.ensure("r.test/slow:1", "IfNotPresent", &[]).await.is_err());
+    // Another pull that fails leaves that as it is; one that brings the image ends it.
+    let pulling = world.root.path().join("image_manager/pulling");
+    let intents = || std::fs::read_dir(&pulling).unwrap().count();
+    assert_eq!(intents(), 1);
     assert!(world.ensure("r.test/slow:1", "IfNotPresent", &["good"]).await.is_ok());
+    assert_eq!(intents(), 0);
 }
 
 #[tokio::test]
