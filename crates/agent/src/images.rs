@@ -8,7 +8,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
-    Done, Failure, FailureStep, Obstacle, action::Pulled, reason::PodEvent, spec::image_reference,
+    Done, Failure, FailureStep, Obstacle, action::Pulled, explain::PullsNote, reason::PodEvent,
+    spec::image_reference,
 };
 use metrics::{
     Metrics,
@@ -18,14 +19,17 @@ use seams::{
     Clock, Objects, Runtime, RuntimeError, TokenBucket,
     runtime::{ImageInfo, SandboxRequest},
 };
-use tokio::sync::Semaphore;
 
 use crate::{edges::Edges, events::EventSink};
 
 pub mod credentials;
+mod failed;
+mod places;
 pub mod records;
 
 use credentials::{Credential, Keyring, NodeFiles};
+use failed::{PullFailed, inspect_failure, pull_failure, pull_obstacle, pull_text};
+use places::Places;
 use records::{PullSecret, PulledWith, Records};
 
 pub use records::Verification;
@@ -36,7 +40,7 @@ pub struct Images {
     objects: Option<Arc<dyn Objects>>,
     clock: Arc<dyn Clock>,
     events: EventSink,
-    places: Option<Arc<Semaphore>>,
+    places: Option<Places>,
     rate: Option<TokenBucket>,
     node_files: NodeFiles,
     records: Arc<Records>,
@@ -109,7 +113,7 @@ impl Images {
             objects: edges.objects.clone(),
             clock: Arc::clone(&edges.clock),
             events,
-            places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places.max(1)))),
+            places: settings.max_parallel.map(|places| Places::new(places, Arc::clone(&edges.clock))),
             rate: bucket(settings.rate),
             node_files: settings.node_files,
             records: Arc::new(Records::new(root_dir, settings.verification, Arc::clone(&edges.metrics))),
@@ -131,6 +135,12 @@ impl Images {
             // They stay as they are: whoever wants such an image has to pull it.
             Err(error) => tracing::warn!(%error, "Could not look for images whose pull was cut short"),
         }
+    }
+
+    /// The pulls that are under way; `None` where their number has no limit.
+    #[must_use]
+    pub fn pulls(&self) -> Option<PullsNote> {
+        self.places.as_ref().map(Places::note)
     }
 
     /// Has the image present. Returns the runtime's view of it, if it could be had, and what `decide` wants to know.
@@ -249,8 +259,7 @@ impl Images {
         let asked = self.clock.now();
         self.event(wanted, false, "Pulling", format!("Pulling image \"{written}\""));
         let _place = match &self.places {
-            // The semaphore is never closed; were it, pulling without a limit beats not pulling.
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            Some(places) => Some(places.take(written).await),
             None => None,
         };
         if self.rate.as_ref().is_some_and(|rate| !rate.take()) {
@@ -421,50 +430,6 @@ fn whole_millis(duration: Duration) -> Duration {
 
 /// Upstream asks for images of the default handler, whatever the pod's is, unless an alpha gate is on.
 const NO_HANDLER: &str = "";
-
-fn inspect_failure(error: &RuntimeError) -> Failure {
-    Failure::new(FailureStep::ImageInspect, error.rpc()).because_of(error.obstacle())
-}
-
-/// Upstream drops the code of a failed pull where it says nothing.
-fn pull_text(error: &RuntimeError) -> String {
-    match error {
-        RuntimeError::Failed { code: "Unknown", message, .. } => message.clone(),
-        other => other.rpc(),
-    }
-}
-
-/// A pull that no credential could bring about.
-struct PullFailed {
-    /// What each try met, joined.
-    message: String,
-    /// What stood in the way of the last try.
-    obstacle: Option<Obstacle>,
-}
-
-fn pull_obstacle(error: &RuntimeError) -> Option<Obstacle> {
-    match error {
-        RuntimeError::NotFound { .. } | RuntimeError::Failed { code: "NotFound", .. } => {
-            Some(Obstacle::NoSuchImage)
-        }
-        RuntimeError::Failed { code: "Unauthenticated" | "PermissionDenied", .. } => {
-            Some(Obstacle::ImageDenied)
-        }
-        other => other.obstacle(),
-    }
-}
-
-/// The runtime may put a well-known word in front of its text (contract §16 "Special errors").
-fn pull_failure(failed: PullFailed) -> Failure {
-    let step = if failed.message.starts_with("RegistryUnavailable") {
-        FailureStep::RegistryUnavailable
-    } else if failed.message.starts_with("SignatureValidationFailed") {
-        FailureStep::SignatureValidation
-    } else {
-        FailureStep::ImagePull
-    };
-    Failure::new(step, failed.message).because_of(failed.obstacle)
-}
 
 #[cfg(test)]
 mod tests;

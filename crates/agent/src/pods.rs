@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
     Admission, Intent, PodKey, PodSource, PodUid, Tick,
+    explain::Hold,
     reason::PodEvent,
     spec::{resize, restart_rules},
     status::is_terminal,
@@ -307,7 +308,7 @@ impl Pods {
         if source.is_static()
             && let Some(other) = self.namesake(&key)
         {
-            if self.context.records.held(&key.uid, other) {
+            if self.context.records.held(&key.uid, Hold::Namesake(other)) {
                 tracing::info!(pod = %key, "Waiting for the previous static pod of this name to stop");
             }
             return;

@@ -21,7 +21,7 @@ use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
     Action, ContainerName, Decision, Explanation, Intent, Observation, Outcome, PodKey, PodSource, PodState,
     PodUid, Record, Tick,
-    explain::{Facts, ProbeNote},
+    explain::{Beside, Facts, Hold},
     observation::RuntimePod,
     record::{Stamp, StepId},
 };
@@ -34,7 +34,7 @@ mod explainer;
 pub mod traced;
 
 pub use census::{Census, Holdings};
-pub use explainer::{Probes, RecordsExplainer};
+pub use explainer::{Asked, RecordsExplainer};
 
 /// Pods that are gone and still told of: a rollout of a dense node, or a minute of a job that fails.
 const ENDED: usize = 32;
@@ -52,7 +52,8 @@ struct Inner {
     record: Record,
     source: PodSource,
     newest: Newest,
-    held_by: Option<PodKey>,
+    /// What keeps it from being decided about, and since when.
+    hold: Option<(Hold, Stamp)>,
     /// As last seen: kept while the runtime does not answer.
     holdings: Holdings,
     /// Names of the containers that ran then.
@@ -92,7 +93,7 @@ impl PodRecord {
             record,
             source,
             newest: Newest::None,
-            held_by: None,
+            hold: None,
             holdings: Holdings::default(),
             running: Vec::new(),
         };
@@ -103,7 +104,22 @@ impl PodRecord {
     pub fn taken_up(&self) {
         let mut inner = self.inner.lock();
         inner.record.abandoned();
-        inner.held_by = None;
+        inner.hold = None;
+    }
+
+    /// Something keeps it from being decided about. Returns whether that is new.
+    pub fn held(&self, hold: Hold, now: Tick) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.hold.as_ref().is_some_and(|(known, _)| *known == hold) {
+            return false;
+        }
+        inner.hold = Some((hold, now.into()));
+        true
+    }
+
+    /// Nothing does any more.
+    pub fn goes_on(&self) {
+        self.inner.lock().hold = None;
     }
 
     /// Time since the kubelet saw the pod first.
@@ -189,11 +205,9 @@ impl Records {
         Arc::clone(record)
     }
 
-    /// The pod has to wait for another of its name. Returns whether that is new.
-    pub fn held(&self, uid: &PodUid, other: PodKey) -> bool {
-        let Some(record) = self.of(uid) else { return true };
-        let before = record.inner.lock().held_by.replace(other.clone());
-        before != Some(other)
+    /// Something keeps a pod from having a worker. Returns whether that is new.
+    pub fn held(&self, uid: &PodUid, hold: Hold) -> bool {
+        self.of(uid).is_none_or(|record| record.held(hold, self.clock.now()))
     }
 
     /// The status of a pod, with the phase `Running`, goes to the API server.
@@ -234,7 +248,7 @@ impl Records {
 
 impl Inner {
     /// The explanation as things stand; what was kept of it for a pod that is gone.
-    fn explanation(&self, network: Option<&str>, probes: &[ProbeNote], now: Tick) -> Explanation {
+    fn explanation(&self, beside: &Beside, now: Tick) -> Explanation {
         let (nothing, run) = (PodState::default(), Intent::Run);
         let no_pod = Pod::default();
         let (pod, intent, state, finished) = match &self.newest {
@@ -248,10 +262,9 @@ impl Inner {
             intent,
             state,
             record: &self.record,
-            network,
-            probes,
-            held_by: self.held_by.as_ref(),
+            hold: self.hold.as_ref(),
             finished,
+            beside,
         };
         lifecycle::explain(&facts, now)
     }
@@ -274,7 +287,7 @@ impl Inner {
     /// Keeps what there is to say and lets the pod go.
     fn gone(&mut self, now: Tick) {
         let phase = self.phase();
-        let explanation = self.explanation(None, &[], now);
+        let explanation = self.explanation(&Beside::default(), now);
         self.newest = Newest::Gone(Box::new(Gone { at: now.into(), phase, explanation }));
     }
 }

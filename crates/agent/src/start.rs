@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use lifecycle::{
-    PodSource,
+    PodSource, PodUid, Tick,
+    explain::Beside,
     observation::{ImageAccess, NodeFacts},
 };
 use seams::{Runtime, RuntimeError};
@@ -223,11 +224,16 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     tasks.add_once("images", async move { taking_up.images.recover().await });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());
-    let asked = Arc::clone(&prober);
+    let known = Known {
+        network: network_seen.clone(),
+        health: Arc::clone(&health),
+        prober: Arc::clone(&prober),
+        statuses: Arc::clone(&statuses),
+        executor: Arc::clone(&executor),
+    };
     let explainer = Arc::new(RecordsExplainer::new(
         Arc::clone(&records),
-        Box::new(move |uid| asked.notes(uid)),
-        network_seen.clone(),
+        Box::new(move |uid, now| known.beside(uid, now)),
         Arc::clone(&edges.clock),
         config.node_name.clone(),
     ));
@@ -287,6 +293,27 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
     let stats = Arc::new(Stats::new(stats, Around::of(edges, &config, wanted.clone(), records)));
     let api = Api::new(config, Arc::clone(&edges.runtime), wanted, Arc::clone(&statuses), clock);
     Agent { statuses, runtime: runtime_seen, health, api: Arc::new(api), stats, explainer, tasks: tasks.0 }
+}
+
+/// Those who know something of a pod that its worker does not.
+struct Known {
+    network: watch::Receiver<Result<(), String>>,
+    health: Arc<Health>,
+    prober: Arc<Prober>,
+    statuses: Arc<StatusQueue>,
+    executor: Arc<Executor>,
+}
+
+impl Known {
+    fn beside(&self, uid: &PodUid, now: Tick) -> Beside {
+        Beside {
+            network: self.network.borrow().as_ref().err().cloned(),
+            unnamed: self.health.naming_problem().map(|problem| problem.to_string()),
+            probes: self.prober.notes(uid),
+            report: self.statuses.unsent(uid, now),
+            pulls: self.executor.images.pulls(),
+        }
+    }
 }
 
 /// Starts the sources that are configured and tells which.

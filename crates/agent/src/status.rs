@@ -14,12 +14,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::Duration,
 };
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use lifecycle::{PodSource, PodUid, status::is_terminal};
+use lifecycle::{PodSource, PodUid, explain::Report, status::is_terminal};
 use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
@@ -30,12 +29,15 @@ use tokio::{
 
 use crate::{mirror, records::Records, resource_version};
 
+mod deliver;
+mod failing;
 pub mod merge;
+
+use deliver::{Answer, Letter, deliver};
+use failing::Failing;
 
 /// Requests under way at once.
 const PLACES: usize = 16;
-/// First and longest delay after a failed request.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// All slots.
 pub struct StatusQueue {
@@ -71,10 +73,10 @@ struct Slot {
     recalled: bool,
     /// The API has no such pod any more.
     gone: bool,
-    sending: bool,
-    retry: Duration,
-    /// Failures in a row.
-    failures: u32,
+    /// Since when its report is under way, the delay after a failure included.
+    sending: Option<Instant>,
+    /// The failures since it was taken last.
+    failing: Option<Failing>,
     /// When the first change came that has not been reported.
     since: Option<Instant>,
 }
@@ -121,9 +123,8 @@ impl StatusQueue {
             api: Arc::clone(pod),
             recalled: false,
             gone: false,
-            sending: false,
-            retry: RETRY.0,
-            failures: 0,
+            sending: None,
+            failing: None,
             since: None,
         });
         slot.since.get_or_insert_with(Instant::now);
@@ -252,7 +253,10 @@ impl StatusQueue {
         let mut slots = self.slots.lock();
         let Slots { by_uid, dirty, mirrors, ended } = &mut *slots;
         loop {
-            let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(|slot| !slot.sending)).cloned()?;
+            let uid = dirty
+                .iter()
+                .find(|uid| by_uid.get(uid).is_none_or(|slot| slot.sending.is_none()))
+                .cloned()?;
             dirty.remove(&uid);
             let Some(slot) = by_uid.get_mut(&uid).filter(|slot| !slot.gone) else { continue };
             let mirror = slot.source.is_static();
@@ -267,8 +271,14 @@ impl StatusQueue {
             } else {
                 Some(Arc::clone(&slot.api))
             };
-            let Some(base) = base else { continue };
-            slot.sending = true;
+            let Some(base) = base else {
+                slot.failing = None;
+                continue;
+            };
+            slot.sending = Some(Instant::now());
+            if let Some(failing) = &mut slot.failing {
+                failing.next = None;
+            }
             slot.recalled |= mirror;
             return Some(Letter {
                 uid,
@@ -289,12 +299,12 @@ impl StatusQueue {
             slots.tell(letter, &answer);
             let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
             let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
-            match answer {
+            let failed = match answer {
                 Answer::Kept(api) => {
                     if let (Some(metrics), Some(since)) = (&self.metrics, letter.since) {
                         metrics.pods.status_sync_seconds.took(since.elapsed());
                     }
-                    (slot.retry, slot.failures) = (RETRY.0, 0);
+                    slot.failing = None;
                     if letter.mirror {
                         // What the watch has told meanwhile counts: it may be gone, or another have its name.
                         let key = (letter.namespace.clone(), letter.name.clone());
@@ -310,23 +320,23 @@ impl StatusQueue {
                 Answer::Gone => {
                     // A mirror may come back; a pod of the API does not, under the same uid.
                     slot.gone = !letter.mirror;
+                    slot.failing = None;
                     None
                 }
-                Answer::Failed(..) | Answer::Died => {
-                    dirty.insert(letter.uid.clone());
-                    slot.since = letter.since.or(slot.since);
-                    slot.failures = slot.failures.saturating_add(1);
-                    let delay = slot.retry;
-                    slot.retry = (slot.retry * 2).min(RETRY.1);
-                    Some(delay)
-                }
-            }
+                Answer::Failed(what, error) => Some((what, Some(error))),
+                Answer::Died => Some((Report::Status, None)),
+            };
+            failed.map(|(what, error)| {
+                dirty.insert(letter.uid.clone());
+                slot.since = letter.since.or(slot.since);
+                Failing::again(&mut slot.failing, what, error)
+            })
         };
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
         if let Some(slot) = self.slots.lock().by_uid.get_mut(&letter.uid) {
-            slot.sending = false;
+            slot.sending = None;
         }
         self.changed.notify_one();
     }
@@ -343,11 +353,11 @@ impl Slots {
                 tracing::error!(pod = pod(), "The report of a pod's status died; will try again");
                 return;
             }
-            Answer::Failed(what, error) => (what, error),
+            Answer::Failed(what, error) => (deliver::words(*what), error),
         };
         let pod = pod();
         let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
-        let again = known.is_some_and(|slot| slot.failures > 0);
+        let again = known.is_some_and(|slot| slot.failing.is_some());
         match error {
             ApiError::Unreachable { .. } => {
                 tracing::debug!(pod, %error, "Could not {what}; will try again");
@@ -372,63 +382,6 @@ fn goes_on(slot: &Slot) -> bool {
             always(spec.restart_policy.as_deref())
                 && spec.containers.iter().all(|container| always(container.restart_policy.as_deref()))
         })
-}
-
-/// One status, ready to go.
-struct Letter {
-    uid: PodUid,
-    mirror: bool,
-    namespace: String,
-    name: String,
-    base: Arc<Pod>,
-    status: PodStatus,
-    released: bool,
-    /// When the first of the changes in it came; `None`: there is none, only the API's object is another.
-    since: Option<Instant>,
-}
-
-enum Answer {
-    /// The API holds it; its newest object.
-    Kept(Arc<Pod>),
-    /// The object is gone, or another has its name: nothing left to say.
-    Gone,
-    /// To be tried again: what could not be done, and why.
-    Failed(&'static str, ApiError),
-    /// To be tried again: the kubelet itself failed.
-    Died,
-}
-
-async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
-    let uid = letter.base.metadata.uid.as_deref().unwrap_or_default();
-    let old = letter.base.status.clone().unwrap_or_default();
-    // Who wrote a terminal phase into a pod of the API meant it: its worker stops the pod, and reports no other one then.
-    let ended_by_others =
-        !letter.mirror && is_terminal(old.phase.as_deref()) && !is_terminal(letter.status.phase.as_deref());
-    let new = if ended_by_others { old.clone() } else { merge::onto(&letter.base, &letter.status) };
-    let mut api = Arc::clone(&letter.base);
-    if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
-        match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
-            Ok(newest) => api = Arc::new(newest),
-            Err(ApiError::NotFound(_)) => return Answer::Gone,
-            // Also after 409 and 422: they are the answers to the uid guard when another pod has the name, which the
-            // watch tells, but 409 is that to a busy object too.
-            Err(error) => return Answer::Failed("report the pod's status", error),
-        }
-    }
-    let terminal = api.status.as_ref().and_then(|status| status.phase.as_deref());
-    let may_go = letter.released
-        && !letter.mirror
-        && api.metadata.deletion_timestamp.is_some()
-        && is_terminal(terminal);
-    if may_go {
-        match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
-            Ok(()) | Err(ApiError::NotFound(_)) => return Answer::Gone,
-            // A conflict too: it is the answer to the uid guard when another pod has the name, which the watch tells, but
-            // may be a webhook's.
-            Err(error) => return Answer::Failed("delete the pod's object", error),
-        }
-    }
-    Answer::Kept(api)
 }
 
 /// The newer of two versions of one object.

@@ -41,6 +41,7 @@ use crate::{
     worker::{
         bell::Bell,
         counting::{Cause, Counting},
+        naming::Waited,
         running::Running,
     },
 };
@@ -48,6 +49,7 @@ use crate::{
 pub mod bell;
 mod counting;
 mod logged;
+mod naming;
 pub mod running;
 
 /// What the dispatcher wants of a worker; the newest replaces all before it.
@@ -93,10 +95,6 @@ pub struct WorkerContext {
 /// How long a runtime's word of a change waits for the answer to the call that may have made it. containerd sends its
 /// events some milliseconds before it answers.
 const ECHO: Duration = Duration::from_millis(50);
-
-/// How long a pod that goes waits for the runtime's name, from when its worker began: it is stopped without, too, and its
-/// last status is then short of what earlier ones told of its containers.
-const NAME_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until nothing of the pod is left on the node and no source holds it. Returns whose worker ended.
 pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: Arc<Bell>) -> PodKey {
@@ -169,39 +167,6 @@ struct Worker {
     context: WorkerContext,
 }
 
-/// Why the wait for the runtime's name is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waited {
-    /// It is known, or not worth waiting for any longer.
-    Enough,
-    /// Something else is wanted of the worker now.
-    NewMail,
-}
-
-/// Waits for the runtime's name. Without it, no container is the one that the last status tells of. A runtime that answers
-/// tells it soon; one that does not must not keep a pod that goes.
-async fn await_name(
-    mut node: watch::Receiver<NodeFacts>,
-    mut mail: watch::Receiver<Mail>,
-    intent: &Intent,
-    began: Instant,
-) -> Waited {
-    let goes = !matches!(intent, Intent::Run);
-    // A closed channel is for whoever reads it next.
-    let named = async { drop(node.wait_for(|facts| !facts.runtime_name.is_empty()).await) };
-    // Cancel-safe: both receivers are only looked at, and the sleep is made anew.
-    tokio::select! {
-        biased;
-        () = named => Waited::Enough,
-        changed = mail.changed() => match changed {
-            Ok(()) => Waited::NewMail,
-            // The dispatcher is gone: the process is ending, and so does this task with it.
-            Err(_) => std::future::pending().await,
-        },
-        () = tokio::time::sleep_until(began + NAME_PATIENCE), if goes => Waited::Enough,
-    }
-}
-
 impl Worker {
     /// One look at the pod: inspect, decide, act, report. `None` when nothing of it is left on the node; else when
     /// to look again.
@@ -224,10 +189,7 @@ impl Worker {
             Some(known) => Ok(known),
             None => self.inspect().await,
         };
-        if runtime.is_ok()
-            && await_name(self.context.node.clone(), mail.clone(), &letter.intent, self.began).await
-                == Waited::NewMail
-        {
+        if runtime.is_ok() && self.await_name(&letter.intent, mail).await == Waited::NewMail {
             // Nothing is lost: the wait that follows ends at once, and the next look finds it all.
             (self.seen, self.outcomes) = (runtime.ok(), outcomes);
             return Some(None);
@@ -385,38 +347,5 @@ impl Worker {
             _ = self.context.node.changed() => {}
             () = tokio::time::sleep_until(at) => if refresh == Some(at) { bell.volumes_changed() },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(intent: Intent) -> Mail {
-        let (pod, source) = (Arc::default(), PodSource::Api);
-        Mail { pod, source, intent, admission: Admission::Admitted }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pod_that_goes_does_not_wait_for_ever_for_the_runtimes_name() {
-        let (facts, node) = watch::channel(NodeFacts::default());
-        let (sender, mail) = watch::channel(letter(Intent::Run));
-        let began = Instant::now();
-        let wait = |intent: Intent| {
-            let (node, mail) = (node.clone(), mail.clone());
-            async move { await_name(node, mail, &intent, began).await }
-        };
-        let day = Duration::from_secs(24 * 60 * 60);
-        assert!(tokio::time::timeout(day, wait(Intent::Run)).await.is_err(), "one that runs waits");
-        let removed = Intent::Removed { grace: Duration::from_secs(1) };
-        let long_after = tokio::time::timeout(day, wait(removed.clone())).await;
-        assert_eq!(long_after, Ok(Waited::Enough));
-
-        let waiting = tokio::spawn(wait(Intent::Run));
-        tokio::task::yield_now().await;
-        sender.send_replace(letter(removed));
-        assert_eq!(waiting.await.unwrap(), Waited::NewMail, "that it has to go is heard");
-        facts.send_modify(|facts| facts.runtime_name = "containerd".to_owned());
-        assert_eq!(wait(Intent::Run).await, Waited::Enough);
     }
 }

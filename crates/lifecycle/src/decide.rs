@@ -16,7 +16,7 @@ use crate::{
 
 mod absorb;
 mod backoff;
-mod cleanup;
+pub(crate) mod cleanup;
 mod containers;
 pub(crate) mod deadline;
 mod images;

@@ -6,81 +6,32 @@
 //!
 //! Invariants:
 //! * blocks come in the order in which a pod is started, so that the first one is the one to look at;
-//! * a pod that runs, is ready and has nothing set back has no block;
+//! * who has no block is at rest: it is ready or runs as far as it can, or it has ended and holds nothing any more;
 //! * every container of the spec has exactly one row.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 
 use crate::{
-    ContainerName, Intent, PodKey, PodSource, PodState, Tick,
+    ContainerName, PodKey, Tick,
     action::MissingObject,
     reason::{Cause, ContainerKind, ContainerRef},
-    record::{Record, Stamp},
+    record::Stamp,
     state::Stage,
 };
 
+mod api;
 mod container;
 mod end;
+mod facts;
 mod failure;
 mod pod;
 mod text;
 
-/// What there is to explain from.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The pod.
-    pub pod: &'a Pod,
-    /// Where it came from.
-    pub source: PodSource,
-    /// What is wanted of it.
-    pub intent: &'a Intent,
-    /// What its last decision left.
-    pub state: &'a PodState,
-    /// Its past.
-    pub record: &'a Record,
-    /// Why the runtime's network is not ready, if it is not.
-    pub network: Option<&'a str>,
-    /// What its probes found.
-    pub probes: &'a [ProbeNote],
-    /// It may not begin before this static pod of the same name is gone.
-    pub held_by: Option<&'a PodKey>,
-    /// Nothing of it is left on the node.
-    pub finished: bool,
-}
-
-/// Kinds of probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProbeKind {
-    /// `startupProbe`.
-    Startup,
-    /// `livenessProbe`.
-    Liveness,
-    /// `readinessProbe`.
-    Readiness,
-}
-
-/// A probe of a running container, as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeNote {
-    /// Of which container.
-    pub container: ContainerName,
-    /// Which of its probes.
-    pub kind: ProbeKind,
-    /// What it has come to; `None`: a threshold was not reached yet.
-    pub result: Option<bool>,
-    /// Equal answers in a row: what they are, and how many.
-    pub row: Option<(bool, u32)>,
-    /// Failures in a row that count.
-    pub failure_threshold: u32,
-    /// Successes in a row that count.
-    pub success_threshold: u32,
-    /// When it runs next; `None`: it is on hold, or waits for another probe.
-    pub next: Option<Stamp>,
-    /// Last answer that was no success: when and what.
-    pub last_failure: Option<(Stamp, String)>,
-}
+pub use facts::{
+    Beside, Facts, Hold, ProbeKind, ProbeNote, PullsNote, Report, ReportFailure, ReportNote, ReportObstacle,
+};
 
 /// A pod's account.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +91,8 @@ pub struct Block {
 #[expect(missing_docs, reason = "`name` and `Display` say what each is")]
 pub enum BlockedStep {
     Namesake,
+    Admission,
+    RuntimeName,
     Inspection,
     Directories,
     Cgroup,
@@ -159,6 +112,10 @@ pub enum BlockedStep {
     Stop,
     Removal,
     CleanUp,
+    Report,
+    Deletion,
+    Finalizers,
+    Look,
 }
 
 /// Why.
@@ -193,6 +150,30 @@ pub enum BlockCause {
     Condition(String),
     /// A pod of this name still stops.
     Namesake(PodKey),
+    /// Only the node's labels speak against the pod: the API server is asked for them once more.
+    NodeLabels,
+    /// The node's admission said no.
+    Refused {
+        /// `status.reason`.
+        reason: String,
+        /// Its words.
+        message: String,
+    },
+    /// Other pulls have all the places that there are.
+    Place {
+        /// How many pulls may be under way at once.
+        places: usize,
+        /// How many are.
+        under_way: usize,
+        /// The image whose pull began first, and how long ago.
+        oldest: Option<(String, Duration)>,
+    },
+    /// The API server has taken what it was told; its watch does not show it yet.
+    NotShown,
+    /// These finalizers are left of the object.
+    Finalizers(Vec<String>),
+    /// No step failed, and none is under way.
+    Idle,
 }
 
 /// Whose turn it is.
@@ -218,8 +199,21 @@ pub enum Actor {
     },
     /// Whoever owns the pull secrets.
     PullSecretOwner,
-    /// The API server.
+    /// The API server: it cannot be asked.
     ApiServer,
+    /// The API server: it has been asked.
+    ApiServerAnswer,
+    /// Whoever looks after the cluster: its API server refuses what the kubelet has to tell it.
+    ClusterAdmin,
+    /// Whoever can end the oldest of the pulls under way.
+    OldestPull {
+        /// Its image.
+        image: Option<String>,
+    },
+    /// Whoever wrote the pod, or looks after the node: they do not fit together.
+    PodAuthorOrNodeAdmin,
+    /// The controllers that own these finalizers.
+    FinalizerOwner,
     /// Whoever can make these.
     ObjectOwner(Vec<MissingObject>),
     /// Whoever wrote the pod.
@@ -255,6 +249,22 @@ pub enum Next {
     Kill,
     /// The pod begins when the other is gone.
     NamesakeGone,
+    /// The pod goes on to stop when the answer is there: what the call makes has to go too.
+    StopsThen,
+    /// The pull begins when one of the others is over.
+    Place,
+    /// What is kept of the pod is removed when the answer is there.
+    Removal,
+    /// The object goes with its last finalizer.
+    ObjectGone,
+    /// Nothing: the pod stays as it is.
+    NotAgain,
+    /// A controller makes another pod; this one stays as it is.
+    Replacement,
+    /// The pod is judged anew with its next manifest, or by the next process.
+    Manifest,
+    /// The kubelet looks at the pod again.
+    Look,
 }
 
 /// One container's row.
@@ -309,18 +319,25 @@ pub enum Gate {
 pub fn explain(facts: &Facts<'_>, now: Tick) -> Explanation {
     let scene = Scene { facts, now: Stamp::from(now), status: facts.state.reported.as_deref() };
     let mut blocks = Vec::new();
+    pod::hold(&scene, &mut blocks);
     pod::inspection(&scene, &mut blocks);
+    api::admission(&scene, &mut blocks);
     match &facts.state.stage {
         Stage::Syncing(_) => {
             pod::syncing(&scene, &mut blocks);
             container::blocks(&scene, &mut blocks);
+            pod::removals(&scene, &mut blocks);
             pod::gates(&scene, &mut blocks);
         }
         Stage::Terminating(terminating) => end::stopping(&scene, terminating.deadline, &mut blocks),
-        Stage::Terminated(terminated) => end::clearing(&scene, terminated, &mut blocks),
+        Stage::Terminated(_) => end::clearing(&scene, &mut blocks),
     }
+    api::report(&scene, &mut blocks);
     let containers = container::rows(&scene, &blocks);
     let (standing, since) = pod::standing(&scene);
+    if blocks.is_empty() && !pod::rests(&scene, &standing, &containers) {
+        blocks.push(pod::next_look(&scene));
+    }
     Explanation { standing, since, blocks, containers }
 }
 

@@ -13,7 +13,7 @@
 //! * the figures of the start are summed as things happen and do not depend on what is still remembered;
 //! * reasons are kept as `decide` gave them, but for the length of their texts.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use crate::{
     Action, ActionKey, Decision, Observation, Outcome, Reason, Tick,
@@ -28,8 +28,7 @@ mod step;
 pub use stamp::Stamp;
 use start::Start;
 pub use start::StartFigures;
-use step::micros;
-pub use step::{Call, Ended, Step, StepKind};
+pub use step::{Call, Ended, Step, StepKind, Within};
 
 /// Items kept of the start: four steps for the pod, and three with their reasons for each of four containers.
 const FIRST: usize = 32;
@@ -53,7 +52,7 @@ pub struct Record {
     stage: Progress,
     first: Vec<Item>,
     recent: VecDeque<Item>,
-    looks: Vec<Look>,
+    looks: Vec<Within>,
     text: usize,
     forgotten: u32,
     under_way: Vec<UnderWay>,
@@ -89,27 +88,6 @@ struct UnderWay {
     /// `None`: an inspection.
     key: Option<ActionKey>,
     step: Step,
-}
-
-/// A look at the runtime's account, while the pod started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    after: u32,
-    took: u32,
-}
-
-impl Look {
-    /// From the first sight of the pod to the question.
-    #[must_use]
-    pub fn after(&self) -> Duration {
-        Duration::from_micros(self.after.into())
-    }
-
-    /// From the question to the answer.
-    #[must_use]
-    pub fn took(&self) -> Duration {
-        Duration::from_micros(self.took.into())
-    }
 }
 
 /// Something that happened.
@@ -219,7 +197,7 @@ impl Record {
             && self.stage == Progress::Starting
             && self.looks.len() < LOOKS
         {
-            self.looks.push(Look { after: micros(began.since(self.seen)), took: micros(took) });
+            self.looks.push(Within::over(began.since(self.seen), took));
         }
     }
 
@@ -238,6 +216,20 @@ impl Record {
         self.start.call_ended(at);
         if let Some(open) = self.under_way.iter_mut().find(|open| open.id == id) {
             open.step.call_ended(name, at);
+        }
+    }
+
+    /// A step waits for a place that others have. That is no runtime call: its time counts as the kubelet's.
+    pub fn wait_began(&mut self, id: StepId, now: Tick) {
+        if let Some(open) = self.under_way.iter_mut().find(|open| open.id == id) {
+            open.step.wait_began(Stamp::from(now));
+        }
+    }
+
+    /// It has one, or needs none any more.
+    pub fn wait_ended(&mut self, id: StepId, now: Tick) {
+        if let Some(open) = self.under_way.iter_mut().find(|open| open.id == id) {
+            open.step.wait_ended(Stamp::from(now));
         }
     }
 
@@ -296,9 +288,9 @@ impl Record {
         self.recent.iter()
     }
 
-    /// Inspections of the start.
+    /// Inspections of the start, as parts of it.
     #[must_use]
-    pub fn looks(&self) -> &[Look] {
+    pub fn looks(&self) -> &[Within] {
         &self.looks
     }
 
@@ -397,7 +389,7 @@ impl Record {
             + items * size_of::<Item>()
             + self.under_way.capacity() * size_of::<UnderWay>()
             + calls * size_of::<Call>()
-            + self.looks.capacity() * size_of::<Look>()
+            + self.looks.capacity() * size_of::<Within>()
             + reasons.count() * size_of::<Reason>()
             + self.text
     }

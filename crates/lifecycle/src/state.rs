@@ -148,6 +148,8 @@ pub(crate) struct Terminated {
     /// Clean-up steps done.
     pub(crate) done: BTreeSet<ActionKey>,
     pub(crate) end: End,
+    /// Since when the records stay because the API does not show the last status; `None`: nothing waits for that.
+    pub(crate) untold: Option<Tick>,
 }
 
 /// Whether the end was announced.

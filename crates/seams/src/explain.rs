@@ -281,6 +281,8 @@ pub struct Step {
     pub failed_before: u32,
     /// Whether it belongs to the start.
     pub of_start: bool,
+    /// Its wait for a place within it, as an image waits for other pulls; absent where it had one at once.
+    pub wait: Option<Span>,
     /// Runtime calls within it.
     pub calls: Vec<Call>,
 }

@@ -72,9 +72,9 @@ fn world(settings: PullSettings) -> World {
     let images = Images {
         runtime: Arc::new(runtime),
         objects: Some(Arc::new(Secrets)),
+        places: settings.max_parallel.map(|places| Places::new(places, clock.clone())),
         clock,
         events,
-        places: settings.max_parallel.map(|places| Arc::new(Semaphore::new(places))),
         rate: bucket(settings.rate),
         node_files: settings.node_files,
         records: Arc::new(Records::new(root.path(), settings.verification, Metrics::new())),

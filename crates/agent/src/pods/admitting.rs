@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, PodKey, PodSource, PodUid, status::is_terminal};
+use lifecycle::{Admission, PodKey, PodSource, PodUid, explain::Hold, status::is_terminal};
 use tokio::time::Instant;
 
 use super::{Pods, counting};
@@ -32,6 +32,7 @@ impl Pods {
         let answer = match (self.admitter.admit(pod, &others, look), &self.context.edges.cluster) {
             (Verdict::Final(answer), _) => answer,
             (Verdict::AskAgain, Some(cluster)) => {
+                self.context.records.held(&uid, Hold::NodeLabels);
                 self.second_looks.ask(uid, Arc::clone(cluster));
                 return None;
             }

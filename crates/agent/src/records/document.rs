@@ -6,7 +6,7 @@ use lifecycle::{
     PodKey, Record,
     explain::{self, BlockCause, ProbeNote},
     reason::ContainerKind,
-    record::{self, Ended, Item, Origin, Stamp},
+    record::{self, Ended, Item, Origin, Stamp, Within},
 };
 use seams::explain::{Block, Call, Container, PodName, Probe, Said, Span, StartFigures, Step, TimedWhy, Why};
 
@@ -30,9 +30,16 @@ pub(super) fn block(block: &explain::Block) -> Block {
         BlockCause::Failed { reason, tries, .. } => ("failed", Some((*reason).to_owned()), *tries),
         BlockCause::UnderWay { .. } => ("under_way", None, 0),
         BlockCause::BackOff { .. } => ("failed", Some("CrashLoopBackOff".to_owned()), 0),
-        BlockCause::Runs | BlockCause::Probe(_) | BlockCause::Condition(_) | BlockCause::Namesake(_) => {
-            ("waiting", None, 0)
-        }
+        BlockCause::Refused { reason, .. } => ("failed", Some(reason.clone()), 0),
+        BlockCause::Runs
+        | BlockCause::Probe(_)
+        | BlockCause::Condition(_)
+        | BlockCause::Namesake(_)
+        | BlockCause::NodeLabels
+        | BlockCause::Place { .. }
+        | BlockCause::NotShown
+        | BlockCause::Finalizers(_)
+        | BlockCause::Idle => ("waiting", None, 0),
     };
     let (next, at) = block.next;
     Block {
@@ -116,7 +123,7 @@ pub(super) fn past(record: &Record) -> Past {
     all.sort_by_key(|step| step.began);
     let taken_up = record.origin() == Origin::TakenUp;
     let steps = all.into_iter().map(|it| step(it, seen, !taken_up && of_start(it))).collect();
-    let inspections = record.looks().iter().map(|look| span(look.after(), Some(look.took()))).collect();
+    let inspections = record.looks().iter().map(|look| within(Duration::ZERO, *look)).collect();
     let reasons = record
         .first()
         .chain(record.recent())
@@ -131,10 +138,8 @@ fn step(step: &record::Step, seen: Stamp, of_start: bool) -> Step {
         Some((_, Ended::Failed)) => "failed",
         None => "under_way",
     };
-    let calls = step
-        .calls
-        .iter()
-        .map(|call| Call { call: call.name.to_owned(), span: span(offset + call.after(), call.took()) });
+    let calls =
+        step.calls.iter().map(|call| Call { call: call.name.to_owned(), span: within(offset, call.when) });
     Step {
         step: step.kind.name().to_owned(),
         container: step.container.as_ref().map(ToString::to_string),
@@ -142,6 +147,7 @@ fn step(step: &record::Step, seen: Stamp, of_start: bool) -> Step {
         state: state.to_owned(),
         failed_before: step.failed_before,
         of_start,
+        wait: step.wait.map(|wait| within(offset, wait)),
         calls: calls.collect(),
     }
 }
@@ -162,6 +168,11 @@ fn figures(start: &record::StartFigures) -> StartFigures {
 
 fn span(offset: Duration, took: Option<Duration>) -> Span {
     Span { offset_ms: millis(offset), duration_ms: took.map(millis) }
+}
+
+/// A part of what began at `offset`.
+fn within(offset: Duration, part: Within) -> Span {
+    span(offset + part.after(), part.took())
 }
 
 /// Milliseconds to three places: the clock is read to the microsecond.

@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use lifecycle::{PodKey, PodSource, PodUid, explain::ProbeNote};
+use lifecycle::{PodKey, PodSource, PodUid, Tick, explain::Beside};
 use seams::{
     Clock,
     explain::{Explainer, Explanation, PodEntry, PodList, Timeline, Unknown, VERSION, Wanted},
 };
-use tokio::sync::watch;
 
 use super::{PodRecord, Records, document};
 
-/// How the probes of a pod stand.
-pub type Probes = Box<dyn Fn(&PodUid) -> Vec<ProbeNote> + Send + Sync>;
+/// What others than its worker know of a pod now.
+pub type Asked = Box<dyn Fn(&PodUid, Tick) -> Beside + Send + Sync>;
 
-/// Answers from the records, the probes' results and the runtime's health.
+/// Answers from the records, and from what others know.
 pub struct RecordsExplainer {
     records: Arc<Records>,
-    probes: Probes,
-    network: watch::Receiver<Result<(), String>>,
+    asked: Asked,
     clock: Arc<dyn Clock>,
     node: String,
 }
@@ -30,16 +28,10 @@ impl std::fmt::Debug for RecordsExplainer {
 }
 
 impl RecordsExplainer {
-    /// `network` is CRI `NetworkReady`.
+    /// `asked` answers at once, whatever those who know are doing.
     #[must_use]
-    pub fn new(
-        records: Arc<Records>,
-        probes: Probes,
-        network: watch::Receiver<Result<(), String>>,
-        clock: Arc<dyn Clock>,
-        node: String,
-    ) -> Self {
-        Self { records, probes, network, clock, node }
+    pub fn new(records: Arc<Records>, asked: Asked, clock: Arc<dyn Clock>, node: String) -> Self {
+        Self { records, asked, clock, node }
     }
 
     /// Those that are there, by namespace and name; then those that are gone, the newest first.
@@ -94,11 +86,12 @@ impl RecordsExplainer {
 impl Explainer for RecordsExplainer {
     fn pods(&self) -> PodList {
         let now = self.clock.now();
-        let network = self.network.borrow().as_ref().err().cloned();
+        // How a pod is, its worker has decided alone.
+        let beside = Beside::default();
         let (live, ended) = self.all();
         let entry = |record: &Arc<PodRecord>| {
             let inner = record.inner.lock();
-            let explanation = inner.explanation(network.as_deref(), &[], now);
+            let explanation = inner.explanation(&beside, now);
             PodEntry {
                 pod: document::name(&record.key),
                 source: source(inner.source).to_owned(),
@@ -113,10 +106,9 @@ impl Explainer for RecordsExplainer {
     fn explain(&self, wanted: &Wanted) -> Result<Explanation, Unknown> {
         let record = self.find(wanted)?;
         let now = self.clock.now();
-        let network = self.network.borrow().as_ref().err().cloned();
-        let probes = (self.probes)(&record.key.uid);
+        let beside = (self.asked)(&record.key.uid, now);
         let inner = record.inner.lock();
-        let told = inner.explanation(network.as_deref(), &probes, now);
+        let told = inner.explanation(&beside, now);
         Ok(Explanation {
             version: VERSION.to_owned(),
             now: now.wall,
@@ -131,7 +123,7 @@ impl Explainer for RecordsExplainer {
             since: told.since.map(|at| at.wall()),
             blocks: told.blocks.iter().map(document::block).collect(),
             containers: told.containers.iter().map(document::container).collect(),
-            probes: probes.iter().map(document::probe).collect(),
+            probes: beside.probes.iter().map(document::probe).collect(),
             lately: document::lately(&inner.record),
         })
     }

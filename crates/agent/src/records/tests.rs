@@ -4,14 +4,13 @@ use fakes::{pods, runtime::FakeRuntime};
 use jiff::Timestamp;
 use lifecycle::{
     Admission, Intent, Outcome, Reason,
-    explain::{ProbeKind, ProbeNote},
+    explain::{Beside, ProbeKind, ProbeNote},
     reason::{ContainerKind, ContainerRef},
 };
 use seams::{
     Runtime,
     explain::{Explainer, Unknown, Wanted},
 };
-use tokio::sync::watch;
 
 use super::{
     traced::{TracedRuntime, in_step},
@@ -44,11 +43,9 @@ struct World {
 fn world(probes: Vec<ProbeNote>) -> World {
     let clock: Arc<dyn Clock> = Arc::new(Ticking::default());
     let records = Arc::new(Records::new(Arc::clone(&clock)));
-    let (_, network) = watch::channel(Ok(()));
     let explainer = RecordsExplainer::new(
         Arc::clone(&records),
-        Box::new(move |_| probes.clone()),
-        network,
+        Box::new(move |_, _| Beside { probes: probes.clone(), ..Beside::default() }),
         Arc::clone(&clock),
         "node-1".to_owned(),
     );
@@ -186,7 +183,9 @@ fn pods_that_are_gone_are_forgotten_after_a_while() {
     assert!(world.explainer.explain(&wanted("job-0")).is_err());
     // One that never had a worker leaves nothing.
     world.open(&pod("default", "held", "h"), PodSource::File);
-    world.records.held(&"h".into(), PodKey::of(&pod("default", "held", "old")));
+    let other = Hold::Namesake(PodKey::of(&pod("default", "held", "old")));
+    assert!(world.records.held(&"h".into(), other.clone()));
+    assert!(!world.records.held(&"h".into(), other), "once");
     assert_eq!(world.explainer.explain(&wanted("held")).unwrap().blocks[0].step.name, "Namesake");
     world.records.forget(&"h".into());
     assert!(world.explainer.explain(&wanted("held")).is_err());

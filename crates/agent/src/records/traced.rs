@@ -1,4 +1,4 @@
-//! Runtime calls that write themselves into the record of the pod for which they are made.
+//! Runtime calls, and waits for a place, that write themselves into the record of the pod for which they are made.
 //!
 //! The step that makes them is known to the task ([`in_step`]), so that nobody on the way has to hand it on, and none
 //! can be forgotten. Calls outside of any step (the observer's lists, the prober's commands) are recorded nowhere.
@@ -31,6 +31,30 @@ tokio::task_local! {
 /// Runs a step: calls within it are recorded as its own.
 pub fn in_step<F: Future>(record: Arc<PodRecord>, id: StepId, step: F) -> impl Future<Output = F::Output> {
     STEP.scope((record, id), step)
+}
+
+/// A wait for a place, within a step. It ends when this is dropped.
+#[must_use]
+pub struct Wait<'a> {
+    step: Option<(Arc<PodRecord>, StepId)>,
+    clock: &'a dyn Clock,
+}
+
+/// The step that is under way in this task, if one is, waits for a place from now on.
+pub fn wait(clock: &dyn Clock) -> Wait<'_> {
+    let step = STEP.try_with(Clone::clone).ok();
+    if let Some((record, id)) = &step {
+        record.inner.lock().record.wait_began(*id, clock.now());
+    }
+    Wait { step, clock }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some((record, id)) = &self.step {
+            record.inner.lock().record.wait_ended(*id, self.clock.now());
+        }
+    }
 }
 
 /// The runtime, with its calls recorded.

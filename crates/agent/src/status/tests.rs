@@ -1,10 +1,15 @@
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use async_trait::async_trait;
 use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::{Event, Node},
     node::v1::RuntimeClass,
+};
+use lifecycle::{
+    Tick,
+    explain::{ReportFailure, ReportNote, ReportObstacle},
+    record::Stamp,
 };
 use seams::cluster::PodEvent;
 use serde_json::{Value, json};
@@ -175,14 +180,21 @@ async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() 
     going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
     let status = going.status.clone().unwrap();
     queue.set(&Arc::new(going), PodSource::Api, &status, true);
+    let note = told(&queue).unwrap();
+    assert_eq!((note.what, note.failure), (Report::Deletion, None), "it was not asked for yet");
     settled().await;
     let asked = api.deletions.lock().len();
     assert!(asked > 1, "asked {asked} times");
+    let note = told(&queue).unwrap();
+    let failure = note.failure.unwrap();
+    assert_eq!((note.what, failure.obstacle), (Report::Deletion, ReportObstacle::Refused));
+    assert_eq!(failure.message, "denied by a webhook");
     queue.deleted(&PodUid::from("p".to_owned()));
     settled().await;
     let asked = api.deletions.lock().len();
     settled().await;
     assert_eq!(api.deletions.lock().len(), asked, "it is gone");
+    assert_eq!(told(&queue), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,4 +383,50 @@ async fn a_late_answer_brings_no_mirror_back() {
     drop(held);
     settled().await;
     assert_eq!(known(), None);
+}
+
+fn told(queue: &StatusQueue) -> Option<ReportNote> {
+    let mono = Duration::from_secs(1_000);
+    queue.unsent(&PodUid::from("p".to_owned()), Tick { mono, wall: jiff::Timestamp::UNIX_EPOCH })
+}
+
+/// Milliseconds from an instant to when [`told`] asks.
+fn ago(stamp: Stamp) -> i64 {
+    1_000_000 - i64::try_from(stamp.mono() / 1_000).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_taken_can_be_told() {
+    let (api, queue) = world();
+    assert_eq!(told(&queue), None);
+    let away = ApiError::Unreachable { server: "s".to_owned(), message: "refused".to_owned() };
+    api.answer("p", Some(away));
+    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    api.until("p", 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let note = told(&queue).unwrap();
+    let message = "cannot reach the API server at s: refused".to_owned();
+    let failure = ReportFailure { obstacle: ReportObstacle::Unreachable, message, tries: 2 };
+    assert_eq!((note.what, note.failure), (Report::Status, Some(failure)));
+    assert_eq!((ago(note.since), note.next.map(ago)), (300, Some(-300)));
+    api.answer("p", Some(forbidden()));
+    settled().await;
+    let note = told(&queue).unwrap();
+    assert_eq!(note.failure.unwrap().obstacle, ReportObstacle::Forbidden);
+    assert!(ago(note.since) > 120_000, "one trouble, whatever its errors");
+    api.answer("p", None);
+    settled().await;
+    assert_eq!(told(&queue), None);
+    // Not answered yet.
+    let held = api.answering.lock().await;
+    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), false);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let note = told(&queue).unwrap();
+    assert_eq!((note.failure, ago(note.since)), (None, 5_000));
+    drop(held);
+    settled().await;
+    assert_eq!(told(&queue), None);
+    let alone = StatusQueue::new(None);
+    alone.set(&pod("p"), PodSource::Api, &running(), false);
+    assert_eq!(told(&alone), None, "there is nobody to take it");
 }

@@ -26,8 +26,8 @@ pub(super) fn enter(work: &mut Work<'_>) {
     let Stage::Terminating(terminating) = &work.state.stage else { return };
     let cause = terminating.cause.clone();
     work.because(Reason::Terminated { cause: cause.clone() });
-    work.state.stage =
-        Stage::Terminated(Terminated { cause, done: std::collections::BTreeSet::new(), end: End::Clearing });
+    let done = std::collections::BTreeSet::new();
+    work.state.stage = Stage::Terminated(Terminated { cause, done, end: End::Clearing, untold: None });
     work.state.containers.clear();
 }
 
@@ -63,7 +63,9 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
         return Cleared::No;
     }
     if discard {
-        if told(work) {
+        let told = told(work);
+        note_told(work, told);
+        if told {
             remove_all(work);
         }
     } else {
@@ -105,6 +107,14 @@ fn told(work: &Work<'_>) -> bool {
     is_terminal(api.phase.as_deref()) && ends(last).iter().all(|end| held.contains(end))
 }
 
+/// For whoever asks why the pod stays.
+fn note_told(work: &mut Work<'_>, told: bool) {
+    let now = work.now;
+    if let Stage::Terminated(terminated) = &mut work.state.stage {
+        terminated.untold = if told { None } else { terminated.untold.or(Some(now)) };
+    }
+}
+
 /// Which containers a status says to have ended, and how.
 fn ends(status: &PodStatus) -> Vec<(&str, Option<&str>, i32)> {
     let ended = all_containers(status).filter_map(|status| {
@@ -114,13 +124,17 @@ fn ends(status: &PodStatus) -> Vec<(&str, Option<&str>, i32)> {
     ended.collect()
 }
 
-/// Whether nothing of the pod is to be kept. Once no source holds it, nobody can read its logs any more.
 fn discarded(work: &Work<'_>) -> bool {
-    let cause = match &work.state.stage {
-        Stage::Terminated(terminated) => &terminated.cause,
-        _ => return false,
-    };
-    matches!(work.seen.intent, Intent::Delete { .. } | Intent::Removed { .. })
+    match &work.state.stage {
+        Stage::Terminated(terminated) => discards(&terminated.cause, &work.seen.intent),
+        _ => false,
+    }
+}
+
+/// Whether nothing of a pod is to be kept that ended for this cause. Once no source holds it, nobody can read its logs any
+/// more.
+pub(crate) fn discards(cause: &Cause, intent: &Intent) -> bool {
+    matches!(intent, Intent::Delete { .. } | Intent::Removed { .. })
         || matches!(cause, Cause::Deleted | Cause::Removed)
 }
 

@@ -15,6 +15,7 @@ use crate::{
     observation::{
         ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
     },
+    record::StepId,
     spec::{containers::image_of, hash::container_hash},
 };
 
@@ -47,6 +48,8 @@ pub(super) struct Scene {
     pub(super) mono: Duration,
     pub(super) wall: Timestamp,
     pub(super) past: Record,
+    /// The newest step of each action that was asked for.
+    pub(super) steps: BTreeMap<ActionKey, StepId>,
     outcomes: Vec<Outcome>,
     next: u32,
 }
@@ -109,6 +112,7 @@ impl Scene {
                 mono: Duration::from_secs(1),
                 wall: Timestamp::from_second(1_800_000_000).unwrap(),
             }),
+            steps: BTreeMap::new(),
             outcomes: Vec::new(),
             next: 0,
         }
@@ -150,7 +154,7 @@ impl Scene {
             self.pod.status = Some(decision.status.clone());
         }
         for action in &decision.actions {
-            self.past.began(action, now);
+            self.steps.insert(action.key(), self.past.began(action, now));
         }
         decision
     }

@@ -1,5 +1,7 @@
 //! What each container waits for.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 
 use super::{
@@ -13,9 +15,9 @@ use crate::{
     decide::restart::is_sidecar,
     ids::ContainerName,
     reason::{ContainerKind, ContainerRef},
-    record::{Stamp, StepKind},
+    record::{Stamp, Step},
     spec::{containers, hooks::has_post_start},
-    state::Stage,
+    state::{Reset, Stage},
 };
 
 /// A container of the spec with its newest status.
@@ -58,6 +60,11 @@ impl One<'_> {
 
     fn about(&self, step: BlockedStep) -> About<'_> {
         About { step, container: Some(self.reference.clone()), image: self.image }
+    }
+
+    /// Its start, under way.
+    fn start(&self, step: &Step) -> Block {
+        failure::under_way(step, self.about(start_step(self, step.call().is_none())))
     }
 }
 
@@ -117,19 +124,33 @@ pub(super) fn blocks(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
 fn instances(scene: &Scene<'_>, one: &One<'_>, blocks: &mut Vec<Block>) {
     for key in pod::keys(scene) {
         let block = match key {
-            ActionKey::StopContainer(id) => end::one_stop(scene, key, id, std::time::Duration::ZERO),
+            ActionKey::StopContainer(id) | ActionKey::RunPreStop(id) => {
+                end::one_stop(scene, key, id, make_way_until(scene))
+            }
             ActionKey::StartContainer(_) => {
                 // Only the step under way knows for whom it is; a start that failed shows in the container's trouble.
-                let step = scene.facts.record.step_of(key).filter(|step| {
-                    step.kind == StepKind::StartContainer
-                        && step.container.as_ref() == Some(&one.reference.name)
-                });
-                step.map(|step| failure::under_way(step, one.about(start_step(one, step.call().is_none()))))
+                let step = scene.facts.record.step_of(key);
+                step.filter(|step| step.container.as_ref() == Some(&one.reference.name))
+                    .map(|step| one.start(step))
             }
             _ => None,
         };
         blocks.extend(block.filter(|block| block.container.as_ref() == Some(&one.reference)));
     }
+}
+
+/// When containers that make way for a new sandbox are killed, on the monotonic clock.
+fn make_way_until(scene: &Scene<'_>) -> Duration {
+    match &scene.facts.state.stage {
+        Stage::Syncing(syncing) => syncing.make_way_until.unwrap_or_default(),
+        Stage::Terminating(_) | Stage::Terminated(_) => Duration::ZERO,
+    }
+}
+
+/// The start of a container of the spec that is under way.
+pub(super) fn start(scene: &Scene<'_>, step: &Step) -> Option<Block> {
+    let one = all(scene).into_iter().find(|one| Some(&one.reference.name) == step.container.as_ref())?;
+    Some(one.start(step))
 }
 
 /// After the start itself comes the postStart hook, within the same step.
@@ -178,7 +199,7 @@ fn at_work(scene: &Scene<'_>, one: &One<'_>) -> Option<Block> {
         return block(BlockedStep::InitContainer, BlockCause::Runs, (Next::InitDone, None));
     }
     let probe = |kind| {
-        let mut notes = scene.facts.probes.iter();
+        let mut notes = scene.facts.beside.probes.iter();
         notes.find(|note| note.container == one.reference.name && note.kind == kind).cloned()
     };
     let (step, note) = if spec.startup_probe.is_some() && !one.started() {
@@ -196,7 +217,8 @@ fn at_work(scene: &Scene<'_>, one: &One<'_>) -> Option<Block> {
 pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount> {
     let all = all(scene);
     let stopping = !matches!(scene.facts.state.stage, Stage::Syncing(_));
-    let pod_wide = blocks.iter().find(|block| block.container.is_none() && holds_containers(&block.step));
+    let pod_wide =
+        blocks.iter().find(|block| block.container.is_none() && holds_containers(scene, &block.step));
     let mut unfinished: Option<&ContainerName> = None;
     let mut sibling: Option<&ContainerName> = None;
     let mut rows = Vec::with_capacity(all.len());
@@ -238,12 +260,24 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
 /// Whether later regular containers wait for this step of an earlier one.
 fn holds_siblings(block: &Block) -> bool {
     let making = matches!(block.step, BlockedStep::Image | BlockedStep::Creation | BlockedStep::Start);
-    block.step == BlockedStep::Hook || making && matches!(block.cause, BlockCause::UnderWay { .. })
+    let goes_on = matches!(block.cause, BlockCause::UnderWay { .. } | BlockCause::Place { .. });
+    block.step == BlockedStep::Hook || making && goes_on
 }
 
 /// Whether no container can start while this step is not done.
-fn holds_containers(step: &BlockedStep) -> bool {
-    !matches!(step, BlockedStep::ReadinessGate | BlockedStep::Removal | BlockedStep::CleanUp)
+fn holds_containers(scene: &Scene<'_>, step: &BlockedStep) -> bool {
+    match step {
+        BlockedStep::ReadinessGate
+        | BlockedStep::CleanUp
+        | BlockedStep::Report
+        | BlockedStep::Deletion
+        | BlockedStep::Finalizers
+        | BlockedStep::Look => false,
+        BlockedStep::Removal => {
+            matches!(&scene.facts.state.stage, Stage::Syncing(it) if it.reset == Reset::UnderWay)
+        }
+        _ => true,
+    }
 }
 
 fn standing(one: &One<'_>) -> ContainerStanding {

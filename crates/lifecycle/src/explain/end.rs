@@ -11,14 +11,14 @@ use crate::{
     action::ActionKey,
     ids::ContainerId,
     reason::ContainerRef,
-    state::Terminated,
     status::{all_containers, instance_id},
 };
 
 /// After the end of the grace period the runtime kills. One that takes longer than this is at fault itself.
 const KILL_TAKES: Duration = Duration::from_secs(5);
 
-/// Containers that are being stopped, then the sandboxes.
+/// Containers that are being stopped, then the sandboxes; and calls of the life that is over, as long as they may bring
+/// something to life.
 pub(super) fn stopping(scene: &Scene<'_>, deadline: Duration, blocks: &mut Vec<Block>) {
     for key in pod::keys(scene) {
         match key {
@@ -28,10 +28,39 @@ pub(super) fn stopping(scene: &Scene<'_>, deadline: Duration, blocks: &mut Vec<B
             ActionKey::StopSandbox(_) => {
                 blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Sandbox)));
             }
-            // A step of the life that is over: its answer is still waited for.
-            _ => {}
+            ActionKey::CreateSandbox | ActionKey::CreateContainer(_) | ActionKey::StartContainer(_) => {
+                blocks.extend(making(scene, key));
+            }
+            // Nothing waits for these before it is to be cleared away, and a hurried stop goes on beside its first call.
+            ActionKey::PrepareDirs
+            | ActionKey::EnsureCgroup
+            | ActionKey::MountVolumes
+            | ActionKey::EnsureImage(_)
+            | ActionKey::FindImage(_)
+            | ActionKey::HurryContainer(..)
+            | ActionKey::RemoveContainer(_)
+            | ActionKey::RemoveSandbox(_)
+            | ActionKey::UnmountVolumes
+            | ActionKey::RemoveCgroup
+            | ActionKey::RemoveDirs => {}
         }
     }
+}
+
+/// A call that may yet make or start something: before its answer nobody knows what is to be stopped. One that failed is
+/// over with the pod's life.
+fn making(scene: &Scene<'_>, key: &ActionKey) -> Option<Block> {
+    let step = scene.facts.record.step_of(key)?;
+    let name = step.container.as_ref();
+    let container = name.and_then(|name| container::reference(scene, name.as_str()));
+    let about = |step| About { step, container: container.clone(), image: "" };
+    let block = match key {
+        ActionKey::CreateSandbox => failure::under_way(step, about(BlockedStep::Sandbox)),
+        ActionKey::CreateContainer(_) => failure::under_way(step, about(BlockedStep::Creation)),
+        _ => container::start(scene, step)
+            .unwrap_or_else(|| failure::under_way(step, about(BlockedStep::Start))),
+    };
+    Some(Block { next: (Next::StopsThen, None), ..block })
 }
 
 /// The stop of one container. While its grace lasts it is the container's turn, then the runtime's.
@@ -68,7 +97,7 @@ fn container_of(scene: &Scene<'_>, key: &ActionKey, id: &ContainerId) -> Option<
 }
 
 /// What is left to be cleared away.
-pub(super) fn clearing(scene: &Scene<'_>, _: &Terminated, blocks: &mut Vec<Block>) {
+pub(super) fn clearing(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
     for key in pod::keys(scene) {
         match key {
             ActionKey::StopContainer(id) => blocks.extend(one_stop(scene, key, id, Duration::ZERO)),
@@ -84,8 +113,20 @@ pub(super) fn clearing(scene: &Scene<'_>, _: &Terminated, blocks: &mut Vec<Block
             ActionKey::RemoveDirs => {
                 blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Directories)));
             }
-            // Whatever may still bring something into being holds the clean-up up.
-            _ => blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::CleanUp))),
+            ActionKey::CreateSandbox | ActionKey::CreateContainer(_) | ActionKey::StartContainer(_) => {
+                blocks.extend(making(scene, key));
+            }
+            // Their answers are waited for. Those that failed are not tried again.
+            ActionKey::PrepareDirs
+            | ActionKey::EnsureCgroup
+            | ActionKey::MountVolumes
+            | ActionKey::EnsureImage(_)
+            | ActionKey::FindImage(_)
+            | ActionKey::HurryContainer(..)
+            | ActionKey::RunPreStop(_) => {
+                let step = scene.facts.record.step_of(key);
+                blocks.extend(step.map(|step| failure::under_way(step, About::pod(BlockedStep::CleanUp))));
+            }
         }
     }
 }

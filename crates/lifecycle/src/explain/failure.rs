@@ -24,6 +24,8 @@ impl About<'_> {
 /// The block that an action makes, if it is set back or under way.
 pub(super) fn of_action(scene: &Scene<'_>, key: &ActionKey, about: About<'_>) -> Option<Block> {
     match (scene.facts.state.setbacks.get(key), scene.facts.record.step_of(key)) {
+        // What it waits for counts, not what became of it before.
+        (_, Some(step)) if step.is_waiting() => Some(in_line(scene, step, about)),
         (Some(setback), retry) => Some(set_back(scene, setback, retry.is_some(), about)),
         (None, Some(step)) => Some(under_way(step, about)),
         (None, None) => None,
@@ -59,6 +61,24 @@ pub(super) fn under_way(step: &Step, about: About<'_>) -> Block {
         since: Some(step.began),
         cause: BlockCause::UnderWay { call },
         next: (Next::Answer, None),
+    }
+}
+
+/// A pull that has to wait for others.
+fn in_line(scene: &Scene<'_>, step: &Step, about: About<'_>) -> Block {
+    let pulls = scene.facts.beside.pulls.as_ref();
+    let oldest = pulls.and_then(|pulls| pulls.oldest.clone());
+    Block {
+        step: about.step,
+        container: about.container,
+        since: step.wait.map(|wait| step.began.after(wait.after())),
+        actor: Actor::OldestPull { image: oldest.as_ref().map(|(image, _)| image.clone()) },
+        cause: BlockCause::Place {
+            places: pulls.map_or(0, |pulls| pulls.places),
+            under_way: pulls.map_or(0, |pulls| pulls.under_way),
+            oldest: oldest.map(|(image, began)| (image, scene.now.since(began))),
+        },
+        next: (Next::Place, None),
     }
 }
 

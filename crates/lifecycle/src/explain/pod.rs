@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    Actor, Block, BlockCause, BlockedStep, Next, Scene, Standing,
+    Actor, Block, BlockCause, BlockedStep, ContainerAccount, ContainerStanding, Hold, Next, Scene, Standing,
     failure::{self, About},
 };
 use crate::{
     Reason,
     action::ActionKey,
+    decide::cleanup,
+    reason::ContainerKind,
     record::{Stamp, StepKind},
     state::Stage,
 };
@@ -16,19 +18,33 @@ use crate::{
 /// An inspection takes milliseconds. One that takes this long is worth a word: while it lasts, nothing is decided.
 const SLOW_INSPECTION: Duration = Duration::from_secs(1);
 
+/// What keeps the pod from being decided about at all.
+pub(super) fn hold(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
+    let Some((hold, since)) = scene.facts.hold else { return };
+    let (step, cause, actor, next) = match hold {
+        Hold::Namesake(other) => {
+            (BlockedStep::Namesake, BlockCause::Namesake(other.clone()), Actor::Kubelet, Next::NamesakeGone)
+        }
+        Hold::NodeLabels => {
+            (BlockedStep::Admission, BlockCause::NodeLabels, Actor::ApiServerAnswer, Next::Answer)
+        }
+        Hold::RuntimeName => {
+            let cause = match &scene.facts.beside.unnamed {
+                Some(message) => {
+                    // The word of the node's condition, which says so too.
+                    BlockCause::Failed { reason: "KubeletNotReady", message: message.clone(), tries: 0 }
+                }
+                None => BlockCause::UnderWay { call: Some("Version") },
+            };
+            (BlockedStep::RuntimeName, cause, Actor::Runtime, Next::Answer)
+        }
+    };
+    blocks.push(Block { step, container: None, since: Some(*since), cause, actor, next: (next, None) });
+}
+
 /// The runtime's account of the pod: without it nothing is decided.
 pub(super) fn inspection(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
     let facts = scene.facts;
-    if let Some(other) = facts.held_by {
-        blocks.push(Block {
-            step: BlockedStep::Namesake,
-            container: None,
-            since: Some(facts.record.seen()),
-            cause: BlockCause::Namesake(other.clone()),
-            actor: Actor::Kubelet,
-            next: (Next::NamesakeGone, None),
-        });
-    }
     let looking = facts.record.under_way().find(|step| step.kind == StepKind::Inspect);
     let slow = looking.filter(|step| scene.now.since(step.began) >= SLOW_INSPECTION);
     let about = About::pod(BlockedStep::Inspection);
@@ -55,9 +71,9 @@ pub(super) fn syncing(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
         blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::OldSandbox)));
     }
     let Stage::Syncing(syncing) = &scene.facts.state.stage else { return };
-    if let (Some(at), Some(message)) = (syncing.network_retry, scene.facts.network) {
+    if let (Some(at), Some(message)) = (syncing.network_retry, &scene.facts.beside.network) {
         let told = |why: &Reason| matches!(why, Reason::NetworkNotReady { .. });
-        let cause = BlockCause::Failed { reason: "NetworkNotReady", message: message.to_owned(), tries: 0 };
+        let cause = BlockCause::Failed { reason: "NetworkNotReady", message: message.clone(), tries: 0 };
         blocks.push(Block {
             step: BlockedStep::Network,
             container: None,
@@ -66,6 +82,15 @@ pub(super) fn syncing(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
             actor: Actor::NetworkPlugin,
             next: (Next::Retry, Some(scene.instant(at))),
         });
+    }
+}
+
+/// Leftovers of a pod that goes on: nothing but a restart of all its containers waits for them.
+pub(super) fn removals(scene: &Scene<'_>, blocks: &mut Vec<Block>) {
+    for key in keys(scene) {
+        if matches!(key, ActionKey::RemoveContainer(_) | ActionKey::RemoveSandbox(_)) {
+            blocks.extend(failure::of_action(scene, key, About::pod(BlockedStep::Removal)));
+        }
     }
 }
 
@@ -129,4 +154,44 @@ fn running(scene: &Scene<'_>) -> (Standing, Option<Stamp>) {
         return (Standing::NotReady, changed("Ready"));
     }
     (Standing::Starting, Some(scene.facts.record.seen()))
+}
+
+/// Whether nothing is to be done for the pod: it is ready or runs as far as it can, or it has ended and holds nothing on
+/// the node any more.
+pub(super) fn rests(scene: &Scene<'_>, standing: &Standing, containers: &[ContainerAccount]) -> bool {
+    match &scene.facts.state.stage {
+        Stage::Syncing(_) => {
+            *standing == Standing::Ready
+                || *standing == Standing::NotReady && containers.iter().all(is_where_it_can_be)
+        }
+        Stage::Terminating(_) => false,
+        Stage::Terminated(terminated) => {
+            // One that is to go, goes on until nothing is left; of another one records and directories stay.
+            let goes = cleanup::discards(&terminated.cause, scene.facts.intent);
+            let given_back = [ActionKey::UnmountVolumes, ActionKey::RemoveCgroup];
+            scene.facts.finished || !goes && given_back.iter().all(|key| terminated.done.contains(key))
+        }
+    }
+}
+
+/// Whether a container of a running pod neither waits nor is short of being ready.
+fn is_where_it_can_be(row: &ContainerAccount) -> bool {
+    match row.state {
+        ContainerStanding::Waiting { .. } => false,
+        ContainerStanding::Running => row.ready || row.container.kind != ContainerKind::Regular,
+        ContainerStanding::Ended { .. } => true,
+    }
+}
+
+/// A pod between two steps, of which no more can be said.
+pub(super) fn next_look(scene: &Scene<'_>) -> Block {
+    let record = scene.facts.record;
+    Block {
+        step: BlockedStep::Look,
+        container: None,
+        since: Some(record.looked().unwrap_or(record.seen())),
+        cause: BlockCause::Idle,
+        actor: Actor::Kubelet,
+        next: (Next::Look, None),
+    }
 }

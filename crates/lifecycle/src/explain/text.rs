@@ -1,6 +1,6 @@
 //! The words: one sentence each, without times, which the caller renders.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{Actor, BlockCause, BlockedStep, ContainerStanding, Gate, Next, ProbeKind, ProbeNote, Standing};
 use crate::{action::MissingObject, reason::go_duration::go_duration};
@@ -39,6 +39,8 @@ impl BlockedStep {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Namesake => "Namesake",
+            Self::Admission => "Admission",
+            Self::RuntimeName => "RuntimeName",
             Self::Inspection => "Inspection",
             Self::Directories => "Directories",
             Self::Cgroup => "Cgroup",
@@ -58,6 +60,10 @@ impl BlockedStep {
             Self::Stop => "Stop",
             Self::Removal => "Removal",
             Self::CleanUp => "CleanUp",
+            Self::Report => "Report",
+            Self::Deletion => "Deletion",
+            Self::Finalizers => "Finalizers",
+            Self::Look => "Look",
         }
     }
 }
@@ -66,6 +72,8 @@ impl fmt::Display for BlockedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Namesake => "an older static pod of the same name",
+            Self::Admission => "the pod's admission to this node",
+            Self::RuntimeName => "the runtime's name",
             Self::Inspection => "the runtime's account of the pod",
             Self::Directories => "the pod's directories",
             Self::Cgroup => "the pod's cgroup",
@@ -85,6 +93,10 @@ impl fmt::Display for BlockedStep {
             Self::Stop => "the end of the container",
             Self::Removal => "the removal of what has ended",
             Self::CleanUp => "a step that was under way when the pod ended",
+            Self::Report => "the report of the pod's status",
+            Self::Deletion => "the deletion of the pod's object",
+            Self::Finalizers => "the finalizers of the pod's object",
+            Self::Look => "the next look at the pod",
         })
     }
 }
@@ -108,7 +120,36 @@ impl fmt::Display for BlockCause {
             Self::Probe(Some(note)) => write!(f, "{note}"),
             Self::Condition(name) => write!(f, "condition {name} of the pod is not True"),
             Self::Namesake(other) => write!(f, "{other} has not gone yet"),
+            Self::NodeLabels => f.write_str(
+                "only the node's labels speak against the pod: the API server is asked for them once more",
+            ),
+            Self::Refused { reason, message } => write!(f, "{reason}: {message}"),
+            Self::Place { places, under_way, oldest } => place(f, *places, *under_way, oldest.as_ref()),
+            Self::NotShown => f.write_str("the API server has taken it, and does not show it yet"),
+            Self::Finalizers(left) => {
+                write!(f, "nothing of the pod is left on this node; its object has {}", left.join(", "))
+            }
+            Self::Idle => f.write_str("no step has failed, and none is under way"),
         }
+    }
+}
+
+fn place(
+    f: &mut fmt::Formatter<'_>,
+    places: usize,
+    under_way: usize,
+    oldest: Option<&(String, Duration)>,
+) -> fmt::Result {
+    f.write_str("its pull has not begun: it waits for a place")?;
+    // A pull that ended meanwhile may have left nothing to tell of.
+    let Some((image, goes_on)) = oldest else { return Ok(()) };
+    let goes_on = go_duration(Duration::from_secs(goes_on.as_secs()));
+    match places {
+        1 => write!(f, "; images are pulled one at a time, and that of \"{image}\" has been for {goes_on}"),
+        _ => write!(
+            f,
+            "; {under_way} of at most {places} pulls are under way, the oldest for {goes_on}: image \"{image}\""
+        ),
     }
 }
 
@@ -150,7 +191,11 @@ impl Actor {
             Self::ImageOwner { .. } => "ImageOwner",
             Self::ImageLoader { .. } => "ImageLoader",
             Self::PullSecretOwner => "PullSecretOwner",
-            Self::ApiServer => "ApiServer",
+            Self::ApiServer | Self::ApiServerAnswer => "ApiServer",
+            Self::ClusterAdmin => "ClusterAdmin",
+            Self::OldestPull { .. } => "OldestPull",
+            Self::PodAuthorOrNodeAdmin => "PodAuthorOrNodeAdmin",
+            Self::FinalizerOwner => "FinalizerOwner",
             Self::ObjectOwner(_) => "ObjectOwner",
             Self::PodAuthor => "PodAuthor",
             Self::PodAuthorOrRuntime => "PodAuthorOrRuntime",
@@ -179,6 +224,18 @@ impl fmt::Display for Actor {
             ),
             Self::PullSecretOwner => f.write_str("whoever owns the pull secrets: the registry refuses them"),
             Self::ApiServer => f.write_str("the API server: it could not be asked"),
+            Self::ApiServerAnswer => f.write_str("the API server: its answer is awaited"),
+            Self::ClusterAdmin => f.write_str(
+                "whoever looks after the cluster: its API server, or a webhook, refuses what the kubelet tells",
+            ),
+            Self::OldestPull { image: Some(image) } => {
+                write!(f, "the registry of \"{image}\", or the container runtime, which pulls it")
+            }
+            Self::OldestPull { image: None } => f.write_str("nobody else: the kubelet is at it"),
+            Self::PodAuthorOrNodeAdmin => f.write_str(
+                "whoever wrote the pod, or looks after the node: it asks for what the node does not have or allow",
+            ),
+            Self::FinalizerOwner => f.write_str("the controllers that own the finalizers"),
             Self::ObjectOwner(missing) => {
                 f.write_str("whoever owns the pod: ")?;
                 for (index, object) in missing.iter().enumerate() {
@@ -222,6 +279,14 @@ impl Next {
             Self::Condition => "Condition",
             Self::Kill => "Kill",
             Self::NamesakeGone => "NamesakeGone",
+            Self::StopsThen => "StopsThen",
+            Self::Place => "Place",
+            Self::Removal => "Removal",
+            Self::ObjectGone => "ObjectGone",
+            Self::NotAgain => "NotAgain",
+            Self::Replacement => "Replacement",
+            Self::Manifest => "Manifest",
+            Self::Look => "Look",
         }
     }
 }
@@ -238,6 +303,14 @@ impl fmt::Display for Next {
             Self::Condition => "the pod becomes ready when the condition is True",
             Self::Kill => "it is killed if it still runs",
             Self::NamesakeGone => "the pod begins when the other one is gone",
+            Self::StopsThen => "the pod goes on to stop when this is done: what it makes has to go too",
+            Self::Place => "its pull begins when one of the others is over",
+            Self::Removal => "what is kept of the pod is removed when it is shown",
+            Self::ObjectGone => "the object goes when they are removed",
+            Self::NotAgain => "it is not tried again: another pod has to be made in its place",
+            Self::Replacement => "it is not tried again: the controller that owns it makes another pod",
+            Self::Manifest => "it is judged again when its manifest changes, or the kubelet starts anew",
+            Self::Look => "the kubelet looks again when something changes, or after the resync period",
         })
     }
 }

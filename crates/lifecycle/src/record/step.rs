@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Stamp;
 use crate::{Action, ContainerName};
 
-pub(super) fn micros(duration: Duration) -> u32 {
+fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(OPEN).min(OPEN - 1)
 }
 
@@ -103,6 +103,13 @@ pub enum Ended {
 pub struct Call {
     /// CRI method.
     pub name: &'static str,
+    /// When.
+    pub when: Within,
+}
+
+/// A stretch of time, counted from the beginning of what it is a part of: a step, or the pod's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
     after: u32,
     took: u32,
 }
@@ -110,8 +117,27 @@ pub struct Call {
 /// No end yet. More microseconds than this, 71 minutes, are not counted.
 const OPEN: u32 = u32::MAX;
 
-impl Call {
-    /// From the step's beginning to the call.
+impl Within {
+    /// It has not ended yet.
+    fn began(after: Duration) -> Self {
+        Self { after: micros(after), took: OPEN }
+    }
+
+    /// It has.
+    pub(super) fn over(after: Duration, took: Duration) -> Self {
+        Self { after: micros(after), took: micros(took) }
+    }
+
+    /// `after` is the time from the beginning of the whole to the end of this.
+    fn end(&mut self, after: Duration) {
+        self.took = micros(after).saturating_sub(self.after);
+    }
+
+    fn is_open(&self) -> bool {
+        self.took == OPEN
+    }
+
+    /// From the beginning of the whole to that of this.
     #[must_use]
     pub fn after(&self) -> Duration {
         Duration::from_micros(self.after.into())
@@ -120,7 +146,7 @@ impl Call {
     /// How long it took; `None`: it is under way.
     #[must_use]
     pub fn took(&self) -> Option<Duration> {
-        (self.took != OPEN).then(|| Duration::from_micros(self.took.into()))
+        (!self.is_open()).then(|| Duration::from_micros(self.took.into()))
     }
 }
 
@@ -137,34 +163,51 @@ pub struct Step {
     pub ended: Option<(Duration, Ended)>,
     /// Failures of this very step right before that were folded into this one.
     pub failed_before: u32,
+    /// Its wait for a place within it, where others had them all.
+    pub wait: Option<Within>,
     /// Calls to the runtime within it, in order.
     pub calls: Vec<Call>,
 }
 
 impl Step {
     pub(super) fn new(kind: StepKind, container: Option<ContainerName>, began: Stamp) -> Self {
-        Self { kind, container, began, ended: None, failed_before: 0, calls: Vec::new() }
+        Self { kind, container, began, ended: None, failed_before: 0, wait: None, calls: Vec::new() }
     }
 
     /// The runtime call under way.
     #[must_use]
     pub fn call(&self) -> Option<&Call> {
-        self.calls.last().filter(|call| call.took == OPEN)
+        self.calls.last().filter(|call| call.when.is_open())
+    }
+
+    /// Whether it waits for a place.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.wait.is_some_and(|wait| wait.is_open())
+    }
+
+    pub(super) fn wait_began(&mut self, at: Stamp) {
+        self.wait = Some(Within::began(at.since(self.began)));
+    }
+
+    pub(super) fn wait_ended(&mut self, at: Stamp) {
+        if let Some(wait) = &mut self.wait {
+            wait.end(at.since(self.began));
+        }
     }
 
     pub(super) fn call_began(&mut self, name: &'static str, at: Stamp) {
         if self.calls.len() < CALLS {
             // Most steps make one call: doubling would keep room for three more that never come.
             self.calls.reserve_exact(1);
-            self.calls.push(Call { name, after: micros(at.since(self.began)), took: OPEN });
+            self.calls.push(Call { name, when: Within::began(at.since(self.began)) });
         }
     }
 
     pub(super) fn call_ended(&mut self, name: &'static str, at: Stamp) {
-        let began = self.began;
-        let open = self.calls.iter_mut().rev().find(|call| call.name == name && call.took == OPEN);
+        let open = self.calls.iter_mut().rev().find(|call| call.name == name && call.when.is_open());
         if let Some(call) = open {
-            call.took = micros(at.since(began)).saturating_sub(call.after);
+            call.when.end(at.since(self.began));
         }
     }
 

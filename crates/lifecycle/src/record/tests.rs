@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -63,9 +65,9 @@ fn a_start_is_remembered_step_by_step() {
     let steps: Vec<_> = record.first().collect();
     let [Item::Step(mounted), Item::Step(made)] = steps[..] else { panic!("{steps:?}") };
     assert_eq!((mounted.kind, mounted.ended.unwrap().0), (StepKind::MountVolumes, Duration::from_millis(46)));
-    assert_eq!(made.calls[0].after(), Duration::from_millis(6));
-    assert_eq!(made.calls[0].took(), Some(Duration::from_millis(140)));
-    assert_eq!(record.looks()[0].took(), Duration::from_millis(2));
+    assert_eq!(made.calls[0].when.after(), Duration::from_millis(6));
+    assert_eq!(made.calls[0].when.took(), Some(Duration::from_millis(140)));
+    assert_eq!(record.looks()[0].took(), Some(Duration::from_millis(2)));
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn ceiling() -> usize {
     let item = size_of::<Item>() + size_of::<Reason>().max(step::CALLS * size_of::<Call>());
     size_of::<Record>()
         + (FIRST + RECENT) * item
-        + LOOKS.next_power_of_two() * size_of::<Look>()
+        + LOOKS.next_power_of_two() * size_of::<Within>()
         + UNDER_WAY * size_of::<UnderWay>()
         + TEXT
 }

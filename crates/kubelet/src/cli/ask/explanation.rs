@@ -27,7 +27,10 @@ pub(super) fn render(told: &Explanation, zone: &Zone) -> String {
 }
 
 fn state(out: &mut String, told: &Explanation, zone: &Zone) {
-    let failed = told.blocks.iter().find(|block| block.state == "failed");
+    // A pod that is ready, or gone, is where it is to be; and that one was refused is its standing itself.
+    let on_its_way = !matches!(told.standing.name.as_str(), "Ready" | "Gone");
+    let holds = |block: &&Block| on_its_way && block.state == "failed" && block.step.name != "Admission";
+    let failed = told.blocks.iter().find(holds);
     let stuck = match failed {
         Some(block) => format!(", held up by {}", subject(block)),
         None => String::new(),

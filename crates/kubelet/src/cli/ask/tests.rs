@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod whole;
+
 fn parsed(args: &[&str]) -> Parsed {
     parse(Topic::Explain, &args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
 }
@@ -176,6 +178,15 @@ fn a_pod_that_is_well_and_one_that_is_gone() {
     told.blocks.clear();
     told.standing = said("Ready", "running and ready");
     assert!(explanation::render(&told, &Zone::utc()).contains("\nNothing is blocked.\n"));
+    // What is left to say of it is no trouble of the pod's own.
+    told.blocks = vec![Block { step: said("Removal", "the removal"), ..blocked().blocks.remove(0) }];
+    let text = explanation::render(&told, &Zone::utc());
+    assert!(
+        text.contains("\nState   running and ready\n") && text.contains("\nBLOCKED: the removal\n"),
+        "{text}"
+    );
+    assert!(!text.contains("Nothing is blocked"), "{text}");
+    told.blocks.clear();
     told.standing = said("Gone", "gone: nothing of it is left on this node");
     told.ended = Some(at(100));
     let text = explanation::render(&told, &Zone::utc());
@@ -191,6 +202,7 @@ fn started() -> Timeline {
         state: "done".to_owned(),
         failed_before: 0,
         of_start: true,
+        wait: None,
         calls,
     };
     let call = |name: &str, span: Span| Call { call: name.to_owned(), span };
@@ -198,6 +210,9 @@ fn started() -> Timeline {
     crash.of_start = false;
     crash.state = "under_way".to_owned();
     crash.failed_before = 1;
+    let calls = vec![call("ImageStatus", span(1.0, 5.0)), call("PullImage", span(160.0, 80.0))];
+    let mut pull = step("EnsureImage", Some("web"), span(1.0, 240.0), calls);
+    pull.wait = Some(span(60.0, 90.0));
     Timeline {
         version: VERSION.to_owned(),
         now: at(62),
@@ -219,6 +234,7 @@ fn started() -> Timeline {
         }),
         steps: vec![
             step("PrepareDirs", None, span(1.0, 4.0), vec![]),
+            pull,
             step("CreateSandbox", None, span(5.0, 145.0), vec![call("RunPodSandbox", span(10.0, 138.0))]),
             step(
                 "StartContainer",
@@ -254,6 +270,10 @@ START   320.0 ms from the first sight until it was found running
 
         OFFSET         TOOK  STEP                               0 … 320.0 ms
         1.0 ms       4.0 ms  PrepareDirs                        |#                               |
+        1.0 ms     240.0 ms  EnsureImage web                    |########################        |
+        1.0 ms       5.0 ms    ImageStatus                      |#                               |
+       60.0 ms      90.0 ms    waits for a place                |      #########                 |
+      160.0 ms      80.0 ms    PullImage                        |                ########        |
         5.0 ms     145.0 ms  CreateSandbox                      |###############                 |
        10.0 ms     138.0 ms    RunPodSandbox                    | #############                  |
       250.0 ms      60.0 ms  StartContainer web                 |                         ###### |

@@ -63,8 +63,8 @@ fn start(out: &mut String, told: &Timeline, steps: &[&Step]) {
     let _ = writeln!(out, "\n  {:>12} {:>12}  {:NAME$} 0 … {}", "OFFSET", "TOOK", "STEP", ms(whole));
     for step in steps {
         row(out, &name(step), &step.span, Some(whole));
-        for call in &step.calls {
-            row(out, &format!("  {}", call.call), &call.span, Some(whole));
+        for (name, span) in parts(step) {
+            row(out, &format!("  {name}"), span, Some(whole));
         }
     }
     let looks = &told.inspections;
@@ -73,6 +73,14 @@ fn start(out: &mut String, told: &Timeline, steps: &[&Step]) {
         let name = format!("{} looks at the runtime's account", looks.len());
         let _ = writeln!(out, "  {:>12} {:>12}  {name:NAME$} |{}|", "", ms(sum), bars(looks, whole));
     }
+}
+
+/// What a step is made of, by its beginning: runtime calls, and a wait that is none of them.
+fn parts(step: &Step) -> Vec<(&str, &Span)> {
+    let wait = step.wait.iter().map(|span| ("waits for a place", span));
+    let mut parts: Vec<_> = wait.chain(step.calls.iter().map(|it| (it.call.as_str(), &it.span))).collect();
+    parts.sort_by(|(_, a), (_, b)| a.offset_ms.total_cmp(&b.offset_ms));
+    parts
 }
 
 fn since_then(out: &mut String, told: &Timeline, steps: &[&Step], zone: &Zone) {

@@ -7,39 +7,41 @@ use crate::{
     Obstacle, PodKey,
     action::MissingObject,
     explain::{
-        Actor, Block, BlockCause, BlockedStep, Explanation, Facts, Gate, Next, ProbeKind, ProbeNote,
-        Standing, explain,
+        Actor, Beside, Block, BlockCause, BlockedStep, Explanation, Facts, Gate, Hold, Next, ProbeKind,
+        ProbeNote, PullsNote, Report, ReportFailure, ReportNote, ReportObstacle, Standing, explain,
     },
     observation::ProbeResult,
     record::Stamp,
 };
 
+mod ending;
 mod standing;
 mod starting;
+mod waiting;
 
-/// Beside the pod: what only some tests want to set.
+/// Around the pod: what only some tests want to set.
 #[derive(Default)]
-struct Beside {
-    probes: Vec<ProbeNote>,
-    held_by: Option<PodKey>,
+struct Around {
+    beside: Beside,
+    hold: Option<(Hold, Stamp)>,
     finished: bool,
 }
 
 fn told(scene: &Scene) -> Explanation {
-    told_beside(scene, &Beside::default())
+    told_around(scene, &Around::default())
 }
 
-fn told_beside(scene: &Scene, beside: &Beside) -> Explanation {
+fn told_around(scene: &Scene, around: &Around) -> Explanation {
+    let beside = Beside { network: scene.network.as_ref().err().cloned(), ..around.beside.clone() };
     let facts = Facts {
         pod: &scene.pod,
         source: scene.source,
         intent: &scene.intent,
         state: &scene.state,
         record: &scene.past,
-        network: scene.network.as_ref().err().map(String::as_str),
-        probes: &beside.probes,
-        held_by: beside.held_by.as_ref(),
-        finished: beside.finished,
+        hold: around.hold.as_ref(),
+        finished: around.finished,
+        beside: &beside,
     };
     explain(&facts, now(scene))
 }
@@ -58,6 +60,13 @@ fn times(scene: &Scene, block: &Block) -> (Option<u64>, Option<u64>) {
 fn only(told: &Explanation) -> &Block {
     assert_eq!(told.blocks.len(), 1, "{:#?}", told.blocks);
     &told.blocks[0]
+}
+
+/// A block as it is read: what, why, who, next.
+fn read(block: &Block) -> [String; 4] {
+    let container = block.container.as_ref().map(|it| format!(" of container {}", it.name));
+    let what = format!("{}{}", block.step, container.unwrap_or_default());
+    [what, block.cause.to_string(), block.actor.to_string(), block.next.0.to_string()]
 }
 
 /// Looks once, and answers every action but those that `fails` names with success.

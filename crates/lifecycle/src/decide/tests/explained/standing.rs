@@ -121,18 +121,6 @@ fn ends_and_leftovers() {
         (block.step.clone(), block.cause.to_string()),
         (BlockedStep::Volumes, "FailedKillPod: busy".to_owned())
     );
-    let gone = Beside { finished: true, ..Beside::default() };
-    assert_eq!(told_beside(&scene, &gone).standing, Standing::Gone);
-}
-
-#[test]
-fn rejected_and_held_pods() {
-    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
-    scene.admission = Admission::Rejected { reason: "OutOfcpu".into(), message: "too little".into() };
-    scene.settle();
-    assert_eq!(told(&scene).standing.to_string(), "ended: rejected, OutOfcpu: too little");
-    let scene = Scene::new("Always", vec![], vec![container("c")]);
-    let other = PodKey { namespace: "ns".into(), name: "p".into(), uid: "old".into() };
-    let held = told_beside(&scene, &Beside { held_by: Some(other), ..Beside::default() });
-    assert_eq!(only(&held).cause.to_string(), "p_ns(old) has not gone yet");
+    let gone = Around { finished: true, ..Around::default() };
+    assert_eq!(told_around(&scene, &gone).standing, Standing::Gone);
 }

@@ -272,7 +272,7 @@ fn containers_wait_for_those_before_them() {
         last_failure: Some((Stamp::from(now(&scene)), "connection refused".to_owned())),
     };
     let beside = Beside { probes: vec![note], ..Beside::default() };
-    let told = told_beside(&scene, &beside);
+    let told = told_around(&scene, &Around { beside, ..Around::default() });
     let block = only(&told);
     assert_eq!(block.step, BlockedStep::StartupProbe);
     assert_eq!(block.cause.to_string(), "2 failures in a row (3 count), last: connection refused");
