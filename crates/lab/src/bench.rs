@@ -75,13 +75,8 @@ pub fn run(options: &Options) -> Result<PathBuf> {
     let begun = (Since::now(), time_of_day(), load());
     let measured = measure_all(options);
     // Whatever is there of the lab goes, also one that did not come up.
-    let down = if Lab::list(&options.state)?.contains(&options.name) {
-        Lab::open(&options.state, &options.name)?.down()
-    } else {
-        Ok(())
-    };
+    let down = take_down(options);
     let (figures, kubelets) = measured?;
-    down?;
     println!("{}", figures.table());
     let report = json!({
         "begun": begun.1.to_string(),
@@ -99,7 +94,16 @@ pub fn run(options: &Options) -> Result<PathBuf> {
         make_dir(folder)?;
     }
     write(&file, &format!("{report:#}\n"))?;
+    // Not before the figures are safe: they took long.
+    down?;
     Ok(file)
+}
+
+fn take_down(options: &Options) -> Result<()> {
+    if Lab::list(&options.state)?.contains(&options.name) {
+        Lab::open(&options.state, &options.name)?.down()?;
+    }
+    Ok(())
 }
 
 fn measure_all(options: &Options) -> Result<(Figures, Value)> {
