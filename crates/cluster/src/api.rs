@@ -289,7 +289,21 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::stub::{Reply, Stub, ok};
+    use crate::stub::{Gate, Reply, Stub, ok, until};
+
+    #[tokio::test]
+    async fn a_connection_that_takes_longer_than_a_call_may_serves_the_next_call() {
+        let stub = Stub::start(|_: &_| ok(json!({}))).await;
+        stub.gate.send_replace(Gate::Held);
+        let counts = Counts::new(metrics::Metrics::new(), "stub");
+        let api = Api::new(stub.transport(), None, Duration::from_secs(1), counts);
+        let late = api.get::<Value>("/a").await.unwrap_err();
+        assert!(matches!(late, ApiError::Unreachable { .. }), "{late}");
+        stub.gate.send_replace(Gate::Open);
+        until("the connection is made", || stub.connections() == 1).await;
+        api.get::<Value>("/b").await.unwrap();
+        assert_eq!(stub.dials(), 1);
+    }
 
     #[tokio::test]
     async fn waiting_for_a_turn_is_not_waiting_for_the_server() {
