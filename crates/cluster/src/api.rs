@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use seams::{ApiError, TokenBucket};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     counts::Counts,
@@ -30,12 +30,20 @@ pub(crate) enum PatchType {
     StrategicMerge,
 }
 
-/// A client with one transport, one limit and one deadline.
+/// A client with one transport, one limit and one deadline. The deadline is the server's: what a request waits for its
+/// turn at the kubelet's own limit does not count, and tells nothing of the server.
 pub(crate) struct Api {
     transport: Arc<Transport>,
     limiter: Option<TokenBucket>,
     deadline: Duration,
     counts: Counts,
+}
+
+/// What became of one sending of a call.
+enum Attempt {
+    Received(Vec<u8>),
+    /// The server asks for patience, and the deadline leaves it.
+    Later(Duration),
 }
 
 /// An answer's `metav1.Status`, as far as errors need it.
@@ -99,19 +107,15 @@ impl Api {
         self.answer(request).await.map(drop)
     }
 
-    /// Opens a watch: everything up to the head of the answer is under the deadline, the body is not.
+    /// Opens a watch: from the turn up to the head of the answer it is under the deadline, the body is not.
     pub(crate) async fn watch(&self, path: &str) -> Result<Body, ApiError> {
         let request = self.request(Method::GET, path, None, Bytes::new())?;
-        let until = Instant::now() + self.deadline;
+        self.turn(request.method()).await;
         let opened = async {
-            self.turn(request.method()).await;
             let response = self.send(Purpose::Watch, &request).await?;
             self.accepted(response).await
         };
-        match timeout_at(until, opened).await {
-            Ok(result) => result,
-            Err(_) => Err(self.unreachable(&format!("no answer within {:?}", self.deadline))),
-        }
+        self.within(self.deadline, opened).await
     }
 
     async fn json<T: DeserializeOwned>(&self, request: Request<Bytes>) -> Result<T, ApiError> {
@@ -121,33 +125,50 @@ impl Api {
 
     async fn answer(&self, request: Request<Bytes>) -> Result<Vec<u8>, ApiError> {
         let began = Instant::now();
-        let until = began + self.deadline;
-        let answer = timeout_at(until, self.exchange(&request, until)).await;
+        let answer = self.exchange(&request).await;
         self.counts.took(request.method(), began.elapsed());
-        match answer {
-            Ok(result) => result,
-            Err(_) => Err(self.unreachable(&format!("no answer within {:?}", self.deadline))),
+        answer
+    }
+
+    async fn exchange(&self, request: &Request<Bytes>) -> Result<Vec<u8>, ApiError> {
+        let mut left = self.deadline;
+        loop {
+            self.turn(request.method()).await;
+            let began = Instant::now();
+            match self.within(left, self.attempt(request, began + left)).await? {
+                Attempt::Received(body) => return Ok(body),
+                Attempt::Later(delay) => sleep(delay).await,
+            }
+            left = left.saturating_sub(began.elapsed());
         }
     }
 
-    async fn exchange(&self, request: &Request<Bytes>, until: Instant) -> Result<Vec<u8>, ApiError> {
-        loop {
-            self.turn(request.method()).await;
-            let response = self.send(Purpose::Call, request).await?;
-            if let Some(delay) = told_to_wait(&response)
-                && Instant::now() + delay < until
-            {
-                self.counts.retried(request.method(), response.status());
-                sleep(delay).await;
-                continue;
-            }
-            let body = self.accepted(response).await?;
-            let received = body.collect(MOST_BYTES).await.map_err(|e| match e {
-                BodyError::Broken(e) => self.unreachable(&e.to_string()),
-                BodyError::TooLong { .. } => ApiError::Malformed(e.to_string()),
-            })?;
-            self.counts.carried(request.method(), request.body().len(), received.len());
-            return Ok(received);
+    async fn attempt(&self, request: &Request<Bytes>, until: Instant) -> Result<Attempt, ApiError> {
+        let response = self.send(Purpose::Call, request).await?;
+        if let Some(delay) = told_to_wait(&response)
+            && Instant::now() + delay < until
+        {
+            self.counts.retried(request.method(), response.status());
+            return Ok(Attempt::Later(delay));
+        }
+        let body = self.accepted(response).await?;
+        let received = body.collect(MOST_BYTES).await.map_err(|e| match e {
+            BodyError::Broken(e) => self.unreachable(&e.to_string()),
+            BodyError::TooLong { .. } => ApiError::Malformed(e.to_string()),
+        })?;
+        self.counts.carried(request.method(), request.body().len(), received.len());
+        Ok(Attempt::Received(received))
+    }
+
+    /// Gives the server so long, or what is left of the deadline.
+    async fn within<T>(
+        &self,
+        left: Duration,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        match timeout(left, work).await {
+            Ok(result) => result,
+            Err(_) => Err(self.unreachable(&format!("no answer within {:?}", self.deadline))),
         }
     }
 
@@ -263,7 +284,44 @@ pub(crate) fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::stub::{Gate, Reply, Stub, ok, until};
+
+    #[tokio::test]
+    async fn a_connection_that_takes_longer_than_a_call_may_serves_the_next_call() {
+        let stub = Stub::start(|_: &_| ok(json!({}))).await;
+        stub.gate.send_replace(Gate::Held);
+        let counts = Counts::new(metrics::Metrics::new(), "stub");
+        let api = Api::new(stub.transport(), None, Duration::from_secs(1), counts);
+        let late = api.get::<Value>("/a").await.unwrap_err();
+        assert!(matches!(late, ApiError::Unreachable { .. }), "{late}");
+        stub.gate.send_replace(Gate::Open);
+        until("the connection is made", || stub.connections() == 1).await;
+        api.get::<Value>("/b").await.unwrap();
+        assert_eq!(stub.dials(), 1);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_turn_is_not_waiting_for_the_server() {
+        let busy = AtomicBool::new(true);
+        let stub = Stub::start(move |_: &_| {
+            if busy.swap(false, Ordering::SeqCst) { Reply::Later(429, 1) } else { ok(json!({})) }
+        })
+        .await;
+        // Turns come later than the deadline ends, also the second one of a call that is sent again.
+        let limiter = TokenBucket::new(Duration::from_millis(2500), 1);
+        let counts = Counts::new(metrics::Metrics::new(), "stub");
+        let api = Api::new(stub.transport(), Some(limiter), Duration::from_secs(2), counts);
+        let back = api.transport().reach().back();
+        let (call, watch) = tokio::join!(api.get::<Value>("/a"), api.watch("/b"));
+        call.unwrap();
+        watch.unwrap();
+        assert!(!back.has_changed().unwrap(), "the server was never away");
+    }
 
     #[test]
     fn errors_carry_the_servers_words() {

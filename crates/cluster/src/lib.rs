@@ -10,6 +10,7 @@
 //! | services | first [`seams::Objects::services`] | with the value |
 //! | one per config map or secret | first registered pod that refers to it | with the last one, or when it is immutable |
 //! | credential files | [`ApiCluster::start`] | with the value |
+//! | dialler, one for each transport | a request that no connection has a place for | when nobody waits for a connection any more |
 //! | connection drivers | a dial | with the connection |
 
 mod api;

@@ -25,7 +25,11 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::{Access, api::Api, counts::Counts, transport::Transport};
@@ -70,11 +74,22 @@ impl Default for StubOptions {
     }
 }
 
+/// What becomes of a connection after TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// It waits until the gate is another.
+    Held,
+    HangUp,
+}
+
 pub(crate) struct Stub {
     pub(crate) dir: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) gate: watch::Sender<Gate>,
+    dials: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -103,17 +118,24 @@ impl Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let connections = Arc::new(AtomicUsize::new(0));
+        let (connections, dials) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let gate = watch::Sender::new(Gate::Open);
         let handler: Arc<Handler> = Arc::new(handler);
         let mut tasks = JoinSet::new();
         let (kept, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        let (dialled, gated) = (Arc::clone(&dials), gate.clone());
         tasks.spawn(async move {
             let mut served = JoinSet::new();
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
+                dialled.fetch_add(1, Ordering::SeqCst);
+                let mut gate = gated.subscribe();
                 let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
                 let (kept, count) = (Arc::clone(&kept), Arc::clone(&count));
                 served.spawn(async move {
+                    if *gate.wait_for(|gate| *gate != Gate::Held).await.unwrap() == Gate::HangUp {
+                        return;
+                    }
                     let Ok(tls) = acceptor.accept(tcp).await else { return };
                     count.fetch_add(1, Ordering::SeqCst);
                     let service =
@@ -130,7 +152,7 @@ impl Stub {
                 });
             }
         });
-        let stub = Self { dir, address, seen, connections, _tasks: tasks };
+        let stub = Self { dir, address, seen, connections, gate, dials, _tasks: tasks };
         stub.kubeconfig(
             &format!("https://{address}"),
             "{client-certificate: client.crt, client-key: client.key}",
@@ -172,6 +194,11 @@ impl Stub {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections as far as TCP, [`Stub::connections`] among them.
+    pub(crate) fn dials(&self) -> usize {
+        self.dials.load(Ordering::SeqCst)
     }
 }
 

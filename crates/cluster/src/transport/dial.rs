@@ -1,9 +1,10 @@
-//! Making one connection: TCP, TLS, HTTP.
+//! Making one connection: look-up, then TCP, TLS and HTTP with one of the addresses.
 
 use std::{
     error::Error,
     fmt::Write as _,
     future::poll_fn,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -22,14 +23,18 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    sync::Notify,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::{PING, race};
 use crate::kubeconfig::Server;
 
+/// For the look-up of a name. The C library's resolver takes 5 s for each name server that is silent, and asks twice.
+const LOOK_UP: Duration = Duration::from_secs(10);
 /// For one address; a node in a healthy network needs milliseconds. The other addresses do not wait for it.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For TLS and HTTP together, as client-go's handshake timeout.
@@ -105,21 +110,76 @@ pub(super) fn server_name(
     }
 }
 
-pub(super) async fn plain(server: &Server, alive: CancellationToken) -> Result<Dialled, TransportError> {
-    http1_over(connect(server).await?, &Tasks(alive)).await
+/// What TLS needs to begin.
+#[derive(Clone)]
+pub(super) struct Tls {
+    /// That the server has to prove.
+    pub(super) name: ServerName<'static>,
+    pub(super) config: Arc<ClientConfig>,
 }
 
-pub(super) async fn tls(
+/// A connection to the server, with TLS or without. Takes no longer than its steps may.
+///
+/// # Errors
+/// The look-up, or why each of the addresses failed.
+pub(super) async fn to(
     server: &Server,
-    name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    tls: Option<Tls>,
     alive: CancellationToken,
 ) -> Result<Dialled, TransportError> {
-    let tcp = connect(server).await?;
+    let addresses = match server.host.parse() {
+        Ok(ip) => vec![SocketAddr::new(ip, server.port)],
+        Err(_) => looked_up(&server.host, lookup_host((server.host.as_str(), server.port))).await?,
+    };
+    any_of(addresses, tls, alive).await
+}
+
+async fn looked_up(
+    host: &str,
+    look_up: impl Future<Output = io::Result<impl Iterator<Item = SocketAddr>>>,
+) -> Result<Vec<SocketAddr>, TransportError> {
+    let addresses: Vec<_> = match timeout(LOOK_UP, look_up).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => return Err(TransportError::text(format!("look up {host}: {error}"))),
+        Err(_) => return Err(TransportError::text(format!("look up {host}: no answer within {LOOK_UP:?}"))),
+    };
+    if addresses.is_empty() {
+        return Err(TransportError::text(format!("{host} has no address")));
+    }
+    Ok(addresses)
+}
+
+async fn any_of(
+    addresses: Vec<SocketAddr>,
+    tls: Option<Tls>,
+    alive: CancellationToken,
+) -> Result<Dialled, TransportError> {
     let tasks = Tasks(alive);
+    let dialled =
+        race::first(addresses, |address, connected| attempt(address, tls.clone(), tasks.clone(), connected));
+    dialled.await.map_err(|failed| TransportError::text(failed.join("; ")))
+}
+
+async fn attempt(
+    address: SocketAddr,
+    tls: Option<Tls>,
+    tasks: Tasks,
+    connected: Arc<Notify>,
+) -> Result<Dialled, String> {
+    let tcp = match timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => tcp,
+        Ok(Err(error)) => return Err(format!("connect {address}: {error}")),
+        Err(_) => return Err(format!("connect {address}: no answer within {CONNECT:?}")),
+    };
+    connected.notify_one();
+    // Small frames both ways; a refusal costs nothing but time.
+    let _ = tcp.set_nodelay(true);
+    let Some(tls) = tls else {
+        return http1_over(tcp, &tasks).await.map_err(|e| format!("{address}: {e}"));
+    };
     let shake = async {
-        let stream = tokio_rustls::TlsConnector::from(config)
-            .connect(name, tcp)
+        let stream = TlsConnector::from(tls.config)
+            .connect(tls.name, tcp)
             .await
             .map_err(|e| TransportError::text(format!("TLS: {}", TransportError::of(&e))))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -129,34 +189,8 @@ pub(super) async fn tls(
         }
     };
     match timeout(HANDSHAKE, shake).await {
-        Ok(result) => result,
-        Err(_) => Err(TransportError::text(format!("no TLS handshake within {HANDSHAKE:?}"))),
-    }
-}
-
-async fn connect(server: &Server) -> Result<TcpStream, TransportError> {
-    let addresses: Vec<SocketAddr> = match server.host.parse() {
-        Ok(ip) => vec![SocketAddr::new(ip, server.port)],
-        Err(_) => tokio::net::lookup_host((server.host.as_str(), server.port))
-            .await
-            .map_err(|e| TransportError::text(format!("look up {}: {e}", server.host)))?
-            .collect(),
-    };
-    if addresses.is_empty() {
-        return Err(TransportError::text(format!("{} has no address", server.host)));
-    }
-    let stream = race::first(addresses, connect_to).await;
-    let stream = stream.map_err(|failed| TransportError::text(failed.join("; ")))?;
-    // Small frames both ways; a refusal costs nothing but time.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
-}
-
-async fn connect_to(address: SocketAddr) -> Result<TcpStream, String> {
-    match timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(format!("connect {address}: {error}")),
-        Err(_) => Err(format!("connect {address}: no answer within {CONNECT:?}")),
+        Ok(result) => result.map_err(|e| format!("{address}: {e}")),
+        Err(_) => Err(format!("{address}: no TLS handshake within {HANDSHAKE:?}")),
     }
 }
 
@@ -204,3 +238,6 @@ fn report(ended: Result<(), hyper::Error>) {
         tracing::debug!(error = %TransportError::of(&error), "connection to the API server ended");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,32 @@
-//! Connecting to one of several addresses, where some may be dead (RFC 8305, as Go's dialer does).
+//! Connecting to one of several addresses, where some may be dead (RFC 8305, as Go's dialer does) or accept connections
+//! without ever saying a word.
 //!
 //! One after the other, a dead first address would use up the deadline of every call: the lease is not renewed and the
 //! node is taken for lost, although its API server answers at the next address.
 //!
 //! Invariants:
 //! * an address gets its turn when the one before has failed, or has not answered within its head start;
-//! * the first to connect wins, and the others are dropped.
+//! * the first that is ready for requests wins, and the others are dropped.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 /// How long an address is tried before the next one is tried beside it: RFC 8305's recommendation (Go waits 300 ms).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// The same from when TCP stands: a busy server takes its time for TLS, and must not get more handshakes for that. Two
+/// that hang leave time for the third within the deadline of a heartbeat (10 s).
+const SHAKE_START: Duration = Duration::from_secs(2);
 
-/// The first connection that `connect` makes to one of the addresses, or why each of them failed.
+/// The first connection that `connect` makes to one of the addresses, or why each of them failed. Each attempt tells
+/// once TCP stands.
 pub(super) async fn first<S, F>(
     addresses: Vec<SocketAddr>,
-    connect: impl Fn(SocketAddr) -> F,
+    connect: impl Fn(SocketAddr, Arc<Notify>) -> F,
 ) -> Result<S, Vec<String>>
 where
     S: Send + 'static,
@@ -26,20 +35,30 @@ where
     let mut waiting = families_in_turn(addresses).into_iter();
     let mut attempts = JoinSet::new();
     let mut failed = Vec::new();
+    let connected = Arc::new(Notify::new());
     loop {
         if let Some(address) = waiting.next() {
-            attempts.spawn(connect(address));
+            attempts.spawn(connect(address, Arc::clone(&connected)));
         } else if attempts.is_empty() {
             return Err(failed);
         }
-        // Cancel-safe: `join_next` loses no attempt, and a head start that is cut short is over.
-        tokio::select! {
-            Some(ended) = attempts.join_next() => match ended {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => failed.push(error),
-                Err(error) => failed.push(error.to_string()),
-            },
-            () = sleep(HEAD_START), if waiting.len() > 0 => {}
+        let mut next_at = Instant::now() + HEAD_START;
+        loop {
+            // Cancel-safe: `join_next` loses no attempt, `notified` no news, and a head start that is cut short is over.
+            tokio::select! {
+                // In this order: the news of an attempt that ended is none of the next one.
+                biased;
+                () = connected.notified() => next_at = Instant::now() + SHAKE_START,
+                Some(ended) = attempts.join_next() => {
+                    match ended {
+                        Ok(Ok(connection)) => return Ok(connection),
+                        Ok(Err(error)) => failed.push(error),
+                        Err(error) => failed.push(error.to_string()),
+                    }
+                    break;
+                }
+                () = sleep_until(next_at), if waiting.len() > 0 => break,
+            }
         }
     }
 }
@@ -65,7 +84,7 @@ fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 mod tests {
     use std::future::pending;
 
-    use tokio::time::Instant;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -73,12 +92,21 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// Port 1 never answers, port 2 refuses, port 3 is late, any other connects.
-    async fn connect(address: SocketAddr) -> Result<u16, String> {
+    /// Port 1 never answers, port 2 refuses, port 3 is late, port 4 accepts and says nothing, port 5 accepts and hangs
+    /// up, any other connects.
+    async fn connect(address: SocketAddr, connected: Arc<Notify>) -> Result<u16, String> {
         match address.port() {
             1 => pending().await,
             2 => return Err(format!("{address} refused")),
             3 => sleep(Duration::from_secs(1)).await,
+            4 => {
+                connected.notify_one();
+                pending().await
+            }
+            5 => {
+                connected.notify_one();
+                return Err(format!("{address} hung up"));
+            }
             _ => {}
         }
         Ok(address.port())
@@ -95,6 +123,17 @@ mod tests {
         let refusing = addresses(&["192.0.2.1:2", "192.0.2.2:7"]);
         assert_eq!(first(refusing, connect).await, Ok(7));
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_accepts_and_says_nothing_is_given_longer_but_not_for_ever() {
+        let began = Instant::now();
+        assert_eq!(first(addresses(&["192.0.2.1:4", "192.0.2.2:4", "192.0.2.3:7"]), connect).await, Ok(7));
+        assert_eq!(began.elapsed(), 2 * SHAKE_START);
+
+        let began = Instant::now();
+        assert_eq!(first(addresses(&["192.0.2.1:5", "192.0.2.2:1", "192.0.2.3:7"]), connect).await, Ok(7));
+        assert_eq!(began.elapsed(), HEAD_START, "the second one did not connect");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,3 +1,4 @@
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::*;
