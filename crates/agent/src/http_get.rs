@@ -14,15 +14,14 @@ use k8s_openapi::api::core::v1::HTTPGetAction;
 use rustls::Error as TlsError;
 use tokio::net::TcpStream;
 
-use crate::address::bracketed;
+use crate::{
+    address::bracketed,
+    redirect::{self, escaped},
+};
 
 mod insecure;
-mod redirect;
 
 use insecure::Protocol;
-
-/// Requests of one GET: the redirect that would make for another is its failure, as for upstream's client.
-const REDIRECTS: usize = 10;
 
 /// An answer whose body is still to be read.
 pub(crate) type Response = http::Response<Incoming>;
@@ -79,7 +78,7 @@ pub(crate) enum Cause {
     #[error("{0}")]
     Http(hyper::Error),
     /// Too many redirects.
-    #[error("stopped after {REDIRECTS} redirects")]
+    #[error("stopped after {} redirects", redirect::REQUESTS)]
     Redirects,
 }
 
@@ -90,35 +89,18 @@ pub(crate) fn url(get: &HTTPGetAction, host: &str, port: u16) -> String {
     format!("{scheme}://{}:{port}/{}", bracketed(host), path.trim_start_matches('/'))
 }
 
-fn escaped(path: &[u8]) -> String {
-    let mut out = String::with_capacity(path.len());
-    for &byte in path {
-        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 /// Asks, and follows redirects on the same host. One to another host is the answer.
 ///
 /// # Errors
 /// There is no answer.
 pub(crate) async fn get(url: &str, get: &HTTPGetAction, purpose: Purpose) -> Result<Response, GetError> {
     let mut at = url.to_owned();
-    for _ in 0..REDIRECTS {
+    for _ in 0..redirect::REQUESTS {
         let answer =
             fetch(&at, get, purpose).await.map_err(|cause| GetError { url: url.to_owned(), cause })?;
-        let status = answer.status().as_u16();
-        let location = answer.headers().get(http::header::LOCATION).map(|value| escaped(value.as_bytes()));
-        match (status, location.filter(|location| !location.is_empty())) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => match redirect::same_host(&at, &location) {
-                Some(next) => at = next,
-                None => return Ok(answer),
-            },
-            _ => return Ok(answer),
+        match redirect::location(&answer).and_then(|location| redirect::same_host(&at, &location)) {
+            Some(next) => at = next,
+            None => return Ok(answer),
         }
     }
     Err(GetError { url: url.to_owned(), cause: Cause::Redirects })
@@ -216,8 +198,8 @@ fn request(uri: &Uri, get: &HTTPGetAction, purpose: Purpose) -> Result<Request<E
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::get(path).body(Empty::new()).map_err(|error| error.to_string())?;
     let headers = request.headers_mut();
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    headers.insert(http::header::HOST, HeaderValue::from_str(authority).map_err(|error| error.to_string())?);
+    let host = redirect::host_and_port(uri);
+    headers.insert(http::header::HOST, HeaderValue::from_str(host).map_err(|error| error.to_string())?);
     headers.insert(http::header::USER_AGENT, HeaderValue::from_static(purpose.user_agent()));
     headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));

@@ -38,6 +38,7 @@ pub mod observer;
 pub mod pods;
 pub mod prober;
 pub mod records;
+pub mod redirect;
 pub mod sources;
 pub mod starts;
 pub mod stats;

@@ -4,6 +4,7 @@
 //! Everything takes objects of the Kubernetes API and returns values; errors carry upstream's words, because users
 //! see them in events and statuses.
 
+pub(crate) mod amount;
 pub mod command;
 pub mod containers;
 pub mod dns;

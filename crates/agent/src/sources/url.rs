@@ -24,6 +24,7 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     updates: Updates,
 ) {
+    let shown = without_password(&source.url);
     let mut failures = 0u32;
     let mut last = None;
     loop {
@@ -37,9 +38,11 @@ pub async fn run(
                         return;
                     }
                 }
-                Err(error) => report(&source.url, &error.to_string(), &mut failures),
+                Err(error) => {
+                    report(&shown, &error.to_string().replace(&source.url, &shown), &mut failures);
+                }
             },
-            Err(error) => report(&source.url, &error, &mut failures),
+            Err(error) => report(&shown, &error, &mut failures),
         }
         tokio::time::sleep(source.frequency).await;
     }
@@ -58,11 +61,39 @@ fn pods(
     manifest::parse(body, url, PodSource::Http, node_name, now)
 }
 
+/// The URL as logs may show it.
+fn without_password(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    match url[start..end].rsplit_once('@').map(|(user, host)| (user.split_once(':'), host)) {
+        Some((Some((name, _)), host)) => format!("{}{name}:***@{host}{}", &url[..start], &url[end..]),
+        _ => url.to_owned(),
+    }
+}
+
 fn report(url: &str, error: &str, failures: &mut u32) {
     *failures += 1;
     if *failures <= LOUD_FAILURES {
         tracing::warn!(url, error, "Cannot read static pods from the URL; the pods stay as they are");
     } else {
         tracing::debug!(url, error, failures, "Cannot read static pods from the URL");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("http://h/p", "http://h/p"),
+            ("http://me@h:1/p?q=a:b@c", "http://me@h:1/p?q=a:b@c"),
+            ("https://me:se:cr@et@h:1/p?q", "https://me:***@h:1/p?q"),
+            ("http://me:secret@h", "http://me:***@h"),
+            ("me:secret@h/p", "me:***@h/p"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

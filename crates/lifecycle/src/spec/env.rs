@@ -298,10 +298,7 @@ impl<'a> Builder<'a> {
     fn value_from(&self, source: &EnvVarSource) -> Result<Option<Vec<u8>>, EnvError> {
         if let Some(selector) = &source.field_ref {
             let version = selector.api_version.as_deref().unwrap_or("v1");
-            if version != "v1" {
-                return Err(EnvError::Field(FieldError::Version(version.to_owned())));
-            }
-            let value = field_ref::value(self.pod, &selector.field_path, self.inputs.fields);
+            let value = field_ref::value(self.pod, version, &selector.field_path, self.inputs.fields);
             return value.map(|value| Some(value.into_bytes())).map_err(EnvError::Field);
         }
         if let Some(selector) = &source.resource_field_ref {

@@ -61,7 +61,7 @@ pub fn order_pod_ips(pod_ips: &[String], host_ips: &[String]) -> Vec<String> {
 }
 
 /// Splits `metadata.labels['key']` into path and key; `None` when there is no subscript.
-fn split_subscript(path: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_subscript(path: &str) -> Option<(&str, &str)> {
     path.strip_suffix("']")?.split_once("['").filter(|(field, _)| !field.is_empty())
 }
 
@@ -99,20 +99,47 @@ pub fn metadata_value(pod: &Pod, path: &str) -> Result<String, FieldError> {
     }
 }
 
-/// A field for an environment variable.
+/// The path of a reference as it is spelt today, if the API knows it.
+///
+/// # Errors
+/// A version other than `v1`, a field that nobody can refer to, or `['key']` after one that has no keys.
+pub(crate) fn known<'a>(version: &str, path: &'a str) -> Result<&'a str, FieldError> {
+    if version != "v1" {
+        return Err(FieldError::Version(version.to_owned()));
+    }
+    match split_subscript(path) {
+        Some(("metadata.annotations" | "metadata.labels", _)) => return Ok(path),
+        Some(_) => return Err(FieldError::Subscript(path.to_owned())),
+        None => {}
+    }
+    match path {
+        "metadata.annotations"
+        | "metadata.labels"
+        | "metadata.name"
+        | "metadata.namespace"
+        | "metadata.uid"
+        | "spec.nodeName"
+        | "spec.restartPolicy"
+        | "spec.serviceAccountName"
+        | "spec.schedulerName"
+        | "status.phase"
+        | "status.hostIP"
+        | "status.hostIPs"
+        | "status.podIP"
+        | "status.podIPs" => Ok(path),
+        "spec.host" => Ok("spec.nodeName"),
+        _ => Err(FieldError::Label(path.to_owned())),
+    }
+}
+
+/// A field for an environment variable. `version` is the reference's `apiVersion`.
 ///
 /// # Errors
 /// A path that environment variables may not use, or the node's address before it is known.
-pub fn value(pod: &Pod, path: &str, context: &FieldContext) -> Result<String, FieldError> {
-    if let Some((field, _)) = split_subscript(path) {
-        return match field {
-            "metadata.annotations" | "metadata.labels" => metadata_value(pod, path),
-            _ => Err(FieldError::Subscript(path.to_owned())),
-        };
-    }
+pub fn value(pod: &Pod, version: &str, path: &str, context: &FieldContext) -> Result<String, FieldError> {
     let spec = pod.spec.as_ref();
-    match path {
-        "spec.nodeName" | "spec.host" => Ok(spec
+    match known(version, path)? {
+        "spec.nodeName" => Ok(spec
             .and_then(|spec| spec.node_name.clone())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| context.node_name.clone())),
@@ -126,15 +153,7 @@ pub fn value(pod: &Pod, path: &str, context: &FieldContext) -> Result<String, Fi
             Ok(order_pod_ips(&context.pod_ips, &context.host_ips).into_iter().next().unwrap_or_default())
         }
         "status.podIPs" => Ok(order_pod_ips(&context.pod_ips, &context.host_ips).join(",")),
-        "metadata.annotations"
-        | "metadata.labels"
-        | "metadata.name"
-        | "metadata.namespace"
-        | "metadata.uid"
-        | "spec.restartPolicy"
-        | "spec.schedulerName"
-        | "status.phase" => metadata_value(pod, path),
-        _ => Err(FieldError::Label(path.to_owned())),
+        path => metadata_value(pod, path),
     }
 }
 
@@ -192,7 +211,7 @@ mod tests {
             ("status.podIP", "fd00::2"),
             ("status.podIPs", "fd00::2,10.88.0.2"),
         ] {
-            assert_eq!(value(&pod(), path, &context()).as_deref(), Ok(expected), "{path}");
+            assert_eq!(value(&pod(), "v1", path, &context()).as_deref(), Ok(expected), "{path}");
         }
     }
 
@@ -203,15 +222,15 @@ mod tests {
             ("spec.hostname", "field label not supported: spec.hostname"),
             ("spec.nodeName['x']", "field label does not support subscript: spec.nodeName['x']"),
         ] {
-            assert_eq!(value(&pod(), path, &context()).unwrap_err().to_string(), expected);
+            assert_eq!(value(&pod(), "v1", path, &context()).unwrap_err().to_string(), expected);
         }
         assert!(
-            value(&pod(), "metadata.labels['']", &context())
+            value(&pod(), "v1", "metadata.labels['']", &context())
                 .unwrap_err()
                 .to_string()
                 .starts_with("invalid key subscript in metadata.labels['']: name part must be non-empty;")
         );
-        assert_eq!(value(&pod(), "status.hostIP", &FieldContext::default()), Err(FieldError::NoHostIp));
+        assert_eq!(value(&pod(), "v1", "status.hostIP", &FieldContext::default()), Err(FieldError::NoHostIp));
         assert_eq!(
             metadata_value(&pod(), "spec.x['a']").unwrap_err().to_string(),
             "fieldPath \"spec.x['a']\" does not support subscript"

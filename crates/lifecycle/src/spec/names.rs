@@ -5,6 +5,8 @@
 
 const LABEL_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+const SEARCH_DOMAIN_FORMAT: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";
+const CONFIG_KEY_FORMAT: &str = "[-._a-zA-Z0-9]+";
 const LABEL_KEY_FORMAT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_KEY_TEXT: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
@@ -78,6 +80,54 @@ pub fn subdomain_problems(value: &str) -> Vec<String> {
             SUBDOMAIN_FORMAT,
             &["example.com"],
         ));
+    }
+    problems
+}
+
+/// Problems of a search domain of name resolution: a subdomain whose labels may hold underscores and begin with one.
+#[must_use]
+pub fn search_domain_problems(value: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if value.len() > SUBDOMAIN_MAX {
+        problems.push(too_long(SUBDOMAIN_MAX));
+    }
+    let is_fine = |label: &str| {
+        let bytes = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        bytes.first().is_some_and(|&byte| is_lower_alnum(byte))
+            && bytes.last().is_some_and(|&byte| is_lower_alnum(byte))
+            && bytes.iter().all(|&byte| is_lower_alnum(byte) || matches!(byte, b'-' | b'_'))
+    };
+    if !value.split('.').all(is_fine) {
+        problems.push(pattern(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and \
+             must start and end with an alphanumeric character",
+            SEARCH_DOMAIN_FORMAT,
+            &["example.com"],
+        ));
+    }
+    problems
+}
+
+/// Problems of a key of a config map or a secret, which is a file name too.
+#[must_use]
+pub fn config_key_problems(value: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if value.len() > SUBDOMAIN_MAX {
+        problems.push(too_long(SUBDOMAIN_MAX));
+    }
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if value.is_empty() || !value.bytes().all(is_fine) {
+        problems.push(pattern(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            CONFIG_KEY_FORMAT,
+            &["key.name", "KEY_NAME", "key-name"],
+        ));
+    }
+    match value {
+        "." => problems.push("must not be '.'".to_owned()),
+        ".." => problems.push("must not be '..'".to_owned()),
+        value if value.starts_with("..") => problems.push("must not start with '..'".to_owned()),
+        _ => {}
     }
     problems
 }

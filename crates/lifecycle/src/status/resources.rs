@@ -9,9 +9,11 @@ use k8s_openapi::{
 
 use super::Input;
 use crate::{
-    decide::restart,
     observation::{ContainerRecord, RuntimeState},
-    spec::resource_ref::parse_nano,
+    spec::{
+        amount::{self, Amount, Side},
+        resource_ref::parse_nano,
+    },
 };
 
 type Resources = BTreeMap<String, Quantity>;
@@ -86,110 +88,19 @@ pub(super) fn fill_pod(input: &Input<'_>, status: &mut PodStatus) {
     });
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Requests,
-    Limits,
-}
-
-/// A sum that remembers how its parts were written.
-#[derive(Clone, Default)]
-struct Sum {
-    nano: i128,
-    /// The only part so far, verbatim.
-    text: Option<String>,
-    binary: bool,
-}
-
-impl Sum {
-    fn of(quantity: &Quantity) -> Option<Self> {
-        let nano = parse_nano(&quantity.0)?;
-        Some(Self { nano, text: Some(quantity.0.clone()), binary: quantity.0.ends_with('i') })
-    }
-
-    fn plus(self, other: Self) -> Self {
-        match (self.nano, other.nano) {
-            (0, _) => other,
-            (_, 0) => self,
-            (a, b) => Self { nano: a.saturating_add(b), text: None, binary: self.binary || other.binary },
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        if other.nano > self.nano { other } else { self }
-    }
-
-    /// Canonical: the largest suffix that leaves a whole number.
-    fn quantity(self) -> Quantity {
-        if let Some(text) = self.text {
-            return Quantity(text);
-        }
-        const NANO: i128 = 1_000_000_000;
-        let suffixes: &[(i128, &str)] = if self.binary {
-            &[(NANO << 40, "Ti"), (NANO << 30, "Gi"), (NANO << 20, "Mi"), (NANO << 10, "Ki"), (NANO, "")]
-        } else {
-            &[
-                (NANO * 1_000_000_000_000, "T"),
-                (NANO * 1_000_000_000, "G"),
-                (NANO * 1_000_000, "M"),
-                (NANO * 1_000, "k"),
-                (NANO, ""),
-            ]
-        };
-        let small = [(NANO / 1_000, "m"), (NANO / 1_000_000, "u"), (1, "n")];
-        let fit = suffixes.iter().chain(&small).find(|(unit, _)| self.nano % unit == 0);
-        fit.map_or_else(
-            || Quantity("0".to_owned()),
-            |(unit, suffix)| Quantity(format!("{}{suffix}", self.nano / unit)),
-        )
-    }
-}
-
-/// Regular containers and sidecars run together; each init container runs beside the sidecars before it.
+/// The sum over containers with the overhead; limits have one only where there are any. Values of the pod as a whole win.
 fn total(spec: &PodSpec, side: Side) -> Resources {
-    let mut names = BTreeMap::new();
-    let inits = || spec.init_containers.iter().flatten();
-    for container in spec.containers.iter().chain(inits()) {
-        for name in list(container.resources.as_ref(), side).into_iter().flat_map(BTreeMap::keys) {
-            names.insert(name.clone(), ());
+    let mut sums = amount::of_containers(spec, side);
+    for (name, overhead) in spec.overhead.iter().flatten() {
+        let sum = sums.get(name.as_str()).cloned();
+        let Some(overhead) = Amount::of(overhead) else { continue };
+        if side == Side::Requests || sum.as_ref().is_some_and(|sum| sum.nano() > 0) {
+            sums.insert(name, sum.unwrap_or_default().plus(overhead));
         }
     }
-    let overhead = spec.overhead.iter().flatten();
-    if side == Side::Requests {
-        names.extend(overhead.map(|(name, _)| (name.clone(), ())));
-    }
-    let mut totals = Resources::new();
-    for name in names.into_keys() {
-        let part =
-            |container: &Container| list(container.resources.as_ref(), side)?.get(&name).and_then(Sum::of);
-        let running = spec.containers.iter().chain(inits().filter(|c| restart::is_sidecar(c)));
-        let together = running.filter_map(part).fold(Sum::default(), Sum::plus);
-        let (mut before, mut highest) = (Sum::default(), Sum::default());
-        for container in inits() {
-            let own = part(container).unwrap_or_default();
-            if restart::is_sidecar(container) {
-                before = before.plus(own);
-                highest = highest.max(before.clone());
-            } else {
-                highest = highest.max(before.clone().plus(own));
-            }
-        }
-        let mut total = together.max(highest);
-        let overhead = spec.overhead.as_ref().and_then(|list| list.get(&name)).and_then(Sum::of);
-        if let Some(overhead) = overhead.filter(|_| side == Side::Requests || total.nano > 0) {
-            total = total.plus(overhead);
-        }
-        totals.insert(name, total.quantity());
-    }
-    let pod_level = list(spec.resources.as_ref(), side).into_iter().flatten();
+    let mut totals: Resources =
+        sums.into_iter().map(|(name, sum)| (name.to_owned(), sum.quantity())).collect();
+    let pod_level = amount::list(spec.resources.as_ref(), side).into_iter().flatten();
     totals.extend(pod_level.map(|(name, quantity)| (name.clone(), quantity.clone())));
     totals
-}
-
-fn list(resources: Option<&ResourceRequirements>, side: Side) -> Option<&Resources> {
-    let resources = resources?;
-    match side {
-        Side::Requests => resources.requests.as_ref(),
-        Side::Limits => resources.limits.as_ref(),
-    }
 }

@@ -204,7 +204,7 @@ fn problems_come_together_with_their_fields() {
     let expected = [
         ("spec.volumes[1].name", "Duplicate value: \"v\"".to_owned()),
         ("spec.volumes[2].hostPath.path", "Invalid value: \"/a/../b\": must not contain '..'".to_owned()),
-        ("spec.volumes[2].hostPath.type", "Unsupported value: \"Door\": supported values: \"BlockDevice\", \"CharDevice\", \"Directory\", \"DirectoryOrCreate\", \"File\", \"FileOrCreate\", \"Socket\"".to_owned()),
+        ("spec.volumes[2].hostPath.type", "Unsupported value: \"Door\": supported values: \"\", \"BlockDevice\", \"CharDevice\", \"Directory\", \"DirectoryOrCreate\", \"File\", \"FileOrCreate\", \"Socket\"".to_owned()),
         ("spec.volumes[3].hostPath", "Forbidden: may not specify more than 1 volume type".to_owned()),
         ("spec.containers[0].ports[1].name", "Duplicate value: \"p\"".to_owned()),
         ("spec.containers[0].ports[1].containerPort", "Invalid value: 70000: must be between 1 and 65535, inclusive".to_owned()),

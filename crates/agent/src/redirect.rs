@@ -1,17 +1,55 @@
 //! Where a redirect leads: a `Location` is mostly a whole URL or a path, but may be anything that is to be understood
 //! beside the URL that was asked for (RFC 3986, section 5.2).
 
-use http::Uri;
+use http::{Response, Uri, header::LOCATION};
+
+/// Requests of one GET: the redirect that would make for another is its failure, as for Go's client.
+pub const REQUESTS: usize = 10;
+
+/// The `Location` of an answer that is a redirect and has one. What a URL may not hold is escaped, as Go does.
+#[must_use]
+pub fn location<B>(answer: &Response<B>) -> Option<String> {
+    let location = answer.headers().get(LOCATION).map(|value| escaped(value.as_bytes()));
+    let is_redirect = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    location.filter(|location| is_redirect && !location.is_empty())
+}
+
+/// The URL that a `Location` means; `None`: it means nothing. Of a name and a password in the URL that was asked for, what
+/// leads to the same host keeps both, unless it is a whole URL itself.
+#[must_use]
+pub fn target(asked: &Uri, location: &str) -> Option<Uri> {
+    // What follows `#` is for whoever shows the answer.
+    let location = location.split('#').next().unwrap_or_default();
+    resolved(asked, location)?.parse().ok()
+}
+
+/// Host and port of a URL as they are sent: without a name and a password before them.
+#[must_use]
+pub fn host_and_port(url: &Uri) -> &str {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
 
 /// The URL that a `Location` means, if it is on the host of the one that was asked for; `None`: it is on another, or means
 /// nothing.
-pub(super) fn same_host(asked: &str, location: &str) -> Option<String> {
+pub(crate) fn same_host(asked: &str, location: &str) -> Option<String> {
     let base: Uri = asked.parse().ok()?;
-    // What follows `#` is for whoever shows the answer.
-    let location = location.split('#').next().unwrap_or_default();
-    let target: Uri = resolved(&base, location)?.parse().ok()?;
+    let target = target(&base, location)?;
     let is_web = matches!(target.scheme_str(), Some("http" | "https"));
     (is_web && target.host() == base.host()).then(|| target.to_string())
+}
+
+/// A text with the bytes that a URL may not hold as `%XX`.
+pub(crate) fn escaped(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 fn resolved(base: &Uri, location: &str) -> Option<String> {
