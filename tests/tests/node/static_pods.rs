@@ -200,6 +200,8 @@ impl Manifests {
     fn with_an_endless_hook(&self) -> Result<()> {
         let hook = "\n    lifecycle: {postStart: {sleep: {seconds: 600}}}\n    readinessProbe";
         let endless = manifest("endless", "", 18014, FIRST, "").replace("\n    readinessProbe", hook);
+        // No hook may sleep for longer than this.
+        let endless = endless.replace("PeriodSeconds: 4", "PeriodSeconds: 600");
         self.place("endless.yaml", &endless)?;
         let name = self.name("endless");
         self.node.eventually("the pod whose hook runs", BOUND, |lab| {
