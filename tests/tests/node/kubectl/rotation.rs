@@ -23,16 +23,26 @@ const ROTATIONS: usize = 10;
 
 pub(super) fn followed(node: &Node) -> Result<()> {
     let padding = "x".repeat(1_000);
+    // It goes on when its first line was read: a follower that came after the first rotation would miss what was before.
+    let begin = format!("echo 0 {padding}; until [ -e /go/on ]; do sleep 0.1; done; i=1");
     let write = format!(
-        "i=0; while [ $i -lt {LINES} ]; do j=0; while [ $j -lt 20 ]; do echo $i {padding}; i=$((i+1)); j=$((j+1)); done; sleep 0.2; done"
+        "{begin}; while [ $i -lt {LINES} ]; do j=0; while [ $j -lt 20 ] && [ $i -lt {LINES} ]; do echo $i {padding}; i=$((i+1)); j=$((j+1)); done; sleep 0.2; done"
     );
+    let go = node.paths().dir.join("go");
+    std::fs::create_dir_all(&go)?;
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "counter"},
         "spec": {
             "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": images::BUSYBOX, "command": ["sh", "-c", write]}],
+            "volumes": [{"name": "go", "hostPath": {"path": go}}],
+            "containers": [{
+                "name": "main",
+                "image": images::BUSYBOX,
+                "command": ["sh", "-c", write],
+                "volumeMounts": [{"name": "go", "mountPath": "/go"}],
+            }],
         },
     });
     node.apply(&pod.to_string())?;
@@ -66,6 +76,9 @@ pub(super) fn followed(node: &Node) -> Result<()> {
                 let line = line?;
                 let (number, rest) = line.split_once(' ').context("a line without a number")?;
                 ensure!(rest == padding, "a torn line: {number} {rest}");
+                if number == "0" {
+                    std::fs::write(go.join("on"), "")?;
+                }
                 Ok(number.parse()?)
             })
             .collect();
