@@ -99,6 +99,25 @@ impl PodSession {
     }
 }
 
+/// A hook that others may find by its container, for as long as it runs: also one whose task dies leaves.
+struct Listed<'a, T> {
+    hooks: &'a Mutex<HashMap<ContainerId, T>>,
+    id: &'a ContainerId,
+}
+
+impl<'a, T> Listed<'a, T> {
+    fn new(hooks: &'a Mutex<HashMap<ContainerId, T>>, id: &'a ContainerId, handle: T) -> Self {
+        hooks.lock().insert(id.clone(), handle);
+        Self { hooks, id }
+    }
+}
+
+impl<T> Drop for Listed<'_, T> {
+    fn drop(&mut self) {
+        self.hooks.lock().remove(self.id);
+    }
+}
+
 /// The pod at the moment an action was decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {

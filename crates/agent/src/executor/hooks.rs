@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Executor, PodSession, Scene};
+use super::{Executor, Listed, Scene};
 use crate::{
     address,
     http_get::{self, Cause, Purpose},
@@ -25,18 +25,6 @@ pub(super) enum Hook {
     Passed,
     /// It failed, or did something for longer than there was time.
     Failed,
-}
-
-/// Nobody has to be told any more that the container was stopped.
-struct PostStartOver<'a> {
-    session: &'a PodSession,
-    id: &'a ContainerId,
-}
-
-impl Drop for PostStartOver<'_> {
-    fn drop(&mut self) {
-        self.session.post_starts.lock().remove(self.id);
-    }
 }
 
 impl Executor {
@@ -82,8 +70,7 @@ impl Executor {
         match (&container, handler) {
             (Some(container), Some(handler)) => {
                 let stopped = Arc::new(Notify::new());
-                scene.session.post_starts.lock().insert(id.clone(), Arc::clone(&stopped));
-                let _over = PostStartOver { session: &scene.session, id };
+                let _listed = Listed::new(&scene.session.post_starts, id, Arc::clone(&stopped));
                 // Neither arm is polled again once the other has ended.
                 tokio::select! {
                     result = self.run_hook(scene, container, id, handler) => result,

@@ -6,7 +6,7 @@ use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, LogFate}
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Executor, PodSession, Scene, failed,
+    Executor, Listed, Scene, failed,
     hooks::Hook,
     sandbox::{kill_failed, plain},
 };
@@ -46,11 +46,10 @@ impl Executor {
         grace: Duration,
     ) -> (Duration, Hook) {
         let (deadline, mut moves) = watch::channel(in_time(grace));
-        scene.session.hooks.lock().insert(id.clone(), deadline);
-        // Also when the hook's task dies: who hurries then has to ask the runtime.
-        let ends = Ends { session: &scene.session, id };
+        // When it is over, or its task dies, who hurries has to ask the runtime.
+        let listed = Listed::new(&scene.session.hooks, id, deadline);
         let hook = self.pre_stop(scene, name, id, &mut moves).await;
-        drop(ends);
+        drop(listed);
         (moves.borrow().saturating_duration_since(Instant::now()), hook)
     }
 
@@ -101,18 +100,6 @@ impl Executor {
             Ok(()) => Ok(Done::Plain),
             Err(error) => Err(failed(FailureStep::Teardown, error.to_string())),
         }
-    }
-}
-
-/// The hook of a stop is over.
-struct Ends<'a> {
-    session: &'a PodSession,
-    id: &'a ContainerId,
-}
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.session.hooks.lock().remove(self.id);
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use fakes::{pods, runtime::FakeRuntime};
 use jiff::Timestamp;
 use lifecycle::{
-    Admission, Intent, Outcome, Reason,
+    Outcome, Reason,
     explain::{Beside, ProbeKind, ProbeNote},
     reason::{ContainerKind, ContainerRef},
 };
@@ -70,19 +70,7 @@ impl World {
     fn look(&self, record: &PodRecord, pod: &Arc<Pod>, state: &PodState) -> (Arc<PodState>, Vec<Action>) {
         let id = record.inspecting(self.clock.now());
         record.inspected(id, Some(&RuntimePod::default()), self.clock.now());
-        let seen = Observation {
-            pod: Arc::clone(pod),
-            source: PodSource::Api,
-            intent: Intent::Run,
-            admission: Admission::Admitted,
-            runtime: Ok(RuntimePod::default()),
-            network: Ok(()),
-            outcomes: Vec::new(),
-            node: Default::default(),
-            volumes_stale: false,
-            probes: Default::default(),
-            logged: Default::default(),
-        };
+        let seen = pods::observation(Arc::clone(pod));
         let now = self.clock.now();
         let mut decision = lifecycle::decide(state, &seen, now);
         decision.why.push(Reason::ContainerCreated {

@@ -41,17 +41,17 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                 // A change between the read above and the start of the watch would be missed: look once more.
                 let mut again = true;
                 loop {
-                    let mut heard = Some(Heard::Change);
+                    let mut heard = Heard::Change;
                     if !again {
                         tokio::select! {
                             event = events.next() => {
-                                heard = event;
+                                heard = event.unwrap_or(Heard::End);
                                 tokio::time::sleep(SETTLE).await;
                                 // Those that came meanwhile, also during the last look, want one look together.
-                                while heard == Some(Heard::Change)
+                                while heard == Heard::Change
                                     && let Some(event) = events.next().now_or_never()
                                 {
-                                    heard = event;
+                                    heard = event.unwrap_or(Heard::End);
                                 }
                             }
                             () = tokio::time::sleep(reader.source.frequency) => {}
@@ -62,7 +62,7 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                         return;
                     }
                     // What is watched is another thing than what is there: of a path that did not exist, the folder.
-                    if heard != Some(Heard::Change) || reader.source.path.is_dir() != was_directory {
+                    if heard == Heard::End || reader.source.path.is_dir() != was_directory {
                         break;
                     }
                 }

@@ -13,6 +13,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::pem::PemObject};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -134,30 +135,10 @@ fn request(url: &Uri, source: &ManifestUrl, headers: Headers) -> Result<Request<
 fn basic(url: &Uri) -> Option<String> {
     let (user, _) = url.authority()?.as_str().rsplit_once('@')?;
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut credentials = unescaped(name);
+    let mut credentials: Vec<u8> = percent_decode_str(name).collect();
     credentials.push(b':');
-    credentials.extend(unescaped(password));
+    credentials.extend(percent_decode_str(password));
     Some(format!("Basic {}", STANDARD.encode(credentials)))
-}
-
-/// A text with its `%XX` as the bytes that they mean.
-fn unescaped(text: &str) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::new(), 0);
-    while let Some(&byte) = bytes.get(at) {
-        let escape = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))).filter(|_| byte == b'%');
-        match escape.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(meant) => {
-                out.push(meant);
-                at += 3;
-            }
-            None => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    out
 }
 
 async fn send<IO>(io: IO, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String>

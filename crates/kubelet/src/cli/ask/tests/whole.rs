@@ -57,19 +57,7 @@ impl Scene {
         );
         let pod = Arc::new(pods::pod("default", "web", "5d3c", &[("web", "r.test/web:1")]));
         let record = records.open(&PodKey::of(&pod), PodSource::Api, clock.now());
-        let seen = Observation {
-            pod,
-            source: PodSource::Api,
-            intent: Intent::Run,
-            admission: Admission::Admitted,
-            runtime: Ok(RuntimePod::default()),
-            network: Ok(()),
-            outcomes: Vec::new(),
-            node: Default::default(),
-            volumes_stale: false,
-            probes: Default::default(),
-            logged: Default::default(),
-        };
+        let seen = pods::observation(pod);
         Self { clock, explainer, beside, record, state: Arc::default(), seen }
     }
 
