@@ -145,7 +145,13 @@ impl NodeApi for Api {
         container: &str,
         streams: Streams,
     ) -> Result<(String, Streams), StreamRefusal> {
-        let id = self.running(pod, container).await?;
+        let id = self.running(pod, container).await.map_err(|refusal| match refusal {
+            StreamRefusal::NoContainer(container) => {
+                let pod = format!("{}_{}", pod.name, pod.namespace);
+                StreamRefusal::NothingToAttachTo { container, pod }
+            }
+            other => other,
+        })?;
         let tty = is_terminal(&*self.meant(pod)?, container);
         // What a container was made with decides, as upstream does; it has one way out with a terminal.
         let streams = Streams { tty, stderr: streams.stderr && !tty, ..streams };

@@ -130,6 +130,13 @@ pub async fn watch_pods(
                         None => counts.notice(&strangers, uid),
                     }
                 }
+                Some(RuntimeHint::Made { pod, id }) => {
+                    trust.hinted(&pod);
+                    match bells.of(&pod) {
+                        Some(bell) => bell.made(id),
+                        None => counts.notice(&strangers, pod),
+                    }
+                }
                 Some(RuntimeHint::Everything) => {
                     // Events may have been lost, so what was listed before proves nothing.
                     bells.ring_all();

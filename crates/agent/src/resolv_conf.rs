@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use lifecycle::spec::dns::{self, ResolvConf};
+use lifecycle::{
+    reason::go_error::go_error,
+    spec::dns::{self, ResolvConf},
+};
 
 use crate::{config::AgentConfig, events::EventSink};
 
@@ -25,7 +28,7 @@ pub(crate) fn check(config: &AgentConfig, events: &EventSink) {
     let problem = match read(Path::new(&path)) {
         Err(error) => {
             tracing::warn!(path, %error, "Cannot read the node's resolver file\nhint: pods with dnsPolicy Default or ClusterFirst cannot start; resolvConf names the file");
-            Some(format!("open {path}: {error}"))
+            Some(format!("open {path}: {}", go_error(&error)))
         }
         Ok(text) => match dns::parse_resolv_conf(&text) {
             Err(error) => Some(error.to_string()),

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus, Volume};
-use lifecycle::{PodKey, PodUid, observation::RuntimePod};
+use lifecycle::{ContainerName, PodKey, PodUid, observation::RuntimePod};
 use metrics::Metrics;
 use parking_lot::Mutex;
 
@@ -29,7 +29,7 @@ pub struct Starts {
 #[derive(Debug, Default)]
 struct Pods {
     starting: HashMap<PodUid, Starting>,
-    /// Whether a pod with a network of its own has started.
+    /// Whether a pod with a network of its own has started; as upstream, one without volumes that outlive it.
     network: bool,
 }
 
@@ -37,8 +37,18 @@ struct Pods {
 struct Starting {
     /// Pulls and init containers.
     outside: Vec<Span>,
+    /// Images that are being pulled, by container, since when.
+    pulling: HashMap<ContainerName, Pulling>,
     /// This process has found all containers started.
     started: bool,
+}
+
+/// A pull until it succeeds, with its waits and its tries.
+#[derive(Clone, Copy, Debug)]
+struct Pulling {
+    since: Timestamp,
+    /// A try was for nothing.
+    failed: bool,
 }
 
 impl Starts {
@@ -60,7 +70,7 @@ impl Starts {
             }
             Some(true) if status.is_some_and(all_started) => {
                 if let Some(starting) = pods.starting.remove(&uid) {
-                    let first_network = !pods.network && !on_host_network(pod);
+                    let first_network = !pods.network && !on_host_network(pod) && !is_stateful(pod);
                     pods.network |= first_network;
                     drop(pods);
                     self.measure(pod, &starting, now, first_network);
@@ -84,11 +94,31 @@ impl Starts {
         }
     }
 
-    /// An image was pulled for a pod.
-    pub fn pulled(&self, uid: &PodUid, span: Span) {
+    /// The image of a container is asked for, be it once more.
+    pub fn asks_for_image(&self, uid: &PodUid, container: &ContainerName, now: Timestamp) {
         if let Some(starting) = self.pods.lock().starting.get_mut(uid) {
-            starting.outside.push(span);
+            let pulling = Pulling { since: now, failed: false };
+            starting.pulling.entry(container.clone()).or_insert(pulling);
         }
+    }
+
+    /// That ended: it was pulled, or was there, or could not be had, so that it is asked for again.
+    pub fn has_image(&self, uid: &PodUid, container: &ContainerName, had: Had, now: Timestamp) {
+        let mut pods = self.pods.lock();
+        let Some(starting) = pods.starting.get_mut(uid) else { return };
+        if had == Had::NotYet {
+            if let Some(pulling) = starting.pulling.get_mut(container) {
+                pulling.failed = true;
+            }
+            return;
+        }
+        let pulling = starting.pulling.remove(container);
+        // One that was there at the first look took no time.
+        starting.outside.extend(
+            pulling
+                .filter(|pulling| pulling.failed || had == Had::Pulled)
+                .map(|pulling| (pulling.since, now)),
+        );
     }
 
     /// A status was decided. From the first one on that shows all containers started, the API server's word is awaited.
@@ -106,6 +136,17 @@ impl Starts {
     pub fn forget(&self, uid: &PodUid) {
         self.pods.lock().starting.remove(uid);
     }
+}
+
+/// How it went to get an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Had {
+    /// It was pulled.
+    Pulled,
+    /// It was there.
+    Present,
+    /// It was not to be had.
+    NotYet,
 }
 
 /// Runs of init containers that ended, sidecars left out.

@@ -7,6 +7,9 @@
 //! as it does to a missing right, and 409 to one that many write to, just as to one whose name another pod has. Only the
 //! watch can tell the one from the other.
 //!
+//! One that another will replace within moments waits for that one, up to a second: a start is reported in two writes, not in
+//! four, and an API server under many pods is busy enough.
+//!
 //! Deleting the object is the last step of a pod's life: only after the API holds a terminal phase, and only when
 //! nothing of the pod is left on the node (contract §10 "API delete rule").
 
@@ -14,11 +17,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use lifecycle::{PodSource, PodUid, explain::Report, status::is_terminal};
+use lifecycle::{Outlook, PodSource, PodUid, explain::Report, status::is_terminal};
 use metrics::Metrics;
 use parking_lot::Mutex;
 use seams::{ApiError, Cluster};
@@ -27,7 +31,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{mirror, records::Records, resource_version};
+use crate::{alarm, mirror, records::Records, resource_version};
 
 mod deliver;
 mod failing;
@@ -38,6 +42,9 @@ use failing::Failing;
 
 /// Requests under way at once.
 const PLACES: usize = 16;
+
+/// How long a status waits for one that is to follow at once: as long as upstream's kubelet lets between two looks at all pods.
+const HOLD: Duration = Duration::from_secs(1);
 
 /// All slots.
 pub struct StatusQueue {
@@ -79,6 +86,8 @@ struct Slot {
     failing: Option<Failing>,
     /// When the first change came that has not been reported.
     since: Option<Instant>,
+    /// Not to be sent before then.
+    held: Option<Instant>,
 }
 
 impl std::fmt::Debug for StatusQueue {
@@ -107,7 +116,7 @@ impl StatusQueue {
     }
 
     /// A worker's newest status.
-    pub fn set(&self, pod: &Arc<Pod>, source: PodSource, status: &PodStatus, released: bool) {
+    pub fn set(&self, pod: &Arc<Pod>, source: PodSource, status: &PodStatus, outlook: Outlook) {
         if source == PodSource::RuntimeOnly {
             // There is no object that could hold it.
             return;
@@ -126,10 +135,18 @@ impl StatusQueue {
             sending: None,
             failing: None,
             since: None,
+            held: None,
         });
-        slot.since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        match outlook {
+            // What is in the line already is not held up by what comes after it, and waits no longer for more to come.
+            Outlook::Passing if slot.since.is_some() => {}
+            Outlook::Passing => slot.held = Some(now + HOLD),
+            Outlook::Lasting | Outlook::Released => slot.held = None,
+        }
+        slot.since.get_or_insert(now);
         slot.status = status.clone();
-        slot.released = released;
+        slot.released = outlook == Outlook::Released;
         slot.recalled |= mirror::is_reported(pod);
         slot.api = newer(&slot.api, pod);
         slots.dirty.insert(uid);
@@ -223,7 +240,11 @@ impl StatusQueue {
         let Some(cluster) = self.cluster.clone() else { return };
         let places = Arc::new(Semaphore::new(PLACES));
         loop {
-            self.changed.notified().await;
+            let held = self.next_held();
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = alarm::sleep_until(held) => {}
+            }
             while let Some(letter) = self.take() {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let (queue, cluster) = (Arc::clone(&self), Arc::clone(&cluster));
@@ -246,17 +267,23 @@ impl StatusQueue {
         }
     }
 
+    /// When the first of the statuses that wait for another one has waited long enough.
+    fn next_held(&self) -> Option<Instant> {
+        let slots = self.slots.lock();
+        let waiting = slots.dirty.iter().filter_map(|uid| slots.by_uid.get(uid));
+        waiting.filter(|slot| slot.sending.is_none()).filter_map(|slot| slot.held).min()
+    }
+
     /// The next slot that can be sent. The status of a static pod without a mirror is dropped from the line: the
     /// arrival of the mirror puts it back. So is one that was made before its worker knew what the mirror carries: it
     /// would look as if the pod had just begun.
     fn take(&self) -> Option<Letter> {
         let mut slots = self.slots.lock();
         let Slots { by_uid, dirty, mirrors, ended } = &mut *slots;
+        let now = Instant::now();
+        let is_due = |slot: &Slot| slot.sending.is_none() && slot.held.is_none_or(|until| until <= now);
         loop {
-            let uid = dirty
-                .iter()
-                .find(|uid| by_uid.get(uid).is_none_or(|slot| slot.sending.is_none()))
-                .cloned()?;
+            let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(is_due)).cloned()?;
             dirty.remove(&uid);
             let Some(slot) = by_uid.get_mut(&uid).filter(|slot| !slot.gone) else { continue };
             let mirror = slot.source.is_static();
@@ -275,7 +302,8 @@ impl StatusQueue {
                 slot.failing = None;
                 continue;
             };
-            slot.sending = Some(Instant::now());
+            slot.sending = Some(now);
+            slot.held = None;
             if let Some(failing) = &mut slot.failing {
                 failing.next = None;
             }

@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! * outcomes are handed to `decide` together with an inspection that was made after the last of them that can have changed
-//!   what the runtime holds;
+//!   what the runtime holds, or with one that they complete (`made`);
 //! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
 //! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
 
@@ -19,8 +19,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    ActionKey, Admission, ContainerId, ContainerName, Decision, Intent, Observation, Outcome, PodKey,
-    PodSource, PodState, Reason, Tick,
+    ActionKey, Admission, ContainerId, ContainerName, Decision, Intent, Observation, Outcome, Outlook,
+    PodKey, PodSource, PodState, Reason, Tick,
     observation::{NodeFacts, ProbeResults, RuntimePod},
     spec::static_pod,
     state::StageKind,
@@ -41,6 +41,7 @@ use crate::{
     worker::{
         bell::Bell,
         counting::{Cause, Counting},
+        made::Made,
         naming::Waited,
         running::Running,
     },
@@ -49,6 +50,7 @@ use crate::{
 pub mod bell;
 mod counting;
 mod logged;
+mod made;
 mod naming;
 pub mod running;
 
@@ -113,6 +115,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         record,
         state: Arc::default(),
         running: Running::default(),
+        made: Made::default(),
         outcomes: Vec::new(),
         seen: None,
         reported: None,
@@ -155,6 +158,7 @@ struct Worker {
     /// Shared with the record, never written.
     state: Arc<PodState>,
     running: Running,
+    made: Made,
     /// Arrived, not yet shown to `decide`.
     outcomes: Vec<Outcome>,
     /// Last inspection; `None` when it may be out of date.
@@ -180,9 +184,11 @@ impl Worker {
             self.running.abort_pulls();
         }
         self.outcomes.extend(self.running.drain(&*self.context.edges.clock));
-        if bell.take_runtime() || self.outcomes.iter().any(|outcome| outcome.key.changes_runtime()) {
+        if bell.take_runtime() {
             self.seen = None;
         }
+        let making = self.running.makes();
+        self.seen = self.made.update(self.seen.take(), &self.outcomes, bell.take_made(), making);
         let outcomes = std::mem::take(&mut self.outcomes);
         self.record.answered(&outcomes);
         let runtime = match self.seen.take() {
@@ -280,16 +286,19 @@ impl Worker {
         if before == StageKind::Syncing && self.state.stage_kind() != before {
             self.context.prober.stopping(&self.key.uid);
         }
-        if self.reported.as_ref() != Some(&decision.status) || decision.released {
-            self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.released);
+        let released = decision.outlook == Outlook::Released;
+        if self.reported.as_ref() != Some(&decision.status) || released {
+            self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.outlook);
             self.reported = Some(decision.status);
         }
-        if decision.released && letter.source.is_static() {
+        if released && letter.source.is_static() {
             self.context.released.tell(&self.key.uid);
         }
         for action in decision.actions {
             tracing::debug!(pod = %self.key, ?action, "Acting");
             let key = action.key();
+            self.made.asked(&action, &letter.pod);
+            self.count_action(&action, now);
             let id = self.record.began(&action, self.context.edges.clock.now());
             let job = Arc::clone(&self.context.executor).job(
                 action,

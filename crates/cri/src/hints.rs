@@ -23,7 +23,7 @@ use std::{
 use jiff::Timestamp;
 use lifecycle::PodUid;
 use metrics::{End, runtime::Operation};
-use proto::cri::{ContainerEventResponse, GetEventsRequest};
+use proto::cri::{ContainerEventResponse, ContainerEventType, GetEventsRequest};
 use seams::{
     RuntimeError,
     runtime::{ListedPod, RuntimeHint},
@@ -94,10 +94,10 @@ struct Out {
 }
 
 impl Out {
-    fn pod(&mut self, uid: PodUid) {
+    fn hint(&mut self, hint: RuntimeHint) {
         self.flush();
         if !self.lost {
-            self.send(RuntimeHint::Pod(uid));
+            self.send(hint);
         }
     }
 
@@ -196,8 +196,8 @@ async fn stream(client: &Client, out: &mut Out) -> StreamEnd {
             Ok(Some(event)) => {
                 seen = true;
                 arrived(client, &event);
-                match uid_of(&event) {
-                    Some(uid) => out.pod(uid),
+                match hint_of(&event) {
+                    Some(hint) => out.hint(hint),
                     None => out.everything(),
                 }
             }
@@ -233,6 +233,16 @@ fn end_of(client: &Client, status: &tonic::Status) -> StreamEnd {
         _ if status.code() == Code::Unavailable => StreamEnd::Unreachable,
         _ => StreamEnd::Fruitless,
     }
+}
+
+/// What an event tells; `None`: it does not say of which pod.
+fn hint_of(event: &ContainerEventResponse) -> Option<RuntimeHint> {
+    let pod = uid_of(event)?;
+    let is_made = event.container_event_type() == ContainerEventType::ContainerCreatedEvent;
+    Some(match event.container_id.as_str() {
+        id if is_made && !id.is_empty() => RuntimeHint::Made { pod, id: id.into() },
+        _ => RuntimeHint::Pod(pod),
+    })
 }
 
 /// The pod of an event: from the sandbox, which a deleted container's event may lack, else from a container's labels.
@@ -286,7 +296,7 @@ async fn poll(client: &Client, out: &mut Out) -> PollEnd {
             })
             .collect();
         match &known {
-            Some(before) => changed(before, &now).into_iter().for_each(|uid| out.pod(uid)),
+            Some(before) => changed(before, &now).into_iter().for_each(|uid| out.hint(RuntimeHint::Pod(uid))),
             None => {
                 out.everything();
                 out.send(RuntimeHint::Listing);

@@ -88,5 +88,5 @@ async fn listen(
 
 fn answer(request: &Request<Incoming>, checks: &[Check], metrics: &Metrics) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default();
-    respond(request.method(), request.uri().path(), query, checks, &metrics.node)
+    respond(request.uri().path(), query, checks, &metrics.node)
 }

@@ -50,11 +50,23 @@ pub struct Decision {
     pub wake_at: Option<Tick>,
     /// Why. Only what is new in this decision: the agent turns each into an event and a log line once.
     pub why: Vec<Reason>,
-    /// Nothing of the pod runs or holds anything on this node any more, and its final status is in `status`: its API
-    /// object may be deleted when it asks for that. Its dead containers and its directories may still be there.
-    pub released: bool,
+    /// What is known to follow `status`.
+    pub outlook: Outlook,
     /// Nothing is left of the pod on this node, not even a record: its worker may end when no source holds it.
     pub finished: bool,
+}
+
+/// What is known to follow a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Another one, within moments, unless a call that is under way takes long. Nobody waits for this one in between: to
+    /// report it would be one write more for each start or deletion of a pod.
+    Passing,
+    /// Nothing.
+    Lasting,
+    /// None: nothing of the pod runs or holds anything on this node any more, and this is its final one: its API object may
+    /// be deleted when it asks for that. Its dead containers and its directories may still be there.
+    Released,
 }
 
 /// How a stage ended its look.
@@ -89,6 +101,11 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
         }
     }
     let status = crate::status::report(&mut work.state, seen, work.view.as_ref(), now);
+    let outlook = match cleared {
+        Cleared::No if is_passing(&work, &status) => Outlook::Passing,
+        Cleared::No => Outlook::Lasting,
+        Cleared::Released | Cleared::Gone => Outlook::Released,
+    };
     tidy::forget(&mut work);
     Decision {
         wake_at: work.wake(),
@@ -96,8 +113,26 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
         why: work.why,
         next: work.state,
         status,
-        released: cleared != Cleared::No,
+        outlook,
         finished: cleared == Cleared::Gone,
+    }
+}
+
+/// Whether a step under way ends with another status: a container that is about to start for the pod to run, or a sandbox
+/// without containers that is being stopped for it to be deleted.
+fn is_passing(work: &Work<'_>, status: &PodStatus) -> bool {
+    let flying = |step: fn(&ActionKey) -> bool| work.state.in_flight.iter().any(step);
+    match work.state.stage {
+        Stage::Syncing(_) => {
+            status.phase.as_deref() == Some("Pending")
+                && flying(|key| matches!(key, ActionKey::CreateContainer(_) | ActionKey::StartContainer(_)))
+        }
+        Stage::Terminating(_) => {
+            work.pod.metadata.deletion_timestamp.is_some()
+                && flying(|key| matches!(key, ActionKey::StopSandbox(_)))
+                && work.view.is_some_and(|view| view.alive().next().is_none())
+        }
+        Stage::Terminated(_) => false,
     }
 }
 

@@ -32,7 +32,7 @@ pub mod status;
 mod testing;
 
 pub use action::{Action, ActionKey, Done, Failure, FailureStep, LogFate, Obstacle, Outcome};
-pub use decide::{Decision, decide};
+pub use decide::{Decision, Outlook, decide};
 pub use explain::{Explanation, explain};
 pub use ids::{ContainerId, ContainerName, PodKey, PodUid, SandboxId, Tick};
 pub use observation::{Admission, Intent, NodeFacts, Observation, PodSource, ProbeResults};

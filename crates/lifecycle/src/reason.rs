@@ -14,6 +14,7 @@ use crate::{
 mod cause;
 mod event;
 pub mod go_duration;
+pub mod go_error;
 mod shorten;
 mod text;
 

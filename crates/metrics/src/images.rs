@@ -9,6 +9,7 @@ use crate::{
 words! {
     /// Size of an image, in upstream's steps.
     Size "image_size_in_bytes" {
+        Unknown = "N/A",
         To10Mb = "0-10MB",
         To100Mb = "10MB-100MB",
         To500Mb = "100MB-500MB",
@@ -28,10 +29,11 @@ const MB: u64 = 1 << 20;
 const GB: u64 = 1 << 30;
 
 impl Size {
-    /// That of an image of so many bytes. Megabytes are 2^20 bytes, as upstream counts them.
+    /// That of an image of so many bytes, zero for one whose size could not be had. Megabytes are 2^20 bytes, as upstream counts them.
     #[must_use]
     pub fn of(bytes: u64) -> Self {
-        const STEPS: [(u64, Size); 11] = [
+        const STEPS: [(u64, Size); 12] = [
+            (0, Size::Unknown),
             (10 * MB, Size::To10Mb),
             (100 * MB, Size::To100Mb),
             (500 * MB, Size::To500Mb),

@@ -18,11 +18,10 @@ words! {
 }
 
 words! {
-    /// How a probe ended.
+    /// How a probe ended. What could not be probed has no end, as upstream, which never says `unknown` either.
     ProbeEnd {
         Successful = "successful",
         Failed = "failed",
-        Unknown = "unknown",
     }
 }
 

@@ -57,6 +57,14 @@ pub enum StreamRefusal {
     /// No container of that name runs in it.
     #[error("container not found (\"{0}\")")]
     NoContainer(String),
+    /// The same, for one to attach to.
+    #[error("container {container} not found in pod {pod}")]
+    NothingToAttachTo {
+        /// The container.
+        container: String,
+        /// Name and namespace of the pod, as upstream joins them.
+        pod: String,
+    },
     /// The pod has no sandbox that runs.
     #[error("failed to find sandboxID for pod {0}")]
     NoSandbox(String),

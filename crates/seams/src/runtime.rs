@@ -235,6 +235,13 @@ pub struct ImageFs {
 pub enum RuntimeHint {
     /// Look at this pod.
     Pod(PodUid),
+    /// In this pod something was made that does not run yet; nothing that was there has changed.
+    Made {
+        /// The pod.
+        pod: PodUid,
+        /// A container, or a sandbox, which is one to the runtime.
+        id: ContainerId,
+    },
     /// Events may have been lost: look at everything.
     Everything,
     /// Until the next [`RuntimeHint::Everything`], hints come of lists that are made every second.

@@ -55,7 +55,7 @@ mod paths;
 mod pods;
 mod profiles;
 mod protocol_token;
-mod query;
+pub(crate) mod query;
 mod reviewing;
 mod spdy_tunnel;
 mod stats;
@@ -208,8 +208,10 @@ impl Api {
         if route.endpoint == Endpoint::Absent {
             return not_found();
         }
-        // Any other way than PUT has an answer of its own there.
-        if route.endpoint != Endpoint::DebugFlags && !allows(route, request.method().as_str()) {
+        // Any other way than PUT has an answer of its own there; health and metrics are told however they are asked for.
+        let takes_any =
+            matches!(route.endpoint, Endpoint::DebugFlags | Endpoint::Health | Endpoint::Metrics(_));
+        if !takes_any && !allows(route, request.method().as_str()) {
             return not_allowed(&route.allow(), "Method Not Allowed");
         }
         self.serve(route.endpoint, parameters, request, connection).await
@@ -252,13 +254,7 @@ impl Api {
         match endpoint {
             Endpoint::Absent => not_found(),
             Endpoint::Health => {
-                let answer = health::respond(
-                    request.method(),
-                    request.uri().path(),
-                    query,
-                    &parts.checks,
-                    &parts.metrics.node,
-                );
+                let answer = health::respond(request.uri().path(), query, &parts.checks, &parts.metrics.node);
                 answer.map(http_body_util::BodyExt::boxed_unsync)
             }
             Endpoint::Pods => pods::all(&*parts.node),

@@ -2,15 +2,17 @@
 //!
 //! Upstream's texts: `ok`; with `?verbose` or on failure a line per check.
 
-use std::{fmt, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeSet, fmt, fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 use metrics::node::{Health, NodeMetrics};
+
+use crate::api::query::Query;
 
 /// A named check.
 #[derive(Clone)]
@@ -55,15 +57,9 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Answers `/healthz` and what is below it. Checks of all are counted, as upstream counts them.
+/// Answers `/healthz` and what is below it, however it is asked for. Checks of all are counted, as upstream counts them.
 #[must_use]
-pub fn respond(
-    method: &Method,
-    path: &str,
-    query: &str,
-    checks: &[Check],
-    metrics: &NodeMetrics,
-) -> Response<Full<Bytes>> {
+pub fn respond(path: &str, query: &str, checks: &[Check], metrics: &NodeMetrics) -> Response<Full<Bytes>> {
     let text = |status: StatusCode, body: String| {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
@@ -75,11 +71,6 @@ pub fn respond(
     let Some(rest) = path.strip_prefix("/healthz") else {
         return text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned());
     };
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".to_owned());
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
     if let Some(name) = rest.strip_prefix('/').filter(|name| !name.is_empty()) {
         return match checks.iter().find(|check| check.name == name).map(Check::run) {
             None => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
@@ -92,12 +83,13 @@ pub fn respond(
     if !matches!(rest, "" | "/") {
         return text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned());
     }
-    let parameters = || query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let verbose = parameters().any(|(name, _)| name == "verbose");
+    let query = Query::parse(query);
+    let verbose = query.first("verbose").is_some();
+    let mut excluded: BTreeSet<&str> = query.all("exclude").collect();
     let mut lines = String::new();
     let mut failed = false;
     for check in checks {
-        if parameters().any(|(name, value)| name == "exclude" && value == check.name) {
+        if excluded.remove(check.name) {
             let _ = writeln!(lines, "[+]{} excluded: ok", check.name);
             continue;
         }
@@ -113,6 +105,10 @@ pub fn respond(
                 let _ = writeln!(lines, "[-]{} failed: reason withheld", check.name);
             }
         }
+    }
+    if !excluded.is_empty() {
+        let unknown = excluded.into_iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(",");
+        let _ = writeln!(lines, "warn: some health checks cannot be excluded: no matches for {unknown}");
     }
     if failed {
         text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}healthz check failed\n"))
@@ -131,7 +127,7 @@ mod tests {
     use super::*;
 
     async fn get(path: &str, query: &str, checks: &[Check]) -> (u16, String) {
-        let response = respond(&Method::GET, path, query, checks, &Metrics::new().node);
+        let response = respond(path, query, checks, &Metrics::new().node);
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -141,7 +137,7 @@ mod tests {
     fn checks_are_counted() {
         let metrics = Metrics::new();
         let checks = [Check::ping(), Check::new("syncloop", || Err("stuck".to_owned()))];
-        drop(respond(&Method::GET, "/healthz", "", &checks, &metrics.node));
+        drop(respond("/healthz", "", &checks, &metrics.node));
         let page = metrics.page(Page::Slis);
         assert!(page.contains("\nkubernetes_healthcheck{name=\"ping\",type=\"healthz\"} 1\n"), "{page}");
         assert!(page.contains("\nkubernetes_healthcheck{name=\"syncloop\",type=\"healthz\"} 0\n"), "{page}");
@@ -166,6 +162,10 @@ mod tests {
         assert_eq!(get("/healthz", "", &bad).await, (500, text.to_owned()));
         assert_eq!(get("/healthz", "exclude=syncloop", &bad).await, (200, "ok".to_owned()));
         assert_eq!(get("/healthz/syncloop", "", &bad).await.0, 500);
-        assert_eq!(respond(&Method::POST, "/healthz", "", &good, &Metrics::new().node).status(), 405);
+        let unknown = r#"warn: some health checks cannot be excluded: no matches for "a,b","nosuch""#;
+        assert_eq!(
+            get("/healthz", "verbose&exclude=nosuch&exclude=pin%67&exclude=a%2Cb", &good).await,
+            (200, format!("[+]ping excluded: ok\n{unknown}\nhealthz check passed\n"))
+        );
     }
 }

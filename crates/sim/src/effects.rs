@@ -188,7 +188,7 @@ impl World {
     }
 }
 
-fn image_of(pod: &Pod, name: &str) -> String {
+pub(crate) fn image_of(pod: &Pod, name: &str) -> String {
     let image = pod.spec.as_ref().and_then(|spec| containers::image_of(spec, name));
     image.unwrap_or_default().to_owned()
 }

@@ -4,10 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Action, ActionKey, ContainerId, Done, Failure, FailureStep, observation::RuntimeState};
+use lifecycle::{
+    Action, ActionKey, ContainerId, Done, Failure, FailureStep, LogFate, observation::RuntimeState,
+};
 
 use crate::{
-    Violation, pods,
+    Violation,
+    effects::image_of,
+    pods,
     world::{CALL_TIMEOUT, Event, Weather, World},
 };
 
@@ -44,6 +48,8 @@ pub(crate) struct Job {
     fate: Fate,
     hook: Hook,
     result: Option<Result<Done, Failure>>,
+    /// It was asked for when all went well.
+    in_calm: bool,
     /// The kubelet has its answer; what it takes effect on is still to come.
     answered: bool,
 }
@@ -66,6 +72,7 @@ impl World {
         self.trace(|| format!("  do {action:?} ({fate:?})"));
         let (hook, course) = self.course_of(&action, &pod);
         self.note_hook(generation, &action, &pod)?;
+        self.check_removal(&action)?;
         let latency = Duration::from_millis(1 + self.rng.below(150));
         let effect = latency + course.before;
         let (effect, answer) = match fate {
@@ -79,7 +86,9 @@ impl World {
             Fate::Hangs => (None, CALL_TIMEOUT + latency),
         };
         let key = action.key();
-        self.jobs.insert(id, Job { generation, key, action, pod, fate, hook, result: None, answered: false });
+        let in_calm = self.weather == Weather::Calm;
+        let job = Job { generation, key, action, pod, fate, hook, result: None, in_calm, answered: false };
+        self.jobs.insert(id, job);
         if let Some(effect) = effect {
             self.after(effect, Event::Effect(id));
         }
@@ -99,6 +108,24 @@ impl World {
             return Err(Violation::new(format!("the preStop hook of {container} ({id}) was run twice")));
         }
         Ok(())
+    }
+
+    /// What was made when nothing went wrong any more is started, be it late, as long as the pod is to run.
+    fn check_removal(&self, action: &Action) -> Result<(), Violation> {
+        let Action::RemoveContainer { id, log: LogFate::Remove } = action else { return Ok(()) };
+        let mut records = self.runtime.containers().iter();
+        let unstarted = records.find(|record| record.id == *id && record.state == RuntimeState::Created);
+        match unstarted {
+            Some(record)
+                if self.made_in_calm.contains(id)
+                    && !self.is_stopping()
+                    && record.image == image_of(&self.spec, record.name.as_str()) =>
+            {
+                let text = format!("{} #{} is removed before it could start", record.name, record.attempt);
+                Err(Violation::new(text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Time that the thing itself takes: a stop lasts until the container obeys or its grace is over, a hook as long as
@@ -133,6 +160,11 @@ impl World {
                 let seconds = pods::post_start(pod, container.as_str());
                 let before = self.rng.between(Duration::ZERO, Duration::from_secs(1));
                 (kind(seconds), Course { before, after: Duration::from_secs(seconds.unwrap_or(0)) })
+            }
+            // Mostly at once; a busy disk holds one up until others have started, ended and started again.
+            Action::CreateContainer { .. } if self.rng.percent(15) => {
+                let before = self.rng.between(Duration::ZERO, Duration::from_secs(30));
+                (Hook::None, Course { before, after: Duration::ZERO })
             }
             Action::EnsureImage { .. } => {
                 let before = self.rng.between(Duration::ZERO, Duration::from_secs(20));
@@ -180,6 +212,9 @@ impl World {
         }
         let result = self.apply(&job)?;
         self.trace(|| format!("  effect of {:?}: {result:?}", job.key));
+        if let (true, Ok(Done::Container(id))) = (job.in_calm, &result) {
+            self.made_in_calm.insert(id.clone());
+        }
         job.result = Some(result);
         self.jobs.insert(id, job);
         self.runtime_event();

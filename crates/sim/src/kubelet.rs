@@ -8,8 +8,8 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
-    Action, ActionKey, ContainerId, ContainerName, Done, Failure, Intent, Observation, Outcome, PodSource,
-    PodState, decide,
+    Action, ActionKey, ContainerId, ContainerName, Done, Failure, Intent, Observation, Outcome, Outlook,
+    PodSource, PodState, decide,
     observation::{NodeFacts, RuntimePod},
     status::{is_terminal, keep_ends},
 };
@@ -263,14 +263,14 @@ impl World {
     fn follow(&mut self, generation: u64, decision: lifecycle::Decision) -> Result<(), Violation> {
         let Some(kubelet) = &mut self.kubelet else { return Ok(()) };
         kubelet.state = decision.next;
-        kubelet.released = decision.released;
+        kubelet.released = decision.outlook == Outlook::Released;
         kubelet.finished = decision.finished;
         kubelet.wake += 1;
         let (wake, pod) = (kubelet.wake, Arc::clone(&kubelet.pod));
         let changed = kubelet.status.as_ref() != Some(&decision.status);
         kubelet.status = Some(decision.status);
         let ends = decision.finished && matches!(kubelet.intent, Intent::Removed { .. });
-        let deletes = decision.released && matches!(kubelet.intent, Intent::Delete { .. });
+        let deletes = kubelet.released && matches!(kubelet.intent, Intent::Delete { .. });
         if let Some(at) = decision.wake_at {
             self.at(at.mono, Event::Wake(generation, wake));
         }
@@ -278,7 +278,8 @@ impl World {
             self.begin(generation, action, Arc::clone(&pod))?;
         }
         if changed {
-            let delay = Duration::from_millis(self.rng.below(300));
+            let held = if decision.outlook == Outlook::Passing { 1300 } else { 300 };
+            let delay = Duration::from_millis(self.rng.below(held));
             self.after(delay, Event::Patch(generation));
         }
         if deletes {

@@ -102,6 +102,8 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     /// Which faults this life knows, and how often.
     pub(crate) climate: Climate,
+    /// Containers whose making was asked for, and done, when all went well.
+    pub(crate) made_in_calm: BTreeSet<ContainerId>,
     /// preStop hooks begun, by process.
     pub(crate) hooks: BTreeSet<(u64, ContainerId)>,
     /// When a container was seen running last.
@@ -162,6 +164,7 @@ impl World {
             spec: pod.clone(),
             truth: Truth::default(),
             climate,
+            made_in_calm: BTreeSet::new(),
             hooks: BTreeSet::new(),
             ran_at: Duration::ZERO,
             patches: 0,

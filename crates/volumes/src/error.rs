@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use lifecycle::{
     Obstacle,
+    reason::go_error::go_error,
     spec::{field_ref::FieldError, resource_ref::ResourceError},
 };
 use linux::{mounts::MountError, safe_path::SafePathError};
@@ -27,7 +28,7 @@ pub(crate) enum SetUpError {
     #[error("{0}")]
     Mount(MountError),
     /// A plain operation on a file.
-    #[error("{operation} {path}: {}", os_text(.cause))]
+    #[error("{operation} {path}: {}", go_error(.cause))]
     File {
         /// As a verb: `mkdir`, `write`.
         operation: &'static str,
@@ -173,25 +174,17 @@ fn texts(errors: &[SetUpError]) -> String {
     texts.join(", ")
 }
 
-/// One error of several: each text once, brackets only around more than one.
+/// One error of several: each text once, brackets only around more than one. Those of parts are taken apart.
 pub(crate) fn aggregate(errors: Vec<SetUpError>) -> Option<SetUpError> {
     let mut seen = std::collections::BTreeSet::new();
-    let mut distinct: Vec<SetUpError> =
-        errors.into_iter().filter(|error| seen.insert(error.to_string())).collect();
+    let flat = errors.into_iter().flat_map(|error| match error {
+        SetUpError::Several(parts) => parts,
+        other => vec![other],
+    });
+    let mut distinct: Vec<SetUpError> = flat.filter(|error| seen.insert(error.to_string())).collect();
     match distinct.len() {
         0 | 1 => distinct.pop(),
         _ => Some(SetUpError::Several(distinct)),
-    }
-}
-
-/// The system's answer in the form upstream prints it: lower case, without the number.
-pub(crate) fn os_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => String::new(),
     }
 }
 
@@ -224,6 +217,15 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_parts_stand_beside_the_others() {
+        let key = |key: &str| SetUpError::SecretKey(key.into());
+        let part = aggregate(vec![key("a"), key("b")]).unwrap();
+        let whole = aggregate(vec![part, key("b"), key("c")]).unwrap();
+        let each = ["a", "b", "c"].map(|name| key(name).to_string()).join(", ");
+        assert_eq!(whole.to_string(), format!("[{each}]"));
+    }
+
+    #[test]
     fn missing_objects_are_named_together() {
         let missing =
             |kind, name: &str| SetUpError::Object(ObjectError::NotFound { kind, name: name.to_owned() });
@@ -237,10 +239,5 @@ mod tests {
         let names: Vec<_> = objects.iter().map(|object| (object.kind, object.name.as_str())).collect();
         assert_eq!(names, [("configmap", "a"), ("secret", "b")]);
         assert_eq!(SetUpError::SecretKey("k".into()).obstacle(), Some(Obstacle::Spec));
-    }
-
-    #[test]
-    fn system_answers_look_like_upstreams() {
-        assert_eq!(os_text(&io::Error::from_raw_os_error(2)), "no such file or directory");
     }
 }

@@ -8,7 +8,9 @@ use std::{
     path::Path,
 };
 
-use crate::error::{SetUpError, os_text};
+use lifecycle::reason::go_error::go_error;
+
+use crate::error::SetUpError;
 
 /// What is at a path, as the API names it, or why that cannot be told.
 fn kind_of(path: &str) -> Result<&'static str, String> {
@@ -17,7 +19,7 @@ fn kind_of(path: &str) -> Result<&'static str, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(format!("path {path:?} does not exist"));
         }
-        Err(error) => return Err(format!("stat {path}: {}", os_text(&error))),
+        Err(error) => return Err(format!("stat {path}: {}", go_error(&error))),
     };
     let kinds = [
         (seen.is_dir(), "Directory"),

@@ -1,6 +1,9 @@
 //! One container: image, creation, start.
 
-use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, Obstacle, SandboxId, spec::command};
+use lifecycle::{
+    ContainerId, ContainerName, Done, Failure, FailureStep, Obstacle, SandboxId, reason::go_error::go_error,
+    spec::command,
+};
 use seams::{
     RuntimeError,
     runtime::{ContainerRequest, ImageInfo},
@@ -76,7 +79,7 @@ impl Executor {
         devices::check(&container, &self.devices)?;
         let known =
             scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
-        let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt)).await?;
+        let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt), name).await?;
         let image = self.image_info(scene, name, &image_ref).await?;
         let env = self.environment(scene, &container).await?;
         let (command, args) = command::of(&container, &env)
@@ -84,9 +87,12 @@ impl Executor {
         let mounts =
             self.container_mounts(scene, &container, &env, attempt, &sandbox.runtime_handler).await?;
         let log_dir = self.log_dir(scene).join(name.as_str());
-        tokio::fs::create_dir_all(&log_dir)
-            .await
-            .map_err(|error| config(format!("create log directory {}: {error}", log_dir.display())))?;
+        tokio::fs::create_dir_all(&log_dir).await.map_err(|error| {
+            let (dir, error) = (log_dir.display(), go_error(&error));
+            config(format!(
+                "create container log directory for container {name} failed: mkdir {dir}: {error}"
+            ))
+        })?;
         let request = ContainerRequest {
             sandbox,
             sandbox_id,

@@ -10,6 +10,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Done, Failure, FailureStep, Obstacle,
+    reason::go_error::go_error,
     spec::{
         hostname, hosts,
         mounts::{self, MountPropagation},
@@ -143,7 +144,8 @@ impl Executor {
         let (domain, place) = (self.config.cluster_dns.domain.clone(), file.clone());
         blocking(FailureStep::ContainerConfig, move || {
             let text = hosts_file(&pod, &pod_ips, &domain)?;
-            write(&place, &text, 0o644).map_err(|error| format!("write {}: {error}", place.display()))
+            write(&place, &text, 0o644)
+                .map_err(|error| format!("open {}: {}", place.display(), go_error(&error)))
         })
         .await?;
         Ok(file)
@@ -155,7 +157,8 @@ fn hosts_file(pod: &Pod, pod_ips: &[String], cluster_domain: &str) -> Result<Vec
     let spec = pod.spec.as_ref();
     let aliases = spec.and_then(|spec| spec.host_aliases.as_deref()).unwrap_or_default();
     if spec.and_then(|spec| spec.host_network).unwrap_or(false) {
-        let node = std::fs::read("/etc/hosts").map_err(|error| format!("open /etc/hosts: {error}"))?;
+        let node =
+            std::fs::read("/etc/hosts").map_err(|error| format!("open /etc/hosts: {}", go_error(&error)))?;
         return Ok(hosts::host_network_file(&node, aliases));
     }
     let name = hostname::of(pod, cluster_domain).map_err(|error| error.to_string())?;

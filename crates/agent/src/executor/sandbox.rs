@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodSpec;
 use lifecycle::{
-    Done, Failure, FailureStep, Obstacle, SandboxId,
+    ContainerName, Done, Failure, FailureStep, Obstacle, SandboxId,
     action::MissingObject,
-    reason::PodEvent,
+    reason::{PodEvent, go_error::go_error},
     spec::{
         dns::{self, DnsConfig, DnsOutcome, ResolvConf},
         hostname,
@@ -40,48 +40,51 @@ impl Executor {
     }
 
     async fn try_to_create_sandbox(&self, scene: &Scene, attempt: u32) -> Result<Done, Failure> {
-        let (request, dns) = self.request_and_dns(scene, attempt).await?;
-        self.report_dns(scene, dns);
+        let dns = self.reported_dns(scene)?;
+        let request = self.request_with(scene, attempt, dns).await?;
         match self.turns.take(Step::Sandbox, self.edges.runtime.run_sandbox(&request)).await {
             Ok(id) => Ok(Done::Sandbox(id)),
             Err(error) => Err(runtime_failed(FailureStep::Sandbox, &error, error.rpc())),
         }
     }
 
-    /// Everything that a sandbox is made from. Also needed to create containers.
+    /// What the sandbox was made from, to create a container in it.
     pub(super) async fn sandbox_request(
         &self,
         scene: &Scene,
         attempt: u32,
+        container: &ContainerName,
     ) -> Result<SandboxRequest, Failure> {
-        self.request_and_dns(scene, attempt).await.map(|(request, _)| request)
+        // Containers that start together are one look to upstream.
+        let mut regular = scene.pod.spec.iter().flat_map(|spec| &spec.containers).map(|known| &*known.name);
+        let beside_others = regular.position(|known| known == container.as_str()).is_some_and(|at| at > 0);
+        let dns = if beside_others { self.dns(scene)?.config } else { self.reported_dns(scene)? };
+        self.request_with(scene, attempt, dns).await
     }
 
-    /// The request, and what there is to say about its DNS settings.
-    async fn request_and_dns(
+    async fn request_with(
         &self,
         scene: &Scene,
         attempt: u32,
-    ) -> Result<(SandboxRequest, DnsOutcome), Failure> {
+        dns: DnsConfig,
+    ) -> Result<SandboxRequest, Failure> {
         let spec =
             scene.pod.spec.as_ref().ok_or_else(|| failed(FailureStep::Sandbox, "the pod has no spec"))?;
         let hostname = hostname::of(&scene.pod, &self.config.cluster_dns.domain).map_err(|error| {
             failed(FailureStep::Sandbox, error.to_string()).because_of(Some(Obstacle::Spec))
         })?;
         let runtime_handler = self.runtime_handler(spec).await?;
-        let dns = self.dns(scene)?;
         let user_namespace = match spec.host_users {
             Some(false) => Some(self.user_namespace(scene, &runtime_handler).await?),
             _ => None,
         };
-        let request = SandboxRequest {
+        Ok(SandboxRequest {
             user_namespace,
             runtime_handler,
             hostname: hostname.kernel_hostname,
-            dns: dns.config.clone(),
+            dns,
             ..self.bare_request(scene, attempt)
-        };
-        Ok((request, dns))
+        })
     }
 
     /// For whom an image is pulled. A pull wants the pod's identity and cgroup; it must not fail because of a name
@@ -147,16 +150,20 @@ impl Executor {
         let node = match &self.config.resolv_conf {
             Some(path) => {
                 let text = resolv_conf::read(path)
-                    .map_err(|error| sandbox(format!("open {}: {error}", path.display())))?;
-                dns::parse_resolv_conf(&text).map_err(|error| sandbox(error.to_string()))?
+                    .map_err(|error| sandbox(format!("open {}: {}", path.display(), go_error(&error))))?;
+                dns::parse_resolv_conf(&text).map_err(|error| {
+                    sandbox(format!("Encountered error while parsing resolv conf file. Error: {error}"))
+                })?
             }
             None => ResolvConf::Unset,
         };
         Ok(dns::resolve(&scene.pod, &node, &self.config.cluster_dns, &scene.node.host_ips))
     }
 
-    /// Warnings about DNS settings belong to the making of a sandbox, not to every use of its configuration.
-    fn report_dns(&self, scene: &Scene, outcome: DnsOutcome) {
+    /// DNS settings, with a word about what is wrong with them. As upstream, it is said whenever a sandbox is made, and again
+    /// when containers are, whatever else goes wrong then.
+    pub(super) fn reported_dns(&self, scene: &Scene) -> Result<DnsConfig, Failure> {
+        let outcome = self.dns(scene)?;
         for (reason, message) in outcome.events {
             let event = PodEvent { warning: true, reason: reason.into(), message, field_path: None };
             self.events.record_pod(&scene.pod, event);
@@ -164,6 +171,7 @@ impl Executor {
         for (reason, message) in outcome.node_events {
             self.events.record_node(true, reason, message);
         }
+        Ok(outcome.config)
     }
 
     pub(super) async fn stop_sandbox(&self, scene: &Scene, id: &SandboxId) -> Result<Done, Failure> {

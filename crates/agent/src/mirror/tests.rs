@@ -4,7 +4,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use lifecycle::PodSource;
+use lifecycle::{Outlook, PodSource};
 
 use super::*;
 
@@ -133,13 +133,13 @@ fn a_static_pod_that_comes_back_begins_anew() {
         mirrors.static_stopping(&static_pod);
         mirrors.static_gone(&static_pod);
         let uid = PodUid::from("u".to_owned());
-        statuses.set(&static_pod, PodSource::File, &PodStatus::default(), false);
+        statuses.set(&static_pod, PodSource::File, &PodStatus::default(), Outlook::Lasting);
         statuses.forget(&uid);
         mirrors.mirror_applied(&mirror);
         assert!(mirrors.with_status(&static_pod).is_none(), "that was its former life");
         // One whose containers always restart goes on.
         let (_, other) = pod("b", "o", HASH, "o");
-        statuses.set(&other, PodSource::File, &PodStatus::default(), false);
+        statuses.set(&other, PodSource::File, &PodStatus::default(), Outlook::Lasting);
         statuses.forget(&PodUid::from("o".to_owned()));
         assert!(!statuses.has_ended_before(&PodUid::from("o".to_owned())));
         mirrors.listed(vec![Arc::clone(&mirror)]);

@@ -39,16 +39,15 @@ impl Counts {
         Probed { container, namespace, pod, pod_uid: Arc::clone(&self.uid), probe_type, result }
     }
 
-    /// Upstream's times are of probes that did not fail.
+    /// As upstream: times are of probes that succeeded, and what the prober could not do itself is no result.
     fn count(&self, metrics: &Metrics, answer: &Answer, took: Duration) {
-        let result = match answer {
-            Answer::Success | Answer::Warning(_) => ProbeEnd::Successful,
-            Answer::Failure(_) => ProbeEnd::Failed,
-            Answer::Unknown(_) | Answer::Broken(_) => ProbeEnd::Unknown,
-        };
-        metrics.probes.ended.inc(&self.ended(result));
-        if result != ProbeEnd::Failed {
-            metrics.probes.seconds.took(&self.probe, took);
+        match answer {
+            Answer::Success | Answer::Warning(_) => {
+                metrics.probes.ended.inc(&self.ended(ProbeEnd::Successful));
+                metrics.probes.seconds.took(&self.probe, took);
+            }
+            Answer::Failure(_) => metrics.probes.ended.inc(&self.ended(ProbeEnd::Failed)),
+            Answer::Unknown(_) | Answer::Broken(_) => {}
         }
     }
 

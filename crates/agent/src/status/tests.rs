@@ -149,9 +149,41 @@ async fn settled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_status_that_passes_waits_for_the_next_one_and_not_for_long() {
+    let (api, queue) = world();
+    let pending = |message: &str| PodStatus {
+        phase: Some("Pending".to_owned()),
+        message: Some(message.to_owned()),
+        ..PodStatus::default()
+    };
+    // What is in the line before it takes it along at once.
+    queue.set(&pod("p"), PodSource::Api, &pending("first"), Outlook::Lasting);
+    queue.set(&pod("p"), PodSource::Api, &pending("second"), Outlook::Passing);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(api.count("p"), 1);
+    queue.set(&pod("p"), PodSource::Api, &pending("third"), Outlook::Passing);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    // Neither another one that passes nor news of the object make it wait longer, or less long.
+    queue.set(&pod("p"), PodSource::Api, &pending("fourth"), Outlook::Passing);
+    queue.observed(&pod("p"));
+    tokio::time::sleep(HOLD - Duration::from_millis(610)).await;
+    assert_eq!(api.count("p"), 1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(api.count("p"), 2);
+    queue.set(&pod("p"), PodSource::Api, &pending("fifth"), Outlook::Passing);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(api.count("p"), 3, "the next one is not held up");
+    settled().await;
+    assert_eq!(api.count("p"), 3);
+    assert_eq!(queue.get(&"p".into()), Some(running()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_terminal_phase_that_others_wrote_is_not_overwritten() {
     let (api, queue) = world();
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 1).await;
     settled().await;
     let mut failed = Pod::clone(&pod("p"));
@@ -166,7 +198,7 @@ async fn a_terminal_phase_that_others_wrote_is_not_overwritten() {
         reason: Some("NodeLost".to_owned()),
         ..PodStatus::default()
     };
-    queue.set(&pod("p"), PodSource::Api, &ended, false);
+    queue.set(&pod("p"), PodSource::Api, &ended, Outlook::Lasting);
     settled().await;
     assert_eq!(api.count("p"), 2);
 }
@@ -179,7 +211,7 @@ async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() 
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
     let status = going.status.clone().unwrap();
-    queue.set(&Arc::new(going), PodSource::Api, &status, true);
+    queue.set(&Arc::new(going), PodSource::Api, &status, Outlook::Released);
     let note = told(&queue).unwrap();
     assert_eq!((note.what, note.failure), (Report::Deletion, None), "it was not asked for yet");
     settled().await;
@@ -201,7 +233,7 @@ async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() 
 async fn a_refused_status_of_a_pod_that_is_gone_is_given_up() {
     let (api, queue) = world();
     api.answer("p", Some(forbidden()));
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 2).await;
     queue.deleted(&PodUid::from("p".to_owned()));
     settled().await;
@@ -209,7 +241,7 @@ async fn a_refused_status_of_a_pod_that_is_gone_is_given_up() {
     settled().await;
     assert_eq!(api.count("p"), seen, "it is still being sent");
     // The worker's last words have nowhere to go either.
-    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), true);
+    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), Outlook::Released);
     settled().await;
     assert_eq!(api.count("p"), seen);
 }
@@ -218,7 +250,7 @@ async fn a_refused_status_of_a_pod_that_is_gone_is_given_up() {
 async fn a_refused_status_of_a_pod_that_is_there_is_sent_when_the_right_comes_back() {
     let (api, queue) = world();
     api.answer("p", Some(forbidden()));
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 3).await;
     api.answer("p", None);
     let seen = api.count("p");
@@ -231,7 +263,7 @@ async fn a_refused_status_of_a_pod_that_is_there_is_sent_when_the_right_comes_ba
 async fn a_pod_that_comes_back_is_reported_again() {
     let (api, queue) = world();
     api.answer("p", Some(forbidden()));
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 1).await;
     queue.deleted(&PodUid::from("p".to_owned()));
     settled().await;
@@ -247,11 +279,11 @@ async fn an_outage_delays_the_newest_status_and_loses_nothing() {
     let away = ApiError::Unreachable { server: "s".to_owned(), message: "refused".to_owned() };
     for name in ["a", "b"] {
         api.answer(name, Some(away.clone()));
-        queue.set(&pod(name), PodSource::Api, &running(), false);
+        queue.set(&pod(name), PodSource::Api, &running(), Outlook::Lasting);
     }
     api.until("a", 2).await;
     let failed = PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() };
-    queue.set(&pod("a"), PodSource::Api, &failed, false);
+    queue.set(&pod("a"), PodSource::Api, &failed, Outlook::Lasting);
     for name in ["a", "b"] {
         api.answer(name, None);
     }
@@ -274,7 +306,7 @@ async fn a_status_that_lost_to_other_writers_is_sent_again() {
     ] {
         api.answer("p", Some(error));
         let seen = api.count("p");
-        queue.set(&pod("p"), PodSource::Api, &running(), true);
+        queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Released);
         api.until("p", seen + 2).await;
         api.answer("p", None);
         settled().await;
@@ -299,7 +331,7 @@ async fn a_mirror_is_not_written_to_before_its_status_was_taken_up() {
     let (api, queue) = world();
     let (pod, mirror) = static_pod();
     let uid = PodUid::from("p".to_owned());
-    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    queue.set(&pod, PodSource::File, &PodStatus::default(), Outlook::Lasting);
     queue.observed_mirror("ns", "p", Some(Arc::clone(&mirror)));
     settled().await;
     assert_eq!(api.count("p"), 0, "the pod would look as if it had just begun");
@@ -307,7 +339,7 @@ async fn a_mirror_is_not_written_to_before_its_status_was_taken_up() {
 
     let mut recalled = Pod::clone(&pod);
     recalled.status.clone_from(&mirror.status);
-    queue.set(&Arc::new(recalled), PodSource::File, &PodStatus::default(), false);
+    queue.set(&Arc::new(recalled), PodSource::File, &PodStatus::default(), Outlook::Lasting);
     api.until("p", 1).await;
     assert!(!queue.is_recall_awaited(&uid));
 }
@@ -318,13 +350,13 @@ async fn a_new_mirror_is_written_to_at_once_and_nothing_is_taken_up_from_it() {
     let (pod, mirror) = static_pod();
     let mut blank = Pod::clone(&mirror);
     blank.status = None;
-    queue.set(&pod, PodSource::File, &running(), false);
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
     queue.observed_mirror("ns", "p", Some(Arc::new(blank)));
     api.until("p", 1).await;
     // What the watch brings back is this process' own report.
     queue.observed_mirror("ns", "p", Some(mirror));
     assert!(!queue.is_recall_awaited(&PodUid::from("p".to_owned())));
-    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    queue.set(&pod, PodSource::File, &PodStatus::default(), Outlook::Lasting);
     api.until("p", 2).await;
 }
 
@@ -334,7 +366,7 @@ async fn the_mirror_of_another_version_is_left_alone() {
     let (pod, mirror) = static_pod();
     let mut other = Pod::clone(&mirror);
     other.metadata.annotations.get_or_insert_default().insert(mirror::MIRROR.to_owned(), "older".to_owned());
-    queue.set(&pod, PodSource::File, &running(), false);
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
     queue.observed_mirror("ns", "p", Some(Arc::new(other)));
     settled().await;
     assert_eq!(api.count("p"), 0);
@@ -344,7 +376,7 @@ async fn the_mirror_of_another_version_is_left_alone() {
 async fn a_report_that_panics_is_made_again() {
     let (api, queue) = world();
     *api.panics.lock() = true;
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 2).await;
     settled().await;
     let held = queue.slots.lock().by_uid[&PodUid::from("p".to_owned())].api.status.clone();
@@ -365,7 +397,7 @@ async fn a_late_answer_brings_no_mirror_back() {
         let mirror = slots.mirrors.get(&("ns".to_owned(), "p".to_owned()));
         mirror.map(|mirror| mirror.metadata.uid.clone().unwrap())
     };
-    queue.set(&pod, PodSource::File, &running(), false);
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
     let held = api.answering.lock().await;
     queue.observed_mirror("ns", "p", blank("first"));
     api.until("p", 1).await;
@@ -377,7 +409,7 @@ async fn a_late_answer_brings_no_mirror_back() {
     assert_eq!(known().as_deref(), Some("second"));
 
     let held = api.answering.lock().await;
-    queue.set(&pod, PodSource::File, &PodStatus::default(), false);
+    queue.set(&pod, PodSource::File, &PodStatus::default(), Outlook::Lasting);
     api.until("p", 3).await;
     queue.observed_mirror("ns", "p", None);
     drop(held);
@@ -401,7 +433,7 @@ async fn what_is_not_taken_can_be_told() {
     assert_eq!(told(&queue), None);
     let away = ApiError::Unreachable { server: "s".to_owned(), message: "refused".to_owned() };
     api.answer("p", Some(away));
-    queue.set(&pod("p"), PodSource::Api, &running(), false);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     api.until("p", 2).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let note = told(&queue).unwrap();
@@ -419,7 +451,7 @@ async fn what_is_not_taken_can_be_told() {
     assert_eq!(told(&queue), None);
     // Not answered yet.
     let held = api.answering.lock().await;
-    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), false);
+    queue.set(&pod("p"), PodSource::Api, &PodStatus::default(), Outlook::Lasting);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let note = told(&queue).unwrap();
     assert_eq!((note.failure, ago(note.since)), (None, 5_000));
@@ -427,6 +459,6 @@ async fn what_is_not_taken_can_be_told() {
     settled().await;
     assert_eq!(told(&queue), None);
     let alone = StatusQueue::new(None);
-    alone.set(&pod("p"), PodSource::Api, &running(), false);
+    alone.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
     assert_eq!(told(&alone), None, "there is nobody to take it");
 }

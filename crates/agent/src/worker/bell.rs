@@ -1,7 +1,12 @@
 //! Wakes a worker and says why; several rings before the worker looks are one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
+use lifecycle::ContainerId;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Shared by a worker and whoever may wake it.
@@ -9,6 +14,7 @@ use tokio::sync::Notify;
 pub struct Bell {
     notify: Notify,
     runtime: AtomicBool,
+    made: Mutex<BTreeSet<ContainerId>>,
     volumes: AtomicBool,
 }
 
@@ -16,6 +22,12 @@ impl Bell {
     /// The runtime's account of the pod may have changed.
     pub fn runtime_changed(&self) {
         self.runtime.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// The runtime says that it made a container, or a sandbox, which is one to it.
+    pub fn made(&self, id: ContainerId) {
+        self.made.lock().insert(id);
         self.notify.notify_one();
     }
 
@@ -37,11 +49,15 @@ impl Bell {
 
     /// Whether the runtime's account may have changed and nobody has looked yet.
     pub(super) fn is_about_runtime(&self) -> bool {
-        self.runtime.load(Ordering::Acquire)
+        self.runtime.load(Ordering::Acquire) || !self.made.lock().is_empty()
     }
 
     pub(super) fn take_runtime(&self) -> bool {
         self.runtime.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn take_made(&self) -> BTreeSet<ContainerId> {
+        std::mem::take(&mut self.made.lock())
     }
 
     pub(super) fn take_volumes(&self) -> bool {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
-use lifecycle::{Done, Intent, Outcome, Tick, observation::RuntimePod};
+use lifecycle::{Action, ActionKey, Done, Intent, Outcome, Tick, observation::RuntimePod};
 use metrics::pods::Look;
 
 use super::{Mail, Worker};
-use crate::containers::Endings;
+use crate::{containers::Endings, starts::Had};
 
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
@@ -66,13 +66,25 @@ impl Worker {
         self.context.edges.metrics.pods.pod_relist_seconds.took(took);
     }
 
+    /// A pull begins, if the image is not there.
+    pub(super) fn count_action(&self, action: &Action, now: Tick) {
+        if let Action::EnsureImage { container } = action {
+            self.context.starts.asks_for_image(&self.key.uid, container, now.wall);
+        }
+    }
+
     /// Pulls that ended.
     pub(super) fn count_outcomes(&self, outcomes: &[Outcome]) {
         for outcome in outcomes {
-            if let Ok(Done::Image { pulled: Some(pulled), .. }) = &outcome.result {
-                let began = outcome.at.wall.checked_sub(pulled.took).unwrap_or(outcome.at.wall);
-                self.context.starts.pulled(&self.key.uid, (began, outcome.at.wall));
-            }
+            let (ActionKey::EnsureImage(container) | ActionKey::FindImage(container)) = &outcome.key else {
+                continue;
+            };
+            let had = match &outcome.result {
+                Ok(Done::Image { pulled: Some(_), .. }) => Had::Pulled,
+                Ok(Done::Image { pulled: None, .. }) => Had::Present,
+                Ok(_) | Err(_) => Had::NotYet,
+            };
+            self.context.starts.has_image(&self.key.uid, container, had, outcome.at.wall);
         }
     }
 

@@ -39,6 +39,13 @@ impl Running {
         self.keys.values().any(|(known, _)| known.changes_runtime())
     }
 
+    /// Whether something is being made in the runtime.
+    pub(super) fn makes(&self) -> bool {
+        let making =
+            |key: &ActionKey| matches!(key, ActionKey::CreateSandbox | ActionKey::CreateContainer(_));
+        self.keys.values().any(|(known, _)| making(known))
+    }
+
     /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.
     pub(super) fn abort_pulls(&self) {
         for (key, handle) in self.keys.values() {

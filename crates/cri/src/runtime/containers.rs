@@ -233,6 +233,10 @@ impl CriRuntime {
             .await;
         match answer {
             Ok(answer) => {
+                if answer.exit_code != 0 {
+                    // The call went well; upstream counts what it was for.
+                    self.client.metrics().operation_errors.inc(&Operation::ExecSync);
+                }
                 Ok(ExecResult { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })
             }
             // The runtime ended the command at its timeout, or we ended the wait for it: the same to a probe.

@@ -24,7 +24,8 @@ async fn events_become_hints() {
     let world = World::new();
     let mut hints = world.runtime.hints();
     hint(&mut hints, &RuntimeHint::Everything).await;
-    world.started("u").await;
+    let (_, id) = world.started("u").await;
+    hint(&mut hints, &RuntimeHint::Made { pod: uid("u"), id }).await;
     hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
     // Nothing is polled while events flow.
     assert_eq!(world.core.count("ListContainers"), 0);

@@ -14,7 +14,9 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimePod, spec::containers::images};
-use proto::cri::{AuthConfig, CreateContainerRequest, PodSandboxState, RunPodSandboxRequest};
+use proto::cri::{
+    AuthConfig, ContainerEventType, CreateContainerRequest, PodSandboxState, RunPodSandboxRequest,
+};
 use seams::{
     Runtime, RuntimeError,
     runtime::{
@@ -358,8 +360,13 @@ impl Runtime for FakeRuntime {
                     // Losing a received event here only happens when nobody listens any more.
                     event = events.recv() => match event {
                         Ok(event) => {
-                            let meta = event.pod_sandbox_status.and_then(|s| s.metadata);
-                            meta.map_or(RuntimeHint::Everything, |m| RuntimeHint::Pod(m.uid.into()))
+                            let made = event.container_event_type() == ContainerEventType::ContainerCreatedEvent;
+                            let id = event.container_id.as_str().into();
+                            match event.pod_sandbox_status.and_then(|s| s.metadata) {
+                                Some(meta) if made => RuntimeHint::Made { pod: meta.uid.into(), id },
+                                Some(meta) => RuntimeHint::Pod(meta.uid.into()),
+                                None => RuntimeHint::Everything,
+                            }
                         }
                         Err(RecvError::Lagged(_)) => RuntimeHint::Everything,
                         Err(RecvError::Closed) => return,

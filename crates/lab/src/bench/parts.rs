@@ -4,7 +4,7 @@
 //! ADDED seen ──before──▶ RunPodSandbox ──▶ CreateContainer ──▶ StartContainer ──report──▶ Running seen
 //!                        └──────┬─────┘ ↑  └──────┬──────┘  ↑  └──────┬─────┘
 //!                            runtime    └──────between──────┘      runtime
-//! added = before + between + report
+//! beyond_waiting = before + between + report
 //! ```
 //!
 //! A kubelet that lets only so many calls into the runtime at once makes pods wait for their turn, and the batch is done
@@ -28,11 +28,11 @@ pub(super) struct Parts {
     pub(super) added: f64,
     /// The rest, without waiting for a full runtime.
     pub(super) beyond_waiting: f64,
-    /// Up to the first call.
+    /// Of that, up to the first call.
     pub(super) before: f64,
-    /// Between calls.
+    /// Of that, between calls.
     pub(super) between: f64,
-    /// After the last call.
+    /// Of that, after the last call.
     pub(super) report: f64,
 }
 
@@ -74,9 +74,10 @@ pub(super) fn parts(
         }
         parts.added += time;
         let busy = |call: &&Call| call.start <= *from && from.duration_since(call.end) < HANDOVER;
-        if others.iter().filter(busy).count() < full {
-            parts.beyond_waiting += time;
+        if others.iter().filter(busy).count() >= full {
+            continue;
         }
+        parts.beyond_waiting += time;
         if *from < first {
             parts.before += time;
         } else if *from < last {

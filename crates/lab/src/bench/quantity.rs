@@ -121,9 +121,9 @@ pub(super) const START_PARTS: Parts = Parts {
     runtime: quantity("start.runtime", "  in sandbox, create, start", Milliseconds, &[]),
     added: quantity("start.added", "  added to that", Milliseconds, &[]),
     beyond_waiting: quantity("start.beyond", "    while the runtime was not full", Milliseconds, &[]),
-    before: quantity("start.before", "    before the sandbox", Milliseconds, &[]),
-    between: quantity("start.between", "    between the calls", Milliseconds, &[]),
-    report: quantity("start.report", "    started to Running seen", Milliseconds, &[]),
+    before: quantity("start.before", "      before the sandbox", Milliseconds, &[]),
+    between: quantity("start.between", "      between the calls", Milliseconds, &[]),
+    report: quantity("start.report", "      started to Running seen", Milliseconds, &[]),
 };
 
 pub(super) const KILL: Quantity =
@@ -144,9 +144,9 @@ pub(super) const BATCH_PARTS: Parts = Parts {
         Milliseconds,
         &[P50(20.0), P99(50.0)],
     ),
-    before: quantity("batch.before", "    before the sandbox", Milliseconds, &[]),
-    between: quantity("batch.between", "    between the calls", Milliseconds, &[]),
-    report: quantity("batch.report", "    started to Running seen", Milliseconds, &[]),
+    before: quantity("batch.before", "      before the sandbox", Milliseconds, &[]),
+    between: quantity("batch.between", "      between the calls", Milliseconds, &[]),
+    report: quantity("batch.report", "      started to Running seen", Milliseconds, &[]),
 };
 
 pub(super) const REST_RSS: Quantity = quantity("rest.rss", "many pods: VmRSS", Mebibytes, &[Ratio(0.3)]);

@@ -33,6 +33,8 @@ pub(super) struct Init<'a> {
     pub(super) verdict: Verdict,
     pub(super) start: Vec<Target<'a>>,
     pub(super) kill: Vec<Kill<'a>>,
+    /// Made already, and started when the earlier ones let it.
+    pub(super) made: Vec<&'a str>,
 }
 
 /// What one init container asks for.
@@ -51,7 +53,7 @@ enum Need<'a> {
 
 pub(super) fn look<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &SandboxId) -> Init<'a> {
     let containers = work.spec.init_containers.as_deref().unwrap_or_default();
-    let mut found = Init { verdict: Verdict::Done, start: Vec::new(), kill: Vec::new() };
+    let mut found = Init { verdict: Verdict::Done, start: Vec::new(), kill: Vec::new(), made: Vec::new() };
     if containers.is_empty() {
         return found;
     }
@@ -71,6 +73,7 @@ pub(super) fn look<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &SandboxId) ->
         // wanted.
         let earlier = || containers[..index].iter().any(|c| view.newest_in(&c.name, sandbox).is_some());
         if !later && view.life(record) == Life::Created && earlier() {
+            found.made.push(&container.name);
             continue;
         }
         if !later || sidecar {
@@ -87,7 +90,7 @@ pub(super) fn look<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &SandboxId) ->
                     passed
                 }
                 Need::Failed => {
-                    return Init { verdict: Verdict::Failed, start: Vec::new(), kill: Vec::new() };
+                    return Init { verdict: Verdict::Failed, ..found };
                 }
             };
             if passed && index + 1 == containers.len() {

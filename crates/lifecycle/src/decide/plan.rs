@@ -26,6 +26,9 @@ pub(super) struct Plan<'a> {
     pub(super) start: Vec<Target<'a>>,
     /// None where everything makes way for a new sandbox.
     pub(super) kill: Vec<Kill<'a>>,
+    /// Containers of the sandbox that is kept whose turn comes when initialisation allows: what was made for them
+    /// stays, though an earlier container died before it could start.
+    pub(super) later: Vec<&'a str>,
 }
 
 /// What is to be done about the sandbox.
@@ -54,6 +57,19 @@ pub(super) struct Kill<'a> {
     pub(super) afterwards: Afterwards,
     /// `terminationGracePeriodSeconds` of the probe that failed, if it has one.
     pub(super) probe_grace: Option<i64>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(sandbox: SandboxPlan<'a>) -> Self {
+        Self { reset: Reset::Idle, sandbox, start: Vec::new(), kill: Vec::new(), later: Vec::new() }
+    }
+
+    /// Whether a container that was made and not started is to start, now or in its turn.
+    pub(super) fn starts(&self, made: &ContainerRecord) -> bool {
+        let later = matches!(self.sandbox, SandboxPlan::Keep(sandbox) if made.sandbox == *sandbox)
+            && self.later.contains(&made.name.as_str());
+        later || self.start.iter().any(|target| target.name == made.name)
+    }
 }
 
 impl<'a> Target<'a> {
@@ -116,7 +132,7 @@ pub(super) fn make<'a>(work: &mut Work<'a>) -> Option<Plan<'a>> {
     match view.sandbox() {
         Ok(sandbox) if starting_over => {
             let sandbox = SandboxPlan::Keep(&sandbox.id);
-            Some(Plan { reset: Reset::UnderWay, sandbox, start: Vec::new(), kill: Vec::new() })
+            Some(Plan { reset: Reset::UnderWay, ..Plan::of(sandbox) })
         }
         Ok(sandbox) => inside(work, &view, &sandbox.id),
         Err(fault) => replace(work, &view, fault),
@@ -149,7 +165,7 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
         Some(first) => vec![Target::of(ContainerKind::Init, first)],
         None => regular.into_iter().map(|c| Target::of(ContainerKind::Regular, c)).collect(),
     };
-    Some(Plan { reset, sandbox: SandboxPlan::Create { attempt, fault }, start, kill: Vec::new() })
+    Some(Plan { reset, start, ..Plan::of(SandboxPlan::Create { attempt, fault }) })
 }
 
 /// Ended, and its policy lets that stand. Unlike upstream, which runs such a container once more in a new sandbox.
@@ -190,8 +206,7 @@ fn owed(work: &Work<'_>, view: &View<'_>, name: &str) -> bool {
 }
 
 fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Option<Plan<'a>> {
-    let mut plan =
-        Plan { reset: Reset::Idle, sandbox: SandboxPlan::Keep(sandbox), start: Vec::new(), kill: Vec::new() };
+    let mut plan = Plan::of(SandboxPlan::Keep(sandbox));
     for container in work.spec.ephemeral_containers.iter().flatten() {
         if ephemeral_to_start(work, view, &container.name) {
             plan.start.push(Target::ephemeral(container));
@@ -203,6 +218,8 @@ fn inside<'a>(work: &Work<'a>, view: &View<'a>, sandbox: &'a SandboxId) -> Optio
         Verdict::Failed => return None,
         Verdict::Unfinished => {
             plan.start.extend(init.start);
+            plan.later.extend(init.made);
+            plan.later.extend(work.spec.containers.iter().map(|container| container.name.as_str()));
             return Some(plan);
         }
         Verdict::Done => {}

@@ -36,7 +36,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Progress {
         return Progress::Continue;
     }
     containers::pursue_all(work, &plan.start, sandbox);
-    tidy::strays(work, &plan.start);
+    tidy::strays(work, &plan);
     tidy::dead_containers(work);
     Progress::Continue
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     action::{Action, ActionKey, LogFate},
-    decide::{plan::Target, view::Life, work::Work},
+    decide::{plan::Plan, view::Life, work::Work},
     ids::{ContainerId, ContainerName, SandboxId},
     observation::RuntimeState,
     spec::containers,
@@ -47,11 +47,11 @@ pub(super) fn dead_containers(work: &mut Work<'_>) {
 }
 
 /// Removes created containers that are not to be started: a creation that took effect too late left them behind.
-pub(super) fn strays(work: &mut Work<'_>, wanted: &[Target<'_>]) {
+pub(super) fn strays(work: &mut Work<'_>, plan: &Plan<'_>) {
     let Some(view) = work.view else { return };
     for record in view.containers().iter().filter(|record| view.life(record) == Life::Created) {
         let starting = work.flying(&ActionKey::StartContainer(record.id.clone()));
-        if !starting && !wanted.iter().any(|target| target.name == record.name) {
+        if !starting && !plan.starts(record) {
             work.ask(Action::RemoveContainer { id: record.id.clone(), log: LogFate::Remove });
         }
     }

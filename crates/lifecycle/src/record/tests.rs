@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Done, Failure, FailureStep,
+    Done, Failure, FailureStep, Outlook,
     reason::{ContainerKind, ContainerRef},
     testing::{observation, sandbox},
 };
@@ -27,7 +27,7 @@ fn decide(record: &mut Record, why: Vec<Reason>, phase: &str, millis: u64) {
         status: Default::default(),
         wake_at: None,
         why,
-        released: false,
+        outlook: Outlook::Lasting,
         finished: false,
     };
     decision.status.phase = Some(phase.to_owned());

@@ -41,7 +41,7 @@ pub enum ResolvConf {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
     /// A `nameserver` line without an address. Upstream reports several of them once.
-    #[error("Encountered error while parsing resolv conf file. Error: nameserver list is empty ")]
+    #[error("nameserver list is empty ")]
     EmptyNameserver,
 }
 

@@ -106,7 +106,8 @@ pub(super) const ROWS: &[Metric] = &[
         .differs("a sweep is made when the runtime shows a pod without a source and once at the start, not every two seconds"),
     gauge("kubelet_orphan_pod_cleaned_volumes_errors", &[], "Pods without a source that the last sweep could not look at")
         .differs("a sweep is made when the runtime shows a pod without a source and once at the start, not every two seconds"),
-    counter("kubelet_orphaned_runtime_pods_total", &[], "Pods found in the container runtime that nobody here knew"),
+    counter("kubelet_orphaned_runtime_pods_total", &[], "Pods found in the container runtime that nobody here knew")
+        .differs("pods of which only records are left count too"),
     counter("kubelet_pleg_discard_events", &[], "Pods seen in the container runtime without a source whose notice found no room")
         .differs("a change of a known pod rings its worker's bell, which cannot be full"),
     gauge("kubelet_pleg_last_seen_seconds", &[], "When the container runtime's list of pods was last read, seconds of Unix time")
@@ -140,7 +141,8 @@ pub(super) const ROWS: &[Metric] = &[
         .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
     histogram("kubelet_pod_start_total_duration_seconds", &[], POD, "Seconds from a pod's creation until the API server showed all its containers started, with image pulls and init containers")
         .differs("static pods do not count, nor do pods that never run: upstream takes a rejected pod, which has no containers, for a started one"),
-    histogram("kubelet_pod_status_sync_duration_seconds", &[], STATUS, "Seconds from a change of a pod's status until the API server had taken it, changes in between included"),
+    histogram("kubelet_pod_status_sync_duration_seconds", &[], STATUS, "Seconds from a change of a pod's status until the API server had taken it, changes in between included")
+        .differs("from the first change that is not reported; upstream counts from the first status of the pod on, for as long as the pod is there"),
     counter("kubelet_pod_watch_events_dropped_total", &[], "Events of the gRPC API of pods that found no room").differs("always 0: there is no gRPC API of pods here"),
     histogram("kubelet_pod_worker_duration_seconds", &["operation_type"], D, "Seconds that a pod's worker took for one look at its pod")
         .differs("a look hands actions over and does not wait for them: pulls, starts and stops are not part of it"),
@@ -153,7 +155,8 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_restarted_pods_total", &["static"], "Pods that left their source and came back, with the same uid, before nothing was left of them"),
     histogram("kubelet_run_podsandbox_duration_seconds", &["runtime_handler"], D, "Seconds that the container runtime took to make a sandbox, by runtime handler"),
     counter("kubelet_run_podsandbox_errors_total", &["runtime_handler"], "Sandboxes that the container runtime did not make, by runtime handler"),
-    gauge("kubelet_running_containers", &["container_state"], "Containers in the container runtime, by state"),
+    gauge("kubelet_running_containers", &["container_state"], "Containers in the container runtime, by state")
+        .differs("a state that no container has any more has no value; upstream keeps the last"),
     gauge("kubelet_running_pods", &[], "Pods that have a sandbox that runs"),
     histogram("kubelet_runtime_operations_duration_seconds", &["operation_type"], RUNTIME, "Seconds that calls to the container runtime took, by call"),
     counter("kubelet_runtime_operations_errors_total", &["operation_type"], "Calls to the container runtime that failed, by call"),
@@ -167,9 +170,11 @@ pub(super) const ROWS: &[Metric] = &[
     counter("kubelet_started_host_process_containers_total", &["container_type"], "").absent(WINDOWS),
     counter("kubelet_started_pods_errors_total", &[], "Pod starts whose sandbox was not made"),
     counter("kubelet_started_pods_total", &[], "Pod starts that were tried"),
-    counter("kubelet_started_user_namespaced_pods_errors_total", &[], "Starts of pods with a user namespace whose sandbox was not made"),
+    counter("kubelet_started_user_namespaced_pods_errors_total", &[], "Starts of pods with a user namespace whose sandbox was not made")
+        .differs("sandboxes alone; upstream counts what else fails while it makes one, pulls of images for instance"),
     counter("kubelet_started_user_namespaced_pods_total", &[], "Starts of pods with a user namespace that were tried"),
-    counter("kubelet_terminated_containers_total", &["container_type", "exit_code", "reason"], "Containers that ended, by exit code and the container runtime's reason"),
+    counter("kubelet_terminated_containers_total", &["container_type", "exit_code", "reason"], "Containers that ended, by exit code and the container runtime's reason")
+        .differs("a container that ended while no kubelet ran does not count"),
     histogram("kubelet_topology_manager_admission_duration_ms", &[], TOPOLOGY, "Milliseconds that the question took whether a pod may run here")
         .differs("the whole of the admission is timed: there is no topology to align to"),
     counter("kubelet_topology_manager_admission_errors_total", &[], "Pods whose devices and CPUs could not be aligned")

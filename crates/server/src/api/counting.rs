@@ -1,7 +1,7 @@
 //! What is counted of requests, and of the reviews that they need.
 //!
-//! Labels are of closed lists, whatever a client sends: the path's first element if it is one of the table's, the method
-//! if it is one of HTTP's.
+//! Labels are of closed lists, whatever a client sends: the path's root if it is one of the table's, the method if it is one of
+//! HTTP's. A request that becomes a stream is under way until the stream ends.
 
 use std::{future::Future, sync::Arc};
 
@@ -27,6 +27,8 @@ use crate::catalog::routes::{ROUTES, Server};
 const METHODS: [&str; 8] = ["OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT"];
 /// First elements of paths whose answers may take as long as they like; upstream's list.
 const LONG_RUNNING: [&str; 4] = ["exec", "attach", "portforward", "debug"];
+/// Pages of metrics that are told apart; upstream's list.
+const METRICS_PAGES: [&str; 3] = ["metrics/cadvisor", "metrics/probes", "metrics/resource"];
 /// For what is in no list.
 const OTHER: &str = "other";
 
@@ -34,26 +36,33 @@ impl Api {
     /// Answers a request, and counts it.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: &Peer,
         connection: &Arc<Connection>,
     ) -> Response<Body> {
         let server_type = if self.read_only { ServerType::ReadOnly } else { ServerType::ReadWrite };
-        let path = first_element(request.uri().path());
+        let path = root(request.uri().path());
         let served = Served {
             long_running: LONG_RUNNING.contains(&path),
             method: method(request.method()),
             path,
             server_type,
         };
-        let counted = Counted::begin(Arc::clone(&self.parts.metrics), served);
+        let counted = Arc::new(Counted::begin(Arc::clone(&self.parts.metrics), served));
+        request.extensions_mut().insert(Arc::clone(&counted));
         let answer = self.respond(request, peer, connection).await;
         answer.map(|body| Holding::new(body, counted).boxed_unsync())
     }
 }
 
-fn first_element(path: &str) -> &'static str {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+/// The first element of a path; below `/metrics` the page.
+fn root(path: &str) -> &'static str {
+    let mut elements = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
+    let (first, second) = (elements.next().unwrap_or_default(), elements.next());
+    if let ("metrics", Some(page)) = (first, second) {
+        let mut known = METRICS_PAGES.into_iter();
+        return known.find(|known| known.ends_with(&format!("/{page}"))).unwrap_or(OTHER);
+    }
     let mut known = ROUTES.iter().filter(|route| route.server == Server::Main);
     let known = known.find_map(|route| route.path.split('/').nth(1).filter(|known| *known == first));
     known.unwrap_or(OTHER)
@@ -63,7 +72,23 @@ fn method(method: &Method) -> &'static str {
     METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or(OTHER)
 }
 
-/// A request that is being answered. It is so until the end of its answer's body.
+/// What a stream holds as long as it goes on: the place of its connection, and the count of the request that it was.
+pub(super) struct Held {
+    _connection: Arc<Connection>,
+    _counted: Option<Arc<Counted>>,
+}
+
+impl Held {
+    /// By the stream that a request becomes.
+    pub(super) fn by(connection: &Arc<Connection>, request: &Request<Incoming>) -> Self {
+        Self {
+            _connection: Arc::clone(connection),
+            _counted: request.extensions().get::<Arc<Counted>>().cloned(),
+        }
+    }
+}
+
+/// A request that is being answered. It is so until the end of its answer's body, and of the stream that it becomes.
 struct Counted {
     metrics: Arc<Metrics>,
     served: Served,
@@ -116,7 +141,10 @@ mod tests {
     #[test]
     fn labels_are_of_closed_lists() {
         for (path, label) in [
-            ("/metrics/probes", "metrics"),
+            ("/metrics/probes", "metrics/probes"),
+            ("/metrics/cadvisor", "metrics/cadvisor"),
+            ("/metrics/slis", "other"),
+            ("/metricsand", "other"),
             ("/metrics", "metrics"),
             ("/containerLogs/ns/pod/c", "containerLogs"),
             ("/", "other"),
@@ -124,7 +152,7 @@ mod tests {
             ("/pods/", "pods"),
             ("/healthz/ping", "healthz"),
         ] {
-            assert_eq!(first_element(path), label, "{path}");
+            assert_eq!(root(path), label, "{path}");
         }
         assert_eq!(method(&Method::POST), "POST");
         assert_eq!(method(&Method::from_bytes(b"MINE").unwrap()), "other");

@@ -7,7 +7,7 @@
 //! Where one message ends says nothing. Either side's end is the end of both: SPDY has ends of its own inside.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use super::{
     answer::Body,
-    connection::Connection,
+    counting::Held,
     dial::DialError,
     tunnel::idled,
     websocket::{self, Outbox, SPDY},
@@ -38,16 +38,14 @@ pub(super) async fn open(
     url: &str,
     request: Request<Incoming>,
     idle: Duration,
-    connection: Arc<Connection>,
+    held: Held,
 ) -> Result<Response<Body>, DialError> {
     let offered = websocket::protocols(request.headers()).filter_map(|name| name.strip_prefix(SPDY));
     let inner: Vec<String> = offered.take(PROTOCOLS).map(str::to_owned).collect();
     let inner: Vec<&str> = inner.iter().map(String::as_str).collect();
     let named = |chosen: &str| format!("{SPDY}{chosen}");
-    websocket::open(url, request, &inner, named, connection, move |(client, runtime)| {
-        carry(client, runtime, idle)
-    })
-    .await
+    websocket::open(url, request, &inner, named, held, move |(client, runtime)| carry(client, runtime, idle))
+        .await
 }
 
 async fn carry<C, R>(client: WebSocketStream<C>, runtime: R, idle: Duration)

@@ -18,6 +18,7 @@ use super::{
     ApiParts,
     answer::{Body, JSON, full, of_type, text},
     connection::Connection,
+    counting::Held,
     dial::DialError,
     paths::Parameters,
     query::Query,
@@ -59,7 +60,7 @@ pub(super) async fn serve(
         Ok(prepared) => prepared,
         Err(refusal) => return refused(&refusal),
     };
-    let (idle, connection) = (parts.stream_idle, Arc::clone(connection));
+    let (idle, held) = (parts.stream_idle, Held::by(connection, &request));
     let way = if parts.switches.websockets { way(endpoint, request.headers()) } else { Way::Through };
     tracing::info!(v = 2, action = ?endpoint, way = ?way, "A stream into a container begins");
     if !matches!(way, Way::Through) {
@@ -70,9 +71,9 @@ pub(super) async fn serve(
         });
     }
     let opened = match way {
-        Way::Through => tunnel::open(&url, request, idle, connection).await,
-        Way::Translated => translate::open(&url, request, streams, idle, connection).await,
-        Way::Tunnelled => spdy_tunnel::open(&url, request, idle, connection).await,
+        Way::Through => tunnel::open(&url, request, idle, held).await,
+        Way::Translated => translate::open(&url, request, streams, idle, held).await,
+        Way::Tunnelled => spdy_tunnel::open(&url, request, idle, held).await,
     };
     opened.unwrap_or_else(|error| {
         if let DialError::Handshake(_) = error {

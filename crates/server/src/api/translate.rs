@@ -13,7 +13,7 @@
 //! away before leaves a status of failure behind, so that no client takes silence for success.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use self::channels::Channels;
 use super::{
     answer::Body,
-    connection::Connection,
+    counting::Held,
     dial::DialError,
     tunnel::idled,
     websocket::{self, CHANNELS, Outbox},
@@ -53,10 +53,10 @@ pub(super) async fn open(
     request: Request<Incoming>,
     streams: Streams,
     idle: Duration,
-    connection: Arc<Connection>,
+    held: Held,
 ) -> Result<Response<Body>, DialError> {
     let named = |_: &str| CHANNELS.to_owned();
-    websocket::open(url, request, &[RUNTIME_PROTOCOL], named, connection, move |(client, runtime)| {
+    websocket::open(url, request, &[RUNTIME_PROTOCOL], named, held, move |(client, runtime)| {
         run(client, runtime, streams, idle)
     })
     .await

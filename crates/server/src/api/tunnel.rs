@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Nothing in the stream is looked at: SPDY or WebSocket, the runtime and the client agree. One side's end of sending is
-//! handed on, and the other goes on sending; a stream without a byte for the idle timeout ends.
+//! handed on, and the other has a moment for its last words; a stream without a byte for the idle timeout ends.
 //!
 //! The caller's credentials stay here.
 
@@ -35,9 +35,10 @@ use tokio::{
 
 use super::{
     answer::{Body, full},
-    connection::Connection,
+    counting::Held,
     dial::{self, DialError},
     protocol_token,
+    websocket::LAST_WORDS,
 };
 
 /// Answers an upgrade request with what the runtime answers to it; with a 101, the stream goes on by itself.
@@ -45,7 +46,7 @@ pub(super) async fn open(
     url: &str,
     mut request: Request<Incoming>,
     idle: Duration,
-    connection: Arc<Connection>,
+    held: Held,
 ) -> Result<Response<Body>, DialError> {
     if request.version() != Version::HTTP_11 || !is_upgrade(request.headers()) {
         return Err(DialError::NoUpgrade);
@@ -68,7 +69,7 @@ pub(super) async fn open(
             }
             Err(error) => tracing::debug!(%error, "An upgrade was not completed"),
         }
-        drop(connection);
+        drop(held);
     });
     Ok(response)
 }
@@ -107,9 +108,18 @@ async fn carry(client: Upgraded, runtime: Upgraded, idle: Duration) -> io::Resul
         tokio::io::copy(&mut from_runtime, &mut to_client).await?;
         to_client.shutdown().await
     };
+    // A command that runs on without a word must not hold the connection of a client that is gone.
+    let both = async {
+        tokio::pin!(up, down);
+        // Cancel-safe: who has not ended is only borrowed.
+        tokio::select! {
+            ended = &mut up => ended.and(tokio::time::timeout(LAST_WORDS, down).await.unwrap_or(Ok(()))),
+            ended = &mut down => ended.and(tokio::time::timeout(LAST_WORDS, up).await.unwrap_or(Ok(()))),
+        }
+    };
     // Cancel-safe: when the stream has been idle for too long, it is dropped for good.
     tokio::select! {
-        ended = async { tokio::try_join!(up, down) } => ended.map(drop),
+        ended = both => ended,
         () = idled(&last, idle) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

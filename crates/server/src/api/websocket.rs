@@ -33,7 +33,7 @@ use tokio_tungstenite::{
 
 use super::{
     answer::{Body, full, not_allowed},
-    connection::Connection,
+    counting::Held,
     dial::{self, DialError},
     tunnel::is_upgrade,
 };
@@ -47,7 +47,7 @@ const LONGEST_MESSAGE: usize = 4 << 20;
 /// Read at once, bytes.
 const READ: usize = 16 << 10;
 /// For what is left to send at the end, and then for the client to close.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(10);
 const CLOSING: Duration = Duration::from_secs(5);
 /// RFC 6455, section 1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -75,7 +75,7 @@ pub(super) async fn open<F>(
     mut request: Request<Incoming>,
     inner: &[&str],
     named: impl FnOnce(&str) -> String,
-    connection: std::sync::Arc<Connection>,
+    held: Held,
     carry: impl FnOnce(Ends) -> F + Send + 'static,
 ) -> Result<Response<Body>, DialError>
 where
@@ -111,7 +111,7 @@ where
             Ok((client, runtime)) => carry((socket(TokioIo::new(client)).await, TokioIo::new(runtime))).await,
             Err(error) => tracing::debug!(%error, "An upgrade was not completed"),
         }
-        drop(connection);
+        drop(held);
     });
     Ok(response)
 }

@@ -235,3 +235,32 @@ fn a_sidecar_that_its_probe_killed_starts_at_once_as_a_regular_container_does() 
         assert_eq!(waits.wake_at.unwrap().mono, scene.mono + secs(40), "from the end of the killed one");
     }
 }
+
+#[test]
+fn what_was_made_stays_while_an_earlier_sidecar_starts_again() {
+    for later in ["t", "c"] {
+        let mut scene = Scene::new("Always", vec![sidecar("s"), sidecar("t")], vec![container("c")]);
+        loop {
+            let actions = scene.look().actions;
+            let (start, others): (Vec<_>, Vec<_>) = actions.into_iter().partition(
+                |a| matches!(a, Action::StartContainer { container, .. } if container.as_str() == later),
+            );
+            others.iter().for_each(|action| scene.succeed(action));
+            if let Some(start) = start.first() {
+                // The start is lost with the process that asked for it.
+                scene.state = PodState::default();
+                assert_eq!(start.key(), ActionKey::StartContainer(scene.record(later).id.clone()));
+                break;
+            }
+        }
+        let made = scene.record(later).id.clone();
+        scene.exit("s", 1);
+        let all = brief(&scene.settle());
+        assert!(!all.iter().any(|action| action.starts_with("remove")), "{all:?}");
+        assert_eq!(scene.record(later).id, made);
+        assert_eq!(scene.record(later).state, RuntimeState::Running);
+        let order: Vec<_> = all.iter().filter(|action| action.starts_with("start ")).take(2).collect();
+        // For a regular container it is enough that all sidecars have started once.
+        assert!(later == "c" || order == ["start s", "start t"], "{order:?}");
+    }
+}

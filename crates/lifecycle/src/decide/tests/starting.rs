@@ -262,3 +262,36 @@ fn a_creation_that_failed_lets_the_next_one_through_until_it_is_tried_again() {
     scene.fail(&create, FailureStep::ContainerConfig, "no such configmap");
     assert!(brief(&scene.look().actions).contains(&"create b 0".to_owned()));
 }
+
+#[test]
+fn what_is_reported_between_sandbox_and_container_passes() {
+    let mut scene = Scene::new("Always", vec![], vec![container("a"), container("b")]);
+    let mut told = Vec::new();
+    loop {
+        let decision = scene.look();
+        told.push((phase(&decision).to_owned(), decision.outlook));
+        if decision.actions.is_empty() {
+            break;
+        }
+        decision.actions.iter().for_each(|action| scene.succeed(action));
+    }
+    assert_eq!(told.first(), Some(&("Pending".to_owned(), Outlook::Lasting)), "that it was taken up is news");
+    assert_eq!(told.last(), Some(&("Running".to_owned(), Outlook::Lasting)));
+    assert!(told.contains(&("Pending".to_owned(), Outlook::Passing)));
+    assert!(!told.contains(&("Running".to_owned(), Outlook::Passing)));
+    // While a deleted pod has a container, and when it has ended by itself, nobody knows how long the rest takes.
+    scene.intent = Intent::Delete { grace: secs(30) };
+    scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
+    let stops = scene.look();
+    assert_eq!(stops.outlook, Outlook::Lasting);
+    stops.actions.iter().for_each(|action| scene.succeed(action));
+    let dead = scene.look();
+    assert_eq!((brief(&dead.actions), dead.outlook), (vec!["stop sandbox".to_owned()], Outlook::Passing));
+    scene.succeed(&dead.actions[0]);
+    assert_eq!(scene.look().outlook, Outlook::Lasting, "its phase");
+    let mut scene = Scene::new("Never", vec![], vec![container("a")]);
+    scene.settle();
+    scene.exit("a", 1);
+    let dead = scene.look();
+    assert_eq!((brief(&dead.actions), dead.outlook), (vec!["stop sandbox".to_owned()], Outlook::Lasting));
+}

@@ -83,7 +83,7 @@ fn records_stay_until_the_api_knows_how_the_containers_ended() {
     let names = brief(&scene.settle());
     assert!(names.contains(&"RemoveCgroup".to_owned()) && !names.contains(&"remove container".to_owned()));
     let last = scene.look();
-    assert!(last.released && !last.finished && phase(&last) == "Failed");
+    assert!(last.outlook == Outlook::Released && !last.finished && phase(&last) == "Failed");
     scene.pod.status = Some(last.status);
     assert_eq!(brief(&scene.settle()), ["remove container", "remove sandbox", "RemoveDirs"]);
     assert!(scene.look().finished);

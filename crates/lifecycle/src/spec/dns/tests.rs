@@ -45,7 +45,7 @@ fn reading_a_file() {
     assert_eq!(parse_resolv_conf(""), Ok(ResolvConf::File(DnsConfig::default())));
     assert_eq!(
         parse_resolv_conf("nameserver\nnameserver 1.1.1.1").unwrap_err().to_string(),
-        "Encountered error while parsing resolv conf file. Error: nameserver list is empty "
+        "nameserver list is empty "
     );
 }
 

@@ -18,10 +18,11 @@ async fn pages_are_served_and_requests_counted() {
         format!("{{long_running=\"false\",method=\"GET\",path=\"{path}\",server_type=\"readwrite\"}}")
     };
     for line in [
-        format!("kubelet_http_requests_total{} 3", labels("metrics")),
-        format!("kubelet_http_requests_total{} 1", labels("other")),
+        format!("kubelet_http_requests_total{} 1", labels("metrics")),
+        format!("kubelet_http_requests_total{} 1", labels("metrics/probes")),
+        format!("kubelet_http_requests_total{} 2", labels("other")),
         format!("kubelet_http_inflight_requests{} 1", labels("metrics")),
-        format!("kubelet_http_requests_duration_seconds_count{} 2", labels("metrics")),
+        format!("kubelet_http_requests_duration_seconds_count{} 1", labels("metrics/probes")),
         "apiserver_delegated_authz_request_total{code=\"201\"} 1".to_owned(),
         "apiserver_delegated_authn_request_total{code=\"201\"} 1".to_owned(),
         "authentication_token_cache_request_total{status=\"hit\"} 2".to_owned(),
