@@ -38,27 +38,49 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// The bells of all workers.
 #[derive(Debug, Default)]
-pub struct Bells(Mutex<BTreeMap<PodUid, Arc<Bell>>>);
+pub struct Bells {
+    bells: Mutex<BTreeMap<PodUid, Arc<Bell>>>,
+    /// Pods that the runtime has, or had since it was last listed; `None`: who knows.
+    present: Mutex<Option<BTreeSet<PodUid>>>,
+}
 
 impl Bells {
     /// Adds a worker's bell.
     pub fn add(&self, uid: PodUid, bell: Arc<Bell>) {
-        self.0.lock().insert(uid, bell);
+        self.bells.lock().insert(uid, bell);
     }
 
     /// Removes a worker's bell.
     pub fn remove(&self, uid: &PodUid) {
-        self.0.lock().remove(uid);
+        self.bells.lock().remove(uid);
     }
 
     /// The bell of a pod.
     #[must_use]
     pub fn of(&self, uid: &PodUid) -> Option<Arc<Bell>> {
-        self.0.lock().get(uid).cloned()
+        self.bells.lock().get(uid).cloned()
+    }
+
+    /// Whether the runtime has shown nothing of a pod, neither in a list of this process nor since.
+    #[must_use]
+    pub fn is_absent(&self, uid: &PodUid) -> bool {
+        self.present.lock().as_ref().is_some_and(|present| !present.contains(uid))
+    }
+
+    fn is_present(&self, uid: &PodUid) {
+        if let Some(present) = self.present.lock().as_mut() {
+            present.insert(uid.clone());
+        }
+    }
+
+    fn listed(&self, present: BTreeSet<PodUid>) {
+        *self.present.lock() = Some(present);
     }
 
     fn ring_all(&self) {
-        for bell in self.0.lock().values() {
+        // What was missed may have been about anything.
+        *self.present.lock() = None;
+        for bell in self.bells.lock().values() {
             bell.runtime_changed();
         }
     }
@@ -124,16 +146,18 @@ pub async fn watch_pods(
         tokio::select! {
             hint = hints.recv(), if hinting => match hint {
                 Some(RuntimeHint::Pod(uid)) => {
+                    bells.is_present(&uid);
                     trust.hinted(&uid);
                     match bells.of(&uid) {
                         Some(bell) => bell.runtime_changed(),
                         None => counts.notice(&strangers, uid),
                     }
                 }
-                Some(RuntimeHint::Made { pod, id }) => {
+                Some(RuntimeHint::Object(pod, event)) => {
+                    bells.is_present(&pod);
                     trust.hinted(&pod);
                     match bells.of(&pod) {
-                        Some(bell) => bell.made(id),
+                        Some(bell) => bell.told(event),
                         None => counts.notice(&strangers, pod),
                     }
                 }
@@ -162,6 +186,7 @@ pub async fn watch_pods(
                         running.send_replace(running_in(&pods));
                         let listed = compare(&bells, &strangers, &known, pods, &counts);
                         trust.listed(&known, &listed);
+                        bells.listed(listed.keys().chain(trust.since_list()).cloned().collect());
                         known = listed;
                         next = Instant::now() + trust.pause();
                     }

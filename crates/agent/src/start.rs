@@ -248,6 +248,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         released: Arc::default(),
         network: network_seen,
         node: facts_seen,
+        bells: Arc::clone(&bells),
         sync_frequency: config.sync_frequency,
     };
 

@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! * outcomes are handed to `decide` together with an inspection that was made after the last of them that can have changed
-//!   what the runtime holds, or with one that they complete (`made`);
+//!   what the runtime holds, or with one that they complete (`account`);
 //! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
 //! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
 
@@ -33,24 +33,25 @@ use crate::{
     events::EventSink,
     executor::{Executor, PodSession},
     mirror,
+    observer::Bells,
     pods::released::Released,
     prober::{self, Prober},
     records::{PodRecord, Records, traced},
     starts::Starts,
     status::StatusQueue,
     worker::{
+        account::Account,
         bell::Bell,
         counting::{Cause, Counting},
-        made::Made,
         naming::Waited,
         running::Running,
     },
 };
 
+mod account;
 pub mod bell;
 mod counting;
 mod logged;
-mod made;
 mod naming;
 pub mod running;
 
@@ -86,6 +87,8 @@ pub struct WorkerContext {
     pub starts: Arc<Starts>,
     /// Takes which static pods make way for the next of their name.
     pub(crate) released: Arc<Released>,
+    /// Knows which pods the runtime has shown.
+    pub(crate) bells: Arc<Bells>,
     /// CRI `NetworkReady`, kept by the observer.
     pub network: watch::Receiver<Result<(), String>>,
     /// Facts about the node, kept by the node tasks.
@@ -115,9 +118,9 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         record,
         state: Arc::default(),
         running: Running::default(),
-        made: Made::default(),
+        account: Account::default(),
         outcomes: Vec::new(),
-        seen: None,
+        seen: is_new(&context, &mail.borrow()).then(RuntimePod::default),
         reported: None,
         recalled: false,
         counting: Counting::default(),
@@ -139,6 +142,12 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
     }
 }
 
+/// Whether nothing of a pod can be in the runtime: no kubelet has ever reported it, and the runtime has shown nothing of it.
+fn is_new(context: &WorkerContext, mail: &Mail) -> bool {
+    let reported = mail.pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    mail.source == PodSource::Api && !reported && context.bells.is_absent(&PodKey::of(&mail.pod).uid)
+}
+
 /// What is worth a warning about a static pod, once.
 fn priority_warning(mail: &Mail) -> Option<String> {
     mail.source.is_static().then(|| static_pod::priority_warning(&mail.pod)).flatten()
@@ -158,7 +167,7 @@ struct Worker {
     /// Shared with the record, never written.
     state: Arc<PodState>,
     running: Running,
-    made: Made,
+    account: Account,
     /// Arrived, not yet shown to `decide`.
     outcomes: Vec<Outcome>,
     /// Last inspection; `None` when it may be out of date.
@@ -187,8 +196,7 @@ impl Worker {
         if bell.take_runtime() {
             self.seen = None;
         }
-        let making = self.running.makes();
-        self.seen = self.made.update(self.seen.take(), &self.outcomes, bell.take_made(), making);
+        self.seen = self.account.update(self.seen.take(), &self.outcomes, bell.take_events(), &self.running);
         let outcomes = std::mem::take(&mut self.outcomes);
         self.record.answered(&outcomes);
         let runtime = match self.seen.take() {
@@ -283,8 +291,12 @@ impl Worker {
         // Before the status can leave: what was decided comes before what is sent.
         let before = self.state.stage_kind();
         self.state = self.record.decided(&seen, &mut decision, now);
-        if before == StageKind::Syncing && self.state.stage_kind() != before {
-            self.context.prober.stopping(&self.key.uid);
+        match self.state.stage_kind() {
+            now if now == before => {}
+            StageKind::Syncing => {}
+            StageKind::Terminating => self.context.prober.stopping(&self.key.uid),
+            // Nothing of it is probed again, and what was counted goes, though its object may stay for long.
+            StageKind::Terminated => self.context.prober.forget(&self.key.uid),
         }
         let released = decision.outlook == Outlook::Released;
         if self.reported.as_ref() != Some(&decision.status) || released {
@@ -297,7 +309,7 @@ impl Worker {
         for action in decision.actions {
             tracing::debug!(pod = %self.key, ?action, "Acting");
             let key = action.key();
-            self.made.asked(&action, &letter.pod);
+            self.account.asked(&action, &letter.pod);
             self.count_action(&action, now);
             let id = self.record.began(&action, self.context.edges.clock.now());
             let job = Arc::clone(&self.context.executor).job(

@@ -26,7 +26,7 @@ use metrics::{End, runtime::Operation};
 use proto::cri::{ContainerEventResponse, ContainerEventType, GetEventsRequest};
 use seams::{
     RuntimeError,
-    runtime::{ListedPod, RuntimeHint},
+    runtime::{Became, ListedPod, ObjectEvent, RuntimeHint},
 };
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
@@ -238,10 +238,19 @@ fn end_of(client: &Client, status: &tonic::Status) -> StreamEnd {
 /// What an event tells; `None`: it does not say of which pod.
 fn hint_of(event: &ContainerEventResponse) -> Option<RuntimeHint> {
     let pod = uid_of(event)?;
-    let is_made = event.container_event_type() == ContainerEventType::ContainerCreatedEvent;
-    Some(match event.container_id.as_str() {
-        id if is_made && !id.is_empty() => RuntimeHint::Made { pod, id: id.into() },
-        _ => RuntimeHint::Pod(pod),
+    Some(match (event.container_id.as_str(), became(event.container_event_type)) {
+        ("", _) | (_, None) => RuntimeHint::Pod(pod),
+        (id, Some(became)) => RuntimeHint::Object(pod, ObjectEvent { id: id.into(), became }),
+    })
+}
+
+/// `None`: of a kind that is not known here.
+fn became(kind: i32) -> Option<Became> {
+    Some(match ContainerEventType::try_from(kind).ok()? {
+        ContainerEventType::ContainerCreatedEvent => Became::Made,
+        ContainerEventType::ContainerStartedEvent => Became::Started,
+        ContainerEventType::ContainerStoppedEvent => Became::Stopped,
+        ContainerEventType::ContainerDeletedEvent => Became::Gone,
     })
 }
 

@@ -102,7 +102,7 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
     }
     let status = crate::status::report(&mut work.state, seen, work.view.as_ref(), now);
     let outlook = match cleared {
-        Cleared::No if is_passing(&work, &status) => Outlook::Passing,
+        Cleared::No if is_passing(&work, state.reported.as_deref(), &status) => Outlook::Passing,
         Cleared::No => Outlook::Lasting,
         Cleared::Released | Cleared::Gone => Outlook::Released,
     };
@@ -118,9 +118,9 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
     }
 }
 
-/// Whether a step under way ends with another status: a container that is about to start for the pod to run, or a sandbox
-/// without containers that is being stopped for it to be deleted.
-fn is_passing(work: &Work<'_>, status: &PodStatus) -> bool {
+/// Whether a step under way ends with another status: a container that is about to start for the pod to run, or containers and
+/// then the sandbox that are being stopped for it to be deleted. That a pod is not ready any more waits for nothing.
+fn is_passing(work: &Work<'_>, last: Option<&PodStatus>, status: &PodStatus) -> bool {
     let flying = |step: fn(&ActionKey) -> bool| work.state.in_flight.iter().any(step);
     match work.state.stage {
         Stage::Syncing(_) => {
@@ -128,12 +128,18 @@ fn is_passing(work: &Work<'_>, status: &PodStatus) -> bool {
                 && flying(|key| matches!(key, ActionKey::CreateContainer(_) | ActionKey::StartContainer(_)))
         }
         Stage::Terminating(_) => {
+            let dead = work.view.is_some_and(|view| view.alive().next().is_none());
             work.pod.metadata.deletion_timestamp.is_some()
-                && flying(|key| matches!(key, ActionKey::StopSandbox(_)))
-                && work.view.is_some_and(|view| view.alive().next().is_none())
+                && flying(|key| matches!(key, ActionKey::StopContainer(_) | ActionKey::StopSandbox(_)))
+                && (dead || last.is_some_and(|last| is_ready(last) == is_ready(status)))
         }
         Stage::Terminated(_) => false,
     }
+}
+
+fn is_ready(status: &PodStatus) -> bool {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Stops known to have succeeded, those of this look included.

@@ -150,6 +150,8 @@ pub(crate) struct Terminated {
     pub(crate) end: End,
     /// Since when the records stay because the API does not show the last status; `None`: nothing waits for that.
     pub(crate) untold: Option<Tick>,
+    /// Since when the API shows it, on the monotonic clock.
+    pub(crate) told: Option<Duration>,
 }
 
 /// Whether the end was announced.

@@ -235,17 +235,34 @@ pub struct ImageFs {
 pub enum RuntimeHint {
     /// Look at this pod.
     Pod(PodUid),
-    /// In this pod something was made that does not run yet; nothing that was there has changed.
-    Made {
-        /// The pod.
-        pod: PodUid,
-        /// A container, or a sandbox, which is one to the runtime.
-        id: ContainerId,
-    },
+    /// This happened in this pod, and nothing else in it has changed.
+    Object(PodUid, ObjectEvent),
     /// Events may have been lost: look at everything.
     Everything,
     /// Until the next [`RuntimeHint::Everything`], hints come of lists that are made every second.
     Listing,
+}
+
+/// What became of a container or sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectEvent {
+    /// A container's, or a sandbox's, which is one to the runtime.
+    pub id: ContainerId,
+    /// What became of it.
+    pub became: Became,
+}
+
+/// CRI `ContainerEventType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Became {
+    /// It was made, and does not run yet.
+    Made,
+    /// It runs.
+    Started,
+    /// It has ended.
+    Stopped,
+    /// It was removed.
+    Gone,
 }
 
 /// One pod in the slow full relist: enough to see that it changed.

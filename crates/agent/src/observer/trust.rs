@@ -82,6 +82,11 @@ impl Trust {
         self.newest.insert(uid.clone());
     }
 
+    /// Pods of which hints told since the last list was begun.
+    pub(super) fn since_list(&self) -> impl Iterator<Item = &PodUid> {
+        self.newest.iter()
+    }
+
     /// A gap in the hints: what ends in it is not held against them.
     pub(super) fn gap(&mut self, known: &BTreeMap<PodUid, ListedPod>) {
         self.source = Source::Events;

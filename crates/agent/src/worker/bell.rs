@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use lifecycle::ContainerId;
 use parking_lot::Mutex;
+use seams::runtime::ObjectEvent;
 use tokio::sync::Notify;
 
 /// Shared by a worker and whoever may wake it.
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 pub struct Bell {
     notify: Notify,
     runtime: AtomicBool,
-    made: Mutex<BTreeSet<ContainerId>>,
+    events: Mutex<BTreeSet<ObjectEvent>>,
     volumes: AtomicBool,
 }
 
@@ -25,9 +25,9 @@ impl Bell {
         self.notify.notify_one();
     }
 
-    /// The runtime says that it made a container, or a sandbox, which is one to it.
-    pub fn made(&self, id: ContainerId) {
-        self.made.lock().insert(id);
+    /// The runtime tells what became of a container or sandbox of the pod.
+    pub fn told(&self, event: ObjectEvent) {
+        self.events.lock().insert(event);
         self.notify.notify_one();
     }
 
@@ -49,15 +49,15 @@ impl Bell {
 
     /// Whether the runtime's account may have changed and nobody has looked yet.
     pub(super) fn is_about_runtime(&self) -> bool {
-        self.runtime.load(Ordering::Acquire) || !self.made.lock().is_empty()
+        self.runtime.load(Ordering::Acquire) || !self.events.lock().is_empty()
     }
 
     pub(super) fn take_runtime(&self) -> bool {
         self.runtime.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn take_made(&self) -> BTreeSet<ContainerId> {
-        std::mem::take(&mut self.made.lock())
+    pub(super) fn take_events(&self) -> BTreeSet<ObjectEvent> {
+        std::mem::take(&mut self.events.lock())
     }
 
     pub(super) fn take_volumes(&self) -> bool {

@@ -31,19 +31,17 @@ impl Running {
 
     /// Whether an action is under way.
     pub(super) fn holds(&self, key: &ActionKey) -> bool {
-        self.keys.values().any(|(known, _)| known == key)
+        self.keys().any(|known| known == key)
     }
 
     /// Whether an action is under way that changes what the runtime holds.
     pub(super) fn changes_runtime(&self) -> bool {
-        self.keys.values().any(|(known, _)| known.changes_runtime())
+        self.keys().any(ActionKey::changes_runtime)
     }
 
-    /// Whether something is being made in the runtime.
-    pub(super) fn makes(&self) -> bool {
-        let making =
-            |key: &ActionKey| matches!(key, ActionKey::CreateSandbox | ActionKey::CreateContainer(_));
-        self.keys.values().any(|(known, _)| making(known))
+    /// What is under way.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ActionKey> {
+        self.keys.values().map(|(key, _)| key)
     }
 
     /// Cancels image pulls: they may take long, and a pod that is going away needs none. Each still answers.

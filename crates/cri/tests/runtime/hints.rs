@@ -14,6 +14,10 @@ async fn hint(hints: &mut Receiver<RuntimeHint>, wanted: &RuntimeHint) {
     tokio::time::timeout(LIMIT, read).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
 }
 
+fn object(pod: &str, id: &ContainerId, became: Became) -> RuntimeHint {
+    RuntimeHint::Object(uid(pod), ObjectEvent { id: id.clone(), became })
+}
+
 /// Hints that are there now.
 fn drain(hints: &mut Receiver<RuntimeHint>) -> Vec<RuntimeHint> {
     std::iter::from_fn(|| hints.try_recv().ok()).collect()
@@ -25,8 +29,12 @@ async fn events_become_hints() {
     let mut hints = world.runtime.hints();
     hint(&mut hints, &RuntimeHint::Everything).await;
     let (_, id) = world.started("u").await;
-    hint(&mut hints, &RuntimeHint::Made { pod: uid("u"), id }).await;
-    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    hint(&mut hints, &object("u", &id, Became::Made)).await;
+    hint(&mut hints, &object("u", &id, Became::Started)).await;
+    world.core.exit_container(id.as_str(), 0);
+    hint(&mut hints, &object("u", &id, Became::Stopped)).await;
+    world.runtime.remove_container(&id, LogFate::Remove).await.unwrap();
+    hint(&mut hints, &object("u", &id, Became::Gone)).await;
     // Nothing is polled while events flow.
     assert_eq!(world.core.count("ListContainers"), 0);
 }
@@ -36,8 +44,8 @@ async fn every_gap_in_the_events_ends_with_everything() {
     let mut world = World::new();
     let mut hints = world.runtime.hints();
     hint(&mut hints, &RuntimeHint::Everything).await;
-    world.started("u").await;
-    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+    let (_, id) = world.started("u").await;
+    hint(&mut hints, &object("u", &id, Became::Started)).await;
     world.core.break_event_streams();
     hint(&mut hints, &RuntimeHint::Everything).await;
     let again = |c: &Core| c.count("GetContainerEvents") >= 2;
@@ -51,8 +59,8 @@ async fn every_gap_in_the_events_ends_with_everything() {
     let again = |c: &Core| c.count("GetContainerEvents") > opened;
     world.core.until("stream opened after a restart", LIMIT, again).await.unwrap();
     hint(&mut hints, &RuntimeHint::Everything).await;
-    world.started("v").await;
-    hint(&mut hints, &RuntimeHint::Pod(uid("v"))).await;
+    let (_, id) = world.started("v").await;
+    hint(&mut hints, &object("v", &id, Became::Started)).await;
 }
 
 #[tokio::test]

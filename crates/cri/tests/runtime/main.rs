@@ -21,8 +21,8 @@ use proto::cri::IdMapping;
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        ContainerMount, ContainerRequest, ImageInfo, Propagation, RegistryAuth, RuntimeHint, SandboxRequest,
-        UserNamespace,
+        Became, ContainerMount, ContainerRequest, ImageInfo, ObjectEvent, Propagation, RegistryAuth,
+        RuntimeHint, SandboxRequest, UserNamespace,
     },
 };
 use tempfile::TempDir;

@@ -20,8 +20,9 @@ use proto::cri::{
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod, RegistryAuth,
-        RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion, SandboxRequest, Streams,
+        Became, CgroupDriver, ContainerRequest, ExecResult, HandlerInfo, ImageFs, ImageInfo, ListedPod,
+        ObjectEvent, RegistryAuth, RuntimeCondition, RuntimeHint, RuntimeStatus, RuntimeVersion,
+        SandboxRequest, Streams,
     },
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
@@ -360,13 +361,17 @@ impl Runtime for FakeRuntime {
                     // Losing a received event here only happens when nobody listens any more.
                     event = events.recv() => match event {
                         Ok(event) => {
-                            let made = event.container_event_type() == ContainerEventType::ContainerCreatedEvent;
-                            let id = event.container_id.as_str().into();
-                            match event.pod_sandbox_status.and_then(|s| s.metadata) {
-                                Some(meta) if made => RuntimeHint::Made { pod: meta.uid.into(), id },
-                                Some(meta) => RuntimeHint::Pod(meta.uid.into()),
-                                None => RuntimeHint::Everything,
-                            }
+                            let became = match event.container_event_type() {
+                                ContainerEventType::ContainerCreatedEvent => Became::Made,
+                                ContainerEventType::ContainerStartedEvent => Became::Started,
+                                ContainerEventType::ContainerStoppedEvent => Became::Stopped,
+                                ContainerEventType::ContainerDeletedEvent => Became::Gone,
+                            };
+                            let event_of = ObjectEvent { id: event.container_id.as_str().into(), became };
+                            let meta = event.pod_sandbox_status.and_then(|s| s.metadata);
+                            meta.map_or(RuntimeHint::Everything, |meta| {
+                                RuntimeHint::Object(meta.uid.into(), event_of)
+                            })
                         }
                         Err(RecvError::Lagged(_)) => RuntimeHint::Everything,
                         Err(RecvError::Closed) => return,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifecycle::{LogFate, PodUid, SandboxId, observation::RuntimeState, spec::hash::container_hash};
 use seams::{
     Runtime, RuntimeError,
-    runtime::{ContainerRequest, RuntimeHint, SandboxRequest},
+    runtime::{Became, ContainerRequest, ObjectEvent, RuntimeHint, SandboxRequest},
 };
 use tonic::Code;
 
@@ -35,7 +35,8 @@ async fn a_pod_lives_as_scripted() {
     core.script_container("c", ContainerScript::exits(Duration::from_secs(3), 4));
     let mut hints = runtime.hints();
     let id = runtime.run_sandbox(&sandbox(0)).await.unwrap();
-    assert_eq!(hints.recv().await, Some(RuntimeHint::Pod("u".into())));
+    let made = ObjectEvent { id: id.as_str().into(), became: Became::Started };
+    assert_eq!(hints.recv().await, Some(RuntimeHint::Object("u".into(), made)));
 
     let missing = runtime.create_container(&container(&id, 0)).await.unwrap_err();
     assert!(matches!(missing, RuntimeError::NotFound { .. }), "no image yet: {missing}");

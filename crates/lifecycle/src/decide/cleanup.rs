@@ -10,6 +10,8 @@
 //! A pod that ended by itself and still has its object keeps its newest dead containers: their logs are still read.
 //! Whatever turns up alive (an effect of a call that answered too late) is stopped again first.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::PodStatus;
 
 use crate::{
@@ -22,12 +24,16 @@ use crate::{
     status::{all_containers, is_terminal},
 };
 
+/// How long the records of a deleted pod stay for its object to go first.
+const OBJECT_FIRST: Duration = Duration::from_secs(1);
+
 pub(super) fn enter(work: &mut Work<'_>) {
     let Stage::Terminating(terminating) = &work.state.stage else { return };
     let cause = terminating.cause.clone();
     work.because(Reason::Terminated { cause: cause.clone() });
     let done = std::collections::BTreeSet::new();
-    work.state.stage = Stage::Terminated(Terminated { cause, done, end: End::Clearing, untold: None });
+    work.state.stage =
+        Stage::Terminated(Terminated { cause, done, end: End::Clearing, untold: None, told: None });
     work.state.containers.clear();
 }
 
@@ -65,7 +71,7 @@ pub(super) fn advance(work: &mut Work<'_>) -> Cleared {
     if discard {
         let told = told(work);
         note_told(work, told);
-        if told {
+        if told && is_time_to_remove(work) {
             remove_all(work);
         }
     } else {
@@ -112,7 +118,22 @@ fn note_told(work: &mut Work<'_>, told: bool) {
     let now = work.now;
     if let Stage::Terminated(terminated) = &mut work.state.stage {
         terminated.untold = if told { None } else { terminated.untold.or(Some(now)) };
+        terminated.told = told.then(|| terminated.told.unwrap_or(now.mono));
     }
+}
+
+/// Whether records may be removed. Nobody waits for that, but for the object to go, so that the runtime's work on them does
+/// not come in between.
+fn is_time_to_remove(work: &mut Work<'_>) -> bool {
+    if work.seen.source != PodSource::Api || !matches!(work.seen.intent, Intent::Delete { .. }) {
+        return true;
+    }
+    let Stage::Terminated(Terminated { told: Some(told), .. }) = &work.state.stage else { return false };
+    let due = told.saturating_add(OBJECT_FIRST);
+    if due > work.now.mono {
+        work.wake_at(due);
+    }
+    due <= work.now.mono
 }
 
 /// Which containers a status says to have ended, and how.

@@ -302,6 +302,8 @@ fn what_ends_while_the_pod_stops_starts_nothing_over_and_is_told() {
     scene.intent = Intent::Delete { grace: secs(30) };
     scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
     scene.settle();
+    scene.pass(secs(1));
+    scene.settle();
     let last = scene.look();
     assert!(last.finished);
     for name in ["c", "d"] {

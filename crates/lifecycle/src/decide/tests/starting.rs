@@ -279,11 +279,11 @@ fn what_is_reported_between_sandbox_and_container_passes() {
     assert_eq!(told.last(), Some(&("Running".to_owned(), Outlook::Lasting)));
     assert!(told.contains(&("Pending".to_owned(), Outlook::Passing)));
     assert!(!told.contains(&("Running".to_owned(), Outlook::Passing)));
-    // While a deleted pod has a container, and when it has ended by itself, nobody knows how long the rest takes.
+    // A deletion goes on until nothing runs; nobody waits for what is told in between.
     scene.intent = Intent::Delete { grace: secs(30) };
     scene.pod.metadata.deletion_timestamp = Some(time(scene.wall));
     let stops = scene.look();
-    assert_eq!(stops.outlook, Outlook::Lasting);
+    assert_eq!(stops.outlook, Outlook::Passing);
     stops.actions.iter().for_each(|action| scene.succeed(action));
     let dead = scene.look();
     assert_eq!((brief(&dead.actions), dead.outlook), (vec!["stop sandbox".to_owned()], Outlook::Passing));

@@ -44,6 +44,8 @@ fn regular_containers_first_then_sidecars_backwards() {
     }
     let mut names = brief(&ended.actions);
     names.extend(brief(&scene.settle()));
+    scene.pass(secs(1));
+    names.extend(brief(&scene.settle()));
     let at = |name: &str| names.iter().position(|n| n == name).unwrap();
     assert!(at("RemoveCgroup") < at("RemoveDirs") && at("remove sandbox") < at("RemoveDirs"));
     assert!(scene.look().finished);
@@ -85,6 +87,8 @@ fn records_stay_until_the_api_knows_how_the_containers_ended() {
     let last = scene.look();
     assert!(last.outlook == Outlook::Released && !last.finished && phase(&last) == "Failed");
     scene.pod.status = Some(last.status);
+    scene.settle();
+    scene.pass(secs(1));
     assert_eq!(brief(&scene.settle()), ["remove container", "remove sandbox", "RemoveDirs"]);
     assert!(scene.look().finished);
     // Nobody can be told of a pod whose object is gone.
@@ -168,6 +172,11 @@ fn completed_pod_keeps_its_dead_until_it_is_deleted() {
     scene.settle();
     assert_eq!(phase(&scene.look()), "Succeeded");
     delete(&mut scene, 30);
+    let waits = scene.look();
+    assert!(waits.actions.is_empty(), "its object goes first");
+    assert_eq!(waits.outlook, Outlook::Released);
+    assert_eq!(waits.wake_at.unwrap().mono, scene.mono + secs(1));
+    scene.pass(secs(1));
     let actions = scene.settle();
     assert_eq!(brief(&actions), ["remove container", "remove sandbox", "RemoveDirs"]);
     assert!(scene.look().finished);
