@@ -128,6 +128,11 @@ impl PodRecord {
         Stamp::from(now).since(self.inner.lock().record.seen())
     }
 
+    /// Nothing of the pod is in the runtime, as is known without asking it.
+    pub fn is_new(&self) {
+        self.inner.lock().record.is_new();
+    }
+
     /// The runtime is being asked.
     pub fn inspecting(&self, now: Tick) -> StepId {
         self.inner.lock().record.inspecting(now)

@@ -111,6 +111,10 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
     let record = context.records.open(&key, mail.borrow().source, context.edges.clock.now());
     record.taken_up();
     let logged = logged::attempts(context.executor.config.pod_log_dir(&key)).await;
+    let seen = is_new(&context, &mail.borrow()).then(RuntimePod::default);
+    if seen.is_some() {
+        record.is_new();
+    }
     let mut worker = Worker {
         logged: Arc::new(logged),
         session: Arc::new(PodSession::new(key.clone())),
@@ -120,7 +124,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         running: Running::default(),
         account: Account::default(),
         outcomes: Vec::new(),
-        seen: is_new(&context, &mail.borrow()).then(RuntimePod::default),
+        seen,
         reported: None,
         recalled: false,
         counting: Counting::default(),

@@ -176,6 +176,13 @@ impl Record {
         }
     }
 
+    /// Nothing of the pod is in the runtime, as is known without asking it.
+    pub fn is_new(&mut self) {
+        if self.origin == Origin::Unknown {
+            self.origin = Origin::Started;
+        }
+    }
+
     /// The runtime is being asked about the pod.
     pub fn inspecting(&mut self, now: Tick) -> StepId {
         self.open(None, Step::new(StepKind::Inspect, None, Stamp::from(now)))

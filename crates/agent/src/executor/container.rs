@@ -79,7 +79,8 @@ impl Executor {
         devices::check(&container, &self.devices)?;
         let known =
             scene.runtime.iter().flat_map(|pod| &pod.sandboxes).find(|sandbox| sandbox.id == sandbox_id);
-        let sandbox = self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt), name).await?;
+        let sandbox =
+            self.sandbox_request(scene, known.map_or(0, |sandbox| sandbox.attempt), (name, attempt)).await?;
         let image = self.image_info(scene, name, &image_ref).await?;
         let env = self.environment(scene, &container).await?;
         let (command, args) = command::of(&container, &env)

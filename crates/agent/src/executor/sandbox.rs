@@ -53,11 +53,12 @@ impl Executor {
         &self,
         scene: &Scene,
         attempt: u32,
-        container: &ContainerName,
+        (container, instance): (&ContainerName, u32),
     ) -> Result<SandboxRequest, Failure> {
         // Containers that start together are one look to upstream.
         let mut regular = scene.pod.spec.iter().flat_map(|spec| &spec.containers).map(|known| &*known.name);
-        let beside_others = regular.position(|known| known == container.as_str()).is_some_and(|at| at > 0);
+        let beside_others =
+            regular.position(|known| known == container.as_str()).is_some_and(|at| at > 0) && instance == 0;
         let dns = if beside_others { self.dns(scene)?.config } else { self.reported_dns(scene)? };
         self.request_with(scene, attempt, dns).await
     }

@@ -74,7 +74,10 @@ impl Account {
         match (&outcome.key, done) {
             (ActionKey::CreateContainer(_), Done::Container(id)) => {
                 let record = ContainerRecord { id: id.clone(), created_at: outcome.at.wall, ..asked? };
-                pod.containers.insert(0, record);
+                // A look that was made while the answer was on its way has found it already.
+                if !pod.containers.iter().any(|known| known.id == *id) {
+                    pod.containers.insert(0, record);
+                }
             }
             (ActionKey::StopSandbox(id), _) => {
                 // What ran in it has been ended with it, and how is for the runtime to tell.

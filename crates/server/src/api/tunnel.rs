@@ -25,7 +25,6 @@ use hyper::{
     header::{
         AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE,
     },
-    upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -63,7 +62,7 @@ pub(super) async fn open(
     tokio::spawn(async move {
         match tokio::try_join!(client, runtime) {
             Ok((client, runtime)) => {
-                if let Err(error) = carry(client, runtime, idle).await {
+                if let Err(error) = carry(TokioIo::new(client), TokioIo::new(runtime), idle).await {
                     tracing::debug!(%error, "A stream into a container ended early");
                 }
             }
@@ -90,10 +89,14 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-async fn carry(client: Upgraded, runtime: Upgraded, idle: Duration) -> io::Result<()> {
+async fn carry<C, R>(client: C, runtime: R, idle: Duration) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin,
+    R: AsyncRead + AsyncWrite + Send + Unpin,
+{
     let last = Arc::new(Mutex::new(Instant::now()));
-    let client = Watched { stream: TokioIo::new(client), last: Arc::clone(&last) };
-    let runtime = Watched { stream: TokioIo::new(runtime), last: Arc::clone(&last) };
+    let client = Watched { stream: client, last: Arc::clone(&last) };
+    let runtime = Watched { stream: runtime, last: Arc::clone(&last) };
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_runtime, mut to_runtime) = tokio::io::split(runtime);
     // A runtime that is done closes, whatever the client still sends; its last words are read all the same.
@@ -102,7 +105,7 @@ async fn carry(client: Upgraded, runtime: Upgraded, idle: Duration) -> io::Resul
             tracing::debug!(%error, "The way to the runtime ended early");
         }
         let _ = to_runtime.shutdown().await;
-        Ok(())
+        io::Result::Ok(())
     };
     let down = async {
         tokio::io::copy(&mut from_runtime, &mut to_client).await?;
@@ -112,9 +115,15 @@ async fn carry(client: Upgraded, runtime: Upgraded, idle: Duration) -> io::Resul
     let both = async {
         tokio::pin!(up, down);
         // Cancel-safe: who has not ended is only borrowed.
+        let rest: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
+            ended = &mut up => ended.map(|()| down as _)?,
+            ended = &mut down => ended.map(|()| up as _)?,
+        };
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        // Cancel-safe: who has nothing to say is dropped for good.
         tokio::select! {
-            ended = &mut up => ended.and(tokio::time::timeout(LAST_WORDS, down).await.unwrap_or(Ok(()))),
-            ended = &mut down => ended.and(tokio::time::timeout(LAST_WORDS, up).await.unwrap_or(Ok(()))),
+            ended = rest => ended,
+            () = idled(&last, LAST_WORDS) => Ok(()),
         }
     };
     // Cancel-safe: when the stream has been idle for too long, it is dropped for good.
@@ -184,6 +193,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
     use super::*;
 
     #[test]
@@ -200,5 +211,37 @@ mod tests {
         assert_eq!(passed.get_all("x-stream-protocol-version").iter().count(), 2);
         assert_eq!(passed["sec-websocket-protocol"], "v4.channel.k8s.io");
         assert_eq!(passed.len(), 3);
+    }
+
+    /// The other ends of client and runtime, and what carries between them.
+    fn carried() -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<io::Result<()>>) {
+        let ((client, here), (there, runtime)) = (duplex(64), duplex(64));
+        (client, runtime, tokio::spawn(carry(here, there, Duration::ZERO)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_command_does_not_outlive_its_client() {
+        let (client, _runtime, carrying) = carried();
+        tokio::time::sleep(LAST_WORDS * 2).await;
+        assert!(!carrying.is_finished(), "silence alone ends nothing");
+        drop(client);
+        let gone = Instant::now();
+        carrying.await.unwrap().unwrap();
+        assert_eq!(gone.elapsed().as_secs(), LAST_WORDS.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn words_that_go_on_are_heard_to_the_end() {
+        let (mut client, mut runtime, carrying) = carried();
+        client.shutdown().await.unwrap();
+        for _ in 0..10 {
+            tokio::time::sleep(LAST_WORDS / 2).await;
+            runtime.write_all(b"word").await.unwrap();
+            let mut word = [0; 4];
+            client.read_exact(&mut word).await.unwrap();
+        }
+        drop(runtime);
+        assert_eq!(client.read(&mut [0; 4]).await.unwrap(), 0);
+        carrying.await.unwrap().unwrap();
     }
 }

@@ -89,6 +89,14 @@ fn a_creation_is_taken_at_its_word() {
     assert_eq!(account.update(seen, &[], told("other", Became::Made), &rests()), None);
 }
 
+#[test]
+fn a_creation_that_a_look_has_found_is_entered_once() {
+    let mut account = Account::default();
+    account.asked(&creation(), &pod());
+    let before = seen(RuntimeState::Running);
+    assert_eq!(account.update(before.clone(), &[made("k")], nothing(), &rests()), before);
+}
+
 #[tokio::test]
 async fn word_of_what_is_under_way_waits_for_the_answer() {
     let mut account = Account::default();
