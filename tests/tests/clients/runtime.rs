@@ -13,7 +13,8 @@ use lifecycle::{ContainerId, LogFate, PodUid, SandboxId, observation::RuntimeSta
 use seams::{
     Runtime, RuntimeError,
     runtime::{
-        ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RuntimeHint, SandboxRequest,
+        Became, ContainerMount, ContainerRequest, ImageInfo, LinuxResources, Propagation, RuntimeHint,
+        SandboxRequest,
     },
 };
 
@@ -105,7 +106,15 @@ pub(crate) async fn a_pod_on_a_real_runtime(lab: &Lab) {
 
     assert!(runtime.inspect_pod(&uid).await.unwrap().sandboxes.is_empty());
     assert_eq!(fs::read_dir(dir.path().join("links")).unwrap().count(), 0);
-    let told = async { while hints.recv().await.unwrap() != RuntimeHint::Pod(uid.clone()) {} };
+    // Events name what they are about, up to the end of the sandbox; lists that are compared do not.
+    let is_last = |hint: &RuntimeHint| match hint {
+        RuntimeHint::Pod(pod) => *pod == uid,
+        RuntimeHint::Object(pod, event) => {
+            *pod == uid && event.id.as_str() == id.as_str() && event.became == Became::Stopped
+        }
+        RuntimeHint::Everything | RuntimeHint::Listing => false,
+    };
+    let told = async { while !is_last(&hints.recv().await.unwrap()) {} };
     tokio::time::timeout(LIMIT, told).await.expect("a hint about the pod");
 }
 

@@ -46,6 +46,8 @@ impl Normaliser {
         }
         // The node's own address is that of pods on its network.
         words.retain(|(text, stands)| stands != "ADDRESS" || !is_shared(pods, text));
+        // One address may begin like another.
+        words.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Self { words }
     }
 
