@@ -67,7 +67,8 @@ impl Bells {
         self.present.lock().as_ref().is_some_and(|present| !present.contains(uid))
     }
 
-    fn is_present(&self, uid: &PodUid) {
+    /// The runtime has shown something of a pod.
+    fn shown(&self, uid: &PodUid) {
         if let Some(present) = self.present.lock().as_mut() {
             present.insert(uid.clone());
         }
@@ -146,7 +147,7 @@ pub async fn watch_pods(
         tokio::select! {
             hint = hints.recv(), if hinting => match hint {
                 Some(RuntimeHint::Pod(uid)) => {
-                    bells.is_present(&uid);
+                    bells.shown(&uid);
                     trust.hinted(&uid);
                     match bells.of(&uid) {
                         Some(bell) => bell.runtime_changed(),
@@ -154,7 +155,7 @@ pub async fn watch_pods(
                     }
                 }
                 Some(RuntimeHint::Object(pod, event)) => {
-                    bells.is_present(&pod);
+                    bells.shown(&pod);
                     trust.hinted(&pod);
                     match bells.of(&pod) {
                         Some(bell) => bell.told(event),

@@ -8,7 +8,7 @@
 //! watch can tell the one from the other.
 //!
 //! One that another will replace within moments waits for that one, up to a second: a start is reported in two writes, not in
-//! four, and an API server under many pods is busy enough.
+//! three, and an API server under many pods is busy enough.
 //!
 //! Deleting the object is the last step of a pod's life: only after the API holds a terminal phase, and only when
 //! nothing of the pod is left on the node (contract §10 "API delete rule").
