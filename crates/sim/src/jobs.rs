@@ -110,7 +110,8 @@ impl World {
         Ok(())
     }
 
-    /// What was made when nothing went wrong any more is started, be it late, as long as the pod is to run.
+    /// What was made when nothing went wrong any more is started, be it late, as long as the pod is to run and its sandbox
+    /// serves: one of the storm may have been made late, so that all are replaced.
     fn check_removal(&self, action: &Action) -> Result<(), Violation> {
         let Action::RemoveContainer { id, log: LogFate::Remove } = action else { return Ok(()) };
         let mut records = self.runtime.containers().iter();
@@ -119,6 +120,7 @@ impl World {
             Some(record)
                 if self.made_in_calm.contains(id)
                     && !self.is_stopping()
+                    && self.runtime.serves(&record.sandbox)
                     && record.image == image_of(&self.spec, record.name.as_str()) =>
             {
                 let text = format!("{} #{} is removed before it could start", record.name, record.attempt);

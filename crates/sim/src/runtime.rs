@@ -66,6 +66,13 @@ impl Runtime {
         &self.pod.containers
     }
 
+    /// Whether a sandbox is ready, and no other.
+    #[must_use]
+    pub fn serves(&self, id: &SandboxId) -> bool {
+        let mut ready = self.pod.sandboxes.iter().filter(|sandbox| sandbox.ready);
+        ready.next().is_some_and(|sandbox| sandbox.id == *id) && ready.next().is_none()
+    }
+
     /// Whether nothing is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
