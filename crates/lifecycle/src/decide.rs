@@ -119,8 +119,8 @@ pub fn decide(state: &PodState, seen: &Observation, now: Tick) -> Decision {
 }
 
 /// Whether a step under way ends with another status: a container that is about to start for the pod to run, or containers and
-/// then the sandbox that are being stopped for it to be deleted. That a pod is not ready any
-/// more waits for nothing, as long as something of it runs.
+/// then the sandbox that are being stopped for it to be deleted. That a pod is not ready any more waits for nothing, as long as
+/// something of it runs.
 fn is_passing(work: &Work<'_>, last: Option<&PodStatus>, status: &PodStatus) -> bool {
     let flying = |step: fn(&ActionKey) -> bool| work.state.in_flight.iter().any(step);
     match work.state.stage {

@@ -44,6 +44,27 @@ pub struct Observation {
     pub logged: Arc<BTreeMap<ContainerName, u32>>,
 }
 
+impl Observation {
+    /// Of a pod of the API that is to run, of which the runtime has nothing yet. Tests start from it; a worker fills in every
+    /// field.
+    #[must_use]
+    pub fn of(pod: impl Into<Arc<Pod>>) -> Self {
+        Self {
+            pod: pod.into(),
+            source: PodSource::Api,
+            intent: Intent::Run,
+            admission: Admission::Admitted,
+            runtime: Ok(RuntimePod::default()),
+            network: Ok(()),
+            outcomes: Vec::new(),
+            node: NodeFacts::default(),
+            volumes_stale: false,
+            probes: ProbeResults::default(),
+            logged: Arc::default(),
+        }
+    }
+}
+
 /// What the pod's probes found out so far.
 ///
 /// Results carry the container's id, so that those of a container that is gone are never applied to its successor.

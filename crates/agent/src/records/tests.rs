@@ -70,7 +70,7 @@ impl World {
     fn look(&self, record: &PodRecord, pod: &Arc<Pod>, state: &PodState) -> (Arc<PodState>, Vec<Action>) {
         let id = record.inspecting(self.clock.now());
         record.inspected(id, Some(&RuntimePod::default()), self.clock.now());
-        let seen = pods::observation(Arc::clone(pod));
+        let seen = Observation::of(Arc::clone(pod));
         let now = self.clock.now();
         let mut decision = lifecycle::decide(state, &seen, now);
         decision.why.push(Reason::ContainerCreated {

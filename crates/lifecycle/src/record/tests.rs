@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     Done, Failure, FailureStep, Outlook,
     reason::{ContainerKind, ContainerRef},
-    testing::{observation, sandbox},
+    testing::sandbox,
 };
 
 fn tick(millis: u64) -> Tick {
@@ -20,7 +20,7 @@ fn failed(message: &str) -> Reason {
 }
 
 fn decide(record: &mut Record, why: Vec<Reason>, phase: &str, millis: u64) {
-    let seen = observation(Default::default());
+    let seen = Observation::of(k8s_openapi::api::core::v1::Pod::default());
     let mut decision = Decision {
         next: Default::default(),
         actions: Vec::new(),

@@ -13,7 +13,7 @@ use crate::{
     decide,
     observation::{ContainerRecord, NodeFacts, RuntimePod, RuntimeState, SandboxRecord},
     spec::hash::container_hash,
-    testing::{observation, sandbox},
+    testing::sandbox,
 };
 
 fn at(second: i64) -> jiff::Timestamp {
@@ -50,7 +50,7 @@ fn seen(pod: Pod, containers: Vec<ContainerRecord>) -> Observation {
             has_api: true,
             ..NodeFacts::default()
         },
-        ..observation(pod)
+        ..Observation::of(pod)
     }
 }
 

@@ -194,8 +194,7 @@ fn unready(place: Place) -> Case {
 
 /// Liveness, which would fail, waits for the startup probe; after its success it is heard.
 fn startup_delays(place: Place) -> Case {
-    // Not before what starts after the first has been made: on a busy machine that takes its time, and what was made while
-    // the first is started again is made anew.
+    // Not before what starts after the first has been made: on a busy machine that takes its time.
     let liveness = format!(
         "livenessProbe: {{{FAILS}, initialDelaySeconds: 8, periodSeconds: 1, failureThreshold: 1, timeoutSeconds: 10}}"
     );

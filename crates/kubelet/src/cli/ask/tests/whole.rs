@@ -57,7 +57,7 @@ impl Scene {
         );
         let pod = Arc::new(pods::pod("default", "web", "5d3c", &[("web", "r.test/web:1")]));
         let record = records.open(&PodKey::of(&pod), PodSource::Api, clock.now());
-        let seen = pods::observation(pod);
+        let seen = Observation::of(pod);
         Self { clock, explainer, beside, record, state: Arc::default(), seen }
     }
 
