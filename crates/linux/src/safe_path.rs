@@ -246,19 +246,26 @@ impl SafeRoot {
     }
 
     /// Opens a sub path inside a volume as containers see it: symlinks count as long as they stay inside. Absolute
-    /// links and links out of the volume fail, as they do upstream. `""` and `"."` are the volume itself.
+    /// links and links out of the volume fail, as they do upstream. `""` and `"."` are the volume itself. Only the names
+    /// in the path count: a slash at its end does not demand a directory.
     ///
     /// # Errors
     /// [`SafePathError::Escapes`], [`SafePathError::Open`] (nothing there: [`SafePathError::is_not_found`]),
     /// [`SafePathError::NotBelow`].
     pub fn open_sub_path(&self, path: &Path) -> Result<SubPath, SafePathError> {
-        if !path.as_os_str().is_empty() {
-            self.must_be_below(path)?;
-        }
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let fd =
-            openat2_retrying(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), LINKS_INSIDE)
-                .map_err(|errno| self.failed_open(path, errno))?;
+        let names = if path.as_os_str().is_empty() { Vec::new() } else { self.must_be_below(path)? };
+        let clean: PathBuf = if names.is_empty() { PathBuf::from(".") } else { names.iter().collect() };
+        let open = |kind: OFlags| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC | kind;
+            openat2_retrying(&self.fd, &clean, flags, Mode::empty(), LINKS_INSIDE)
+        };
+        // What is mounted on demand is mounted for who asks for a directory, not for who asks for a place alone
+        // (open(2), O_PATH).
+        let opened = match open(OFlags::DIRECTORY) {
+            Err(Errno::NOTDIR) => open(OFlags::empty()),
+            answer => answer,
+        };
+        let fd = opened.map_err(|errno| self.failed_open(path, errno))?;
         let seen = fstat(&fd).map_err(|errno| self.failed_open(path, errno))?;
         let kind = match FileType::from_raw_mode(seen.st_mode) {
             FileType::Directory => SubPathKind::Directory,

@@ -36,7 +36,7 @@ const TMPFS_MAGIC: FsWord = 0x0102_1994;
 /// What a directory is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
-    /// The root directory's disk.
+    /// The disk that the pods' directories are on.
     Disk,
     /// A tmpfs, at most this many bytes.
     Memory {
@@ -45,9 +45,9 @@ pub(crate) enum Medium {
     },
 }
 
-/// Where a directory and its `ready` file go. Relative paths are below the root directory.
+/// Where a directory and its `ready` file go. Relative paths are below the directory of all pods.
 pub(crate) struct Place<'a> {
-    /// The root directory, open.
+    /// The directory of all pods, open.
     pub(crate) root: &'a SafeRoot,
     /// Relative path of the directory.
     pub(crate) directory: &'a Path,
@@ -145,7 +145,7 @@ pub(crate) fn set_up(place: &Place<'_>, medium: Medium, group: Option<u32>) -> R
     }
     if let Some(group) = group {
         let volume = place.root.descend(place.directory)?;
-        // Not every file system has owners, and a volume on one is still a volume.
+        // As upstream: a volume that cannot be walked is still a volume.
         if let Err(error) = ownership::apply(&volume, group, Access::ReadWrite) {
             tracing::warn!(path = %place.host_path().display(), %error, "Cannot give an emptyDir to the pod's fsGroup");
         }

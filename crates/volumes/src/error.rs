@@ -37,6 +37,14 @@ pub(crate) enum SetUpError {
         /// System's answer.
         cause: io::Error,
     },
+    /// The root of a volume that a part of is wanted from.
+    #[error("stat {path}: {}", go_error(.cause))]
+    NoVolume {
+        /// Where it should be.
+        path: PathBuf,
+        /// System's answer.
+        cause: io::Error,
+    },
     /// Group ownership of files about to be published.
     #[error("{0}")]
     Publish(String),
@@ -143,7 +151,9 @@ impl SetUpError {
             Self::Object(error) | Self::Token(error) | Self::TokenExpired { cause: error, .. } => {
                 Some(error.obstacle())
             }
-            Self::HostPathType { .. } | Self::HostPathUnknown { .. } => Some(Obstacle::Node),
+            Self::HostPathType { .. } | Self::HostPathUnknown { .. } | Self::NoVolume { .. } => {
+                Some(Obstacle::Node)
+            }
             Self::NoApi { .. }
             | Self::ProjectedNoApi { .. }
             | Self::ConfigMapKey(_)

@@ -1,7 +1,12 @@
 //! `hostPath`: a path of the node, checked for its type (contract §14.3). Whoever may write such a pod is trusted with
 //! the node, so links are followed, as upstream does.
+//!
+//! A volume is looked at until it has passed, and then no more while its pod has it in this process: what becomes of
+//! the path later is between its owner and the pod, and a refresh of the pod's other volumes neither fails for it nor
+//! makes it anew.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{DirBuilder, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt},
@@ -9,8 +14,38 @@ use std::{
 };
 
 use lifecycle::reason::go_error::go_error;
+use parking_lot::Mutex;
 
 use crate::error::SetUpError;
+
+/// The volumes that have passed, by the pod's uid.
+#[derive(Default)]
+pub(crate) struct Checked {
+    pods: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Checked {
+    /// Looks at a volume, unless it has passed before. Others are not held up by a look that hangs.
+    pub(crate) fn once(
+        &self,
+        uid: &str,
+        volume: &str,
+        look: impl FnOnce() -> Result<(), SetUpError>,
+    ) -> Result<(), SetUpError> {
+        let passed = self.pods.lock().get(uid).is_some_and(|volumes| volumes.contains(volume));
+        if passed {
+            return Ok(());
+        }
+        look()?;
+        self.pods.lock().entry(uid.to_owned()).or_default().insert(volume.to_owned());
+        Ok(())
+    }
+
+    /// The pod's volumes are taken down.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.pods.lock().remove(uid);
+    }
+}
 
 /// What is at a path, as the API names it, or why that cannot be told.
 fn kind_of(path: &str) -> Result<&'static str, String> {
@@ -116,6 +151,25 @@ mod tests {
         );
         assert_eq!(text("/a/../b", ""), "invalid HostPath `/a/../b`: must not contain '..'");
         assert_eq!(text(&file, "Door"), "Door is an invalid volume type");
+    }
+
+    #[test]
+    fn a_volume_is_looked_at_until_it_has_passed() {
+        let (checked, mut looks) = (Checked::default(), 0);
+        let mut look = |uid: &str, volume: &str, passes: bool| {
+            let seen = checked.once(uid, volume, || {
+                looks += 1;
+                if passes { Ok(()) } else { Err(SetUpError::HostPathKind("Door".to_owned())) }
+            });
+            (seen.is_ok(), looks)
+        };
+        assert_eq!(look("u1", "v", false), (false, 1));
+        assert_eq!(look("u1", "v", true), (true, 2));
+        assert_eq!(look("u1", "v", false), (true, 2));
+        assert_eq!(look("u1", "w", true), (true, 3));
+        assert_eq!(look("u2", "v", false), (false, 4));
+        checked.forget("u1");
+        assert_eq!(look("u1", "v", false), (false, 5));
     }
 
     #[test]

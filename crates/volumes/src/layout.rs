@@ -1,4 +1,4 @@
-//! Where a pod's volumes are below the root directory (contract §30): names that every kubelet has to agree on.
+//! Where a pod's volumes are below the directory of all pods (contract §30): names that every kubelet has to agree on.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -54,7 +54,7 @@ pub(crate) fn file_name<'a>(what: &'static str, name: &'a str) -> Result<&'a str
     }
 }
 
-/// Paths of one pod, relative to the root directory.
+/// Paths of one pod, relative to the directory of all pods.
 #[derive(Clone, Debug)]
 pub(crate) struct PodPaths {
     pod: PathBuf,
@@ -63,35 +63,40 @@ pub(crate) struct PodPaths {
 impl PodPaths {
     /// Fails when the uid is no file name: a static pod's manifest may set it to anything.
     pub(crate) fn new(uid: &str) -> Result<Self, LayoutError> {
-        Ok(Self { pod: Path::new(PODS).join(file_name("pod uid", uid)?) })
+        Ok(Self { pod: PathBuf::from(file_name("pod uid", uid)?) })
     }
 
-    /// `pods/<uid>`.
+    /// `<uid>`.
     pub(crate) fn pod(&self) -> &Path {
         &self.pod
     }
 
-    /// `pods/<uid>/volumes`.
+    /// `<uid>/volumes`.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.pod.join("volumes")
     }
 
-    /// `pods/<uid>/volumes/<plugin>/<volume>`.
+    /// `<uid>/volumeDevices`: raw block volumes, by plugin and volume. This kubelet makes none.
+    pub(crate) fn devices(&self) -> PathBuf {
+        self.pod.join("volumeDevices")
+    }
+
+    /// `<uid>/volumes/<plugin>/<volume>`.
     pub(crate) fn volume(&self, plugin: Plugin, volume: &str) -> Result<PathBuf, LayoutError> {
         Ok(self.volumes().join(plugin.directory()).join(file_name("volume name", volume)?))
     }
 
-    /// `pods/<uid>/plugins/kubernetes.io~empty-dir/<entry>`: holds the file `ready` once the directory is set up.
+    /// `<uid>/plugins/kubernetes.io~empty-dir/<entry>`: holds the file `ready` once the directory is set up.
     pub(crate) fn ready(&self, entry: &str) -> Result<PathBuf, LayoutError> {
         Ok(self.pod.join("plugins").join(Plugin::EmptyDir.directory()).join(file_name("volume name", entry)?))
     }
 
-    /// `pods/<uid>/volume-subpaths`.
+    /// `<uid>/volume-subpaths`.
     pub(crate) fn sub_paths(&self) -> PathBuf {
         self.pod.join("volume-subpaths")
     }
 
-    /// `pods/<uid>/volume-subpaths/<volume>/<container>`.
+    /// `<uid>/volume-subpaths/<volume>/<container>`.
     pub(crate) fn sub_path_parent(&self, volume: &str, container: &str) -> Result<PathBuf, LayoutError> {
         let volume = file_name("volume name", volume)?;
         Ok(self.sub_paths().join(volume).join(file_name("container name", container)?))
@@ -107,13 +112,13 @@ mod tests {
         let pod = PodPaths::new("u-1").unwrap();
         assert_eq!(
             pod.volume(Plugin::EmptyDir, "v").unwrap(),
-            Path::new("pods/u-1/volumes/kubernetes.io~empty-dir/v")
+            Path::new("u-1/volumes/kubernetes.io~empty-dir/v")
         );
         assert_eq!(
             pod.ready("wrapped_v").unwrap(),
-            Path::new("pods/u-1/plugins/kubernetes.io~empty-dir/wrapped_v")
+            Path::new("u-1/plugins/kubernetes.io~empty-dir/wrapped_v")
         );
-        assert_eq!(pod.sub_path_parent("v", "c").unwrap(), Path::new("pods/u-1/volume-subpaths/v/c"));
+        assert_eq!(pod.sub_path_parent("v", "c").unwrap(), Path::new("u-1/volume-subpaths/v/c"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod ownership;
 mod payload;
 mod places;
 mod pod_volumes;
+mod pods_dir;
 mod projected;
 mod retry;
 mod secret;

@@ -5,7 +5,8 @@
 //! that this crate has.
 //!
 //! The tree is walked by descriptor: a link is changed itself, never what it points to, and other filesystems are left
-//! alone. However deep it is, that takes few descriptors.
+//! alone. However deep it is, that takes few descriptors. What cannot be changed stays as it is, as upstream; a tree
+//! that cannot be walked is an error.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -32,7 +33,7 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
-/// A file whose group could not be changed.
+/// A part of a volume that could not be walked.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot give {path} to group {group} (fsGroup): {cause}")]
 pub(crate) struct OwnershipError {
@@ -53,27 +54,51 @@ fn entries(directory: impl AsFd) -> Result<Vec<OsString>, Errno> {
     Ok(names)
 }
 
-/// Changes one object, given by an `O_PATH` or ordinary descriptor.
-fn change(fd: impl AsFd, group: u32, access: Access) -> Result<(), Errno> {
-    let seen = fstat(&fd)?;
-    chownat(&fd, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
-    let kind = FileType::from_raw_mode(seen.st_mode);
-    if kind == FileType::Symlink {
-        return Ok(());
-    }
-    let mut mask = match access {
-        Access::ReadOnly => 0o440,
-        Access::ReadWrite => 0o660,
-    };
-    if kind == FileType::Directory {
-        mask |= 0o2110;
-    }
-    // chmod(2) on the descriptor's magic link: fchmod(2) does not take an O_PATH descriptor.
-    chmod(fd_path(fd.as_fd()), Mode::from_raw_mode((seen.st_mode & 0o7777) | mask))
+/// Gives the files of one volume to a group.
+struct Giver {
+    group: u32,
+    access: Access,
+    /// How many objects the file system did not let be changed.
+    refused: u64,
+    /// The first of them, relative to the volume, and why.
+    first: Option<(PathBuf, Errno)>,
 }
 
-/// Gives a volume to a group, children before parents.
-pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(), OwnershipError> {
+impl Giver {
+    /// Changes one object, given by an `O_PATH` or ordinary descriptor. Fails only when it cannot be looked at: what is
+    /// refused is counted.
+    fn give(&mut self, fd: impl AsFd, path: impl FnOnce() -> PathBuf) -> Result<(), Errno> {
+        let seen = fstat(&fd)?;
+        let group = Gid::from_raw(self.group);
+        let owned = chownat(&fd, "", None, Some(group), AtFlags::EMPTY_PATH);
+        let mode = match FileType::from_raw_mode(seen.st_mode) {
+            FileType::Symlink => None,
+            kind => Some(Mode::from_raw_mode((seen.st_mode & 0o7777) | self.bits(kind))),
+        };
+        // chmod(2) on the descriptor's magic link: fchmod(2) does not take an O_PATH descriptor. Also after a refusal:
+        // the one does not need the other.
+        let moded = mode.map_or(Ok(()), |mode| chmod(fd_path(fd.as_fd()), mode));
+        if let Err(errno) = owned.and(moded) {
+            self.refused += 1;
+            if self.first.is_none() {
+                self.first = Some((path(), errno));
+            }
+        }
+        Ok(())
+    }
+
+    /// Permissions that an object gets beside those that it has.
+    fn bits(&self, kind: FileType) -> u32 {
+        let bits = match self.access {
+            Access::ReadOnly => 0o440,
+            Access::ReadWrite => 0o660,
+        };
+        if kind == FileType::Directory { bits | 0o2110 } else { bits }
+    }
+}
+
+/// Walks a volume, children before parents.
+fn give_all(volume: &SafeRoot, group: u32, access: Access) -> Result<Giver, OwnershipError> {
     let failed = |path: PathBuf, errno: Errno| OwnershipError {
         path: volume.path().join(path),
         group,
@@ -89,6 +114,7 @@ pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(),
         let left = entries(&fd)?;
         Ok::<_, Errno>((fd, left))
     };
+    let mut giver = Giver { group, access, refused: 0, first: None };
     let top = OsStr::new(".");
     let (fd, left) = enter(volume, top).map_err(|errno| failed(top.into(), errno))?;
     let device = fstat(&fd).map_err(|errno| failed(top.into(), errno))?.st_dev;
@@ -97,7 +123,8 @@ pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(),
         let name = match walk.step() {
             Ok(Step::Entry(name)) => name,
             Ok(Step::Done(name, done)) => {
-                change(&done, group, access).map_err(|errno| failed(walk.path_of(&name), errno))?;
+                let given = giver.give(&done, || walk.path_of(&name));
+                given.map_err(|errno| failed(walk.path_of(&name), errno))?;
                 continue;
             }
             Ok(Step::End) => break,
@@ -108,7 +135,7 @@ pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(),
             Ok((seen, _)) if FileType::from_raw_mode(seen.st_mode) == FileType::Directory => {
                 enter(&walk.here(), &name).and_then(|(fd, left)| walk.enter(name.clone(), fd, left))
             }
-            Ok((_, fd)) => change(&fd, group, access),
+            Ok((_, fd)) => giver.give(&fd, || walk.path_of(&name)),
             Err(errno) => Err(errno),
         };
         match step {
@@ -117,12 +144,36 @@ pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(),
             Err(errno) => return Err(failed(walk.path_of(&name), errno)),
         }
     }
-    change(walk.here(), group, access).map_err(|errno| failed(top.into(), errno))
+    giver.give(walk.here(), || top.into()).map_err(|errno| failed(top.into(), errno))?;
+    Ok(giver)
+}
+
+/// Gives a volume to a group, as far as its file system has owners and lets them be changed: what it refuses is told
+/// once for the volume, which is one all the same.
+///
+/// # Errors
+/// The volume cannot be walked.
+pub(crate) fn apply(volume: &SafeRoot, group: u32, access: Access) -> Result<(), OwnershipError> {
+    let given = give_all(volume, group, access)?;
+    if let Some((path, errno)) = &given.first {
+        tracing::warn!(
+            volume = %volume.path().display(),
+            group,
+            refused = given.refused,
+            first = %path.display(),
+            error = %errno,
+            hint = "containers see these files as they are; does the file system have owners, is it read only?",
+            "Cannot give files of a volume to the pod's fsGroup"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use linux::mounts::{self, BindOptions, Unmount};
 
     use super::*;
 
@@ -157,6 +208,32 @@ mod tests {
         std::fs::set_permissions(volume.join("a/b/file"), std::fs::Permissions::from_mode(0o600)).unwrap();
         apply(&SafeRoot::open(&volume).unwrap(), 1234, Access::ReadOnly).unwrap();
         assert_eq!(mode(&volume.join("a/b/file")), (0o640, 1234));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_counted_and_the_rest_is_given() {
+        assert!(rustix::process::geteuid().is_root(), "this test mounts and changes groups: run it as root");
+        let scratch = tempfile::tempdir().unwrap();
+        let volume = scratch.path().join("volume");
+        let fixed = volume.join("fixed");
+        std::fs::create_dir_all(&fixed).unwrap();
+        for file in [fixed.join("file"), volume.join("free")] {
+            std::fs::write(&file, "x").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        mounts::bind(&fixed, &fixed, BindOptions { recursive: false, read_only: true }).unwrap();
+        let root = SafeRoot::open(&volume).unwrap();
+        let given = give_all(&root, 4321, Access::ReadWrite);
+        let applied = apply(&root, 4321, Access::ReadWrite);
+        mounts::unmount(&fixed, Unmount::Lazy).unwrap();
+
+        let given = given.unwrap();
+        assert_eq!(given.refused, 2);
+        assert_eq!(given.first, Some((PathBuf::from("fixed/file"), Errno::ROFS)));
+        applied.unwrap();
+        assert_eq!(mode(&fixed.join("file")), (0o600, 0));
+        assert_eq!(mode(&volume.join("free")), (0o660, 4321));
+        assert_eq!(mode(&volume).1, 4321);
     }
 
     #[test]

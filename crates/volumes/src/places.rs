@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use lifecycle::spec::mounts;
 use seams::stats::{Target, VolumePlace, VolumePlaces};
 
-use crate::layout::{Plugin, PodPaths};
+use crate::layout::{PODS, Plugin, PodPaths};
 
 /// Volumes below the root directory.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl VolumePlaces for Places {
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let places = volumes.filter(|volume| used.contains(volume.name.as_str())).filter_map(|volume| {
             let (plugin, target, ephemeral) = measured(volume)?;
-            let path = self.root_dir.join(paths.volume(plugin, &volume.name).ok()?);
+            let path = self.root_dir.join(PODS).join(paths.volume(plugin, &volume.name).ok()?);
             Some(VolumePlace { name: volume.name.clone(), target: target(path.into()), ephemeral })
         });
         places.collect()

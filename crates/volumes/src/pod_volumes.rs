@@ -18,7 +18,6 @@ use lifecycle::{
         quote::go_quote,
     },
 };
-use linux::safe_path::SafeRoot;
 use metrics::{End, Metrics};
 use seams::{
     Clock, Objects, VolumeError, Volumes,
@@ -31,8 +30,10 @@ use crate::{
     empty_dir::Medium,
     env_file,
     error::SetUpError,
+    host_path::Checked,
     lanes::Lanes,
     layout::PodPaths,
+    pods_dir,
     retry::Retries,
     sub_path, teardown,
     tokens::Tokens,
@@ -46,7 +47,7 @@ use plan::{Failed, Plan, Planner};
 /// Settings that do not change while the kubelet runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `--root-dir`, `/var/lib/kubelet` by default. Pods are below `pods`.
+    /// `--root-dir`, `/var/lib/kubelet` by default. Pods are below `pods`, which may be a symbolic link.
     pub root_dir: PathBuf,
 }
 
@@ -57,6 +58,7 @@ pub struct PodVolumes {
     clock: Arc<dyn Clock>,
     tokens: Tokens,
     retries: Arc<Retries>,
+    host_paths: Arc<Checked>,
     lanes: Lanes,
     counts: Arc<Counts>,
 }
@@ -73,16 +75,8 @@ impl PodVolumes {
     ) -> Self {
         let counts = Counts::new(metrics);
         let (tokens, retries, lanes) = (Tokens::default(), Arc::default(), Lanes::default());
-        Self { config, objects, clock, tokens, retries, lanes, counts }
+        Self { config, objects, clock, tokens, retries, host_paths: Arc::default(), lanes, counts }
     }
-}
-
-/// Opens the root directory under its real path: mount points are compared as text.
-fn open_root(root_dir: &Path) -> Result<SafeRoot, String> {
-    let real = root_dir
-        .canonicalize()
-        .map_err(|error| format!("the root directory {} is not there: {error}", root_dir.display()))?;
-    SafeRoot::open(&real).map_err(|error| error.to_string())
 }
 
 fn set_up_failed(volume: &str, message: String) -> VolumeError {
@@ -93,6 +87,14 @@ type Mounted = Result<BTreeMap<String, MountedVolume>, Vec<VolumeError>>;
 
 /// A volume, its plugin, and what to do.
 type Planned = (String, &'static str, Result<Plan, Failed>);
+
+/// Why a container does not get its sub path, as far as the pod's author is told.
+enum NoSubPath {
+    /// The volume itself is not there: the whole text, which tells no more of the node than where that should be.
+    NoVolume(String),
+    /// The step that failed, and the cause, which is for the log: the author does not learn about the node's files.
+    Step(&'static str, String),
+}
 
 /// Whether what is in a pod's volumes is what should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +111,10 @@ fn carry_out(
     plans: Vec<Planned>,
     now: Timestamp,
     counts: &Counts,
+    host_paths: &Checked,
 ) -> (Mounted, Contents) {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-    let ready = open_root(root_dir).and_then(|root| {
+    let ready = pods_dir::make(root_dir).and_then(|root| {
         let paths = PodPaths::new(uid).map_err(|error| error.to_string())?;
         Ok((root, paths))
     });
@@ -122,7 +125,7 @@ fn carry_out(
             return (Err(failed.collect()), Contents::Fresh);
         }
     };
-    let worker = set_up::Worker { root: &root, paths: &paths, pod, now };
+    let worker = set_up::Worker { root: &root, paths: &paths, pod, now, host_paths };
     let mut mounted = BTreeMap::new();
     let mut errors = Vec::new();
     let mut plugins = Vec::new();
@@ -189,10 +192,10 @@ impl Volumes for PodVolumes {
         let (root_dir, pod) = (self.config.root_dir.clone(), Arc::clone(pod));
         let (counts, retries, clock) =
             (Arc::clone(&self.counts), Arc::clone(&self.retries), Arc::clone(&self.clock));
-        let owner = uid.clone();
+        let (owner, host_paths) = (uid.clone(), Arc::clone(&self.host_paths));
         // What is remembered is remembered in the lane: an unmount that comes after it forgets it.
         let work = move || {
-            let (mounted, contents) = carry_out(&root_dir, &pod, plans, now, &counts);
+            let (mounted, contents) = carry_out(&root_dir, &pod, plans, now, &counts, &host_paths);
             match contents {
                 Contents::Old => retries.served_old(&owner, clock.now().mono),
                 // What failed altogether is tried again by whoever wanted it mounted.
@@ -220,9 +223,9 @@ impl Volumes for PodVolumes {
             (self.config.root_dir.clone(), pod.as_str().to_owned(), volume.to_owned());
         let (volume_root, path, owner) = (root.to_path_buf(), sub_path.to_owned(), container.to_owned());
         const PREPARE: &str = "prepare subPath";
-        let work = move || -> Result<PathBuf, (&'static str, String)> {
-            let root = open_root(&root_dir).map_err(|error| (PREPARE, error))?;
-            let paths = PodPaths::new(&uid).map_err(|error| (PREPARE, error.to_string()))?;
+        let work = move || -> Result<PathBuf, NoSubPath> {
+            let root = pods_dir::make(&root_dir).map_err(|error| NoSubPath::Step(PREPARE, error))?;
+            let paths = PodPaths::new(&uid).map_err(|error| NoSubPath::Step(PREPARE, error.to_string()))?;
             let request = sub_path::Request {
                 root: &root,
                 pod: &paths,
@@ -233,14 +236,18 @@ impl Volumes for PodVolumes {
                 index,
             };
             sub_path::prepare(&request).map_err(|error| match error {
-                SetUpError::SubPath(_) => ("create subPath directory", error.to_string()),
-                _ => (PREPARE, error.to_string()),
+                SetUpError::NoVolume { .. } => NoSubPath::NoVolume(error.to_string()),
+                SetUpError::SubPath(_) => NoSubPath::Step("create subPath directory", error.to_string()),
+                _ => NoSubPath::Step(PREPARE, error.to_string()),
             })
         };
         let result = self.lanes.run(pod.as_str(), work).await;
-        let result = result.unwrap_or_else(|error| Err((PREPARE, error.to_string())));
-        // The pod's author does not learn about the node's files.
-        result.map_err(|(step, cause)| {
+        let result = result.unwrap_or_else(|error| Err(NoSubPath::Step(PREPARE, error.to_string())));
+        result.map_err(|failure| {
+            let (step, cause) = match failure {
+                NoSubPath::NoVolume(text) => return set_up_failed(volume, text),
+                NoSubPath::Step(step, cause) => (step, cause),
+            };
             tracing::error!(pod = %pod, volume, container, sub_path, error = cause, "Cannot {step}");
             let (name, container) = (go_quote(volume), go_quote(container));
             let text = format!("failed to {step} for volumeMount {name} of container {container}");
@@ -258,12 +265,16 @@ impl Volumes for PodVolumes {
         self.tokens.forget(uid.as_str());
         let whole_pod = |message: String| vec![VolumeError::TearDown { volume: "*".to_owned(), message }];
         let (root_dir, name) = (self.config.root_dir.clone(), uid.as_str().to_owned());
-        let retries = Arc::clone(&self.retries);
+        let (retries, host_paths) = (Arc::clone(&self.retries), Arc::clone(&self.host_paths));
         let work = move || {
             retries.forget(&name);
-            let root = open_root(&root_dir).map_err(whole_pod)?;
+            host_paths.forget(&name);
             let paths = PodPaths::new(&name).map_err(|error| whole_pod(error.to_string()))?;
-            teardown::tear_down(&root, &paths)
+            match pods_dir::find(&root_dir).map_err(whole_pod)? {
+                Some(pods) => teardown::tear_down(&pods, &root_dir, &paths),
+                // No pod ever had anything here.
+                None => Ok(()),
+            }
         };
         let began = Instant::now();
         let done = self.lanes.run(uid.as_str(), work).await;

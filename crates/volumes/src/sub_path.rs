@@ -5,6 +5,7 @@
 //! they would learn about the node's files.
 
 use std::{
+    io,
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -26,7 +27,7 @@ use crate::{
 
 /// What to bind for whom.
 pub(crate) struct Request<'a> {
-    /// Root directory of the kubelet, open.
+    /// Directory of all pods, open.
     pub(crate) root: &'a SafeRoot,
     /// Paths of the pod.
     pub(crate) pod: &'a PodPaths,
@@ -54,7 +55,12 @@ fn is_same(found: &SubPath, target: &Path) -> Result<bool, Errno> {
 
 /// Binds a sub path, making it a directory where it is missing, and returns the bound path.
 pub(crate) fn prepare(request: &Request<'_>) -> Result<PathBuf, SetUpError> {
-    let volume = SafeRoot::open(request.volume_root)?;
+    let volume = SafeRoot::open(request.volume_root).map_err(|error| match error {
+        SafePathError::Root { root, cause } if cause.kind() == io::ErrorKind::NotFound => {
+            SetUpError::NoVolume { path: root, cause }
+        }
+        other => other.into(),
+    })?;
     let mode = mode_of(request.volume_root).map_err(|cause| SetUpError::File {
         operation: "stat",
         path: request.volume_root.to_path_buf(),

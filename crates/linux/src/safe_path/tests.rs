@@ -122,6 +122,38 @@ fn sub_paths_follow_links_that_stay_inside_only() {
 }
 
 #[test]
+fn a_sub_path_is_its_names() {
+    let tree = tree();
+    let base = tree.dir.path().join("root");
+    rustix::fs::mknodat(rustix::fs::CWD, base.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let is = |place: &str| fs::metadata(base.join(place)).unwrap().ino();
+    for (path, kind, place) in [
+        ("a/b/file/", SubPathKind::File, "a/b/file"),
+        ("./a//b/./file", SubPathKind::File, "a/b/file"),
+        ("inside/file/.", SubPathKind::File, "a/b/file"),
+        ("pipe/", SubPathKind::File, "pipe"),
+        ("a/b/", SubPathKind::Directory, "a/b"),
+        ("inside/", SubPathKind::Directory, "a/b"),
+        ("inside/up/./b", SubPathKind::Directory, "a/b"),
+        ("./", SubPathKind::Directory, "."),
+        (".//.", SubPathKind::Directory, "."),
+    ] {
+        let path = Path::new(path);
+        for found in [tree.root.open_sub_path(path), tree.root.create_sub_path(path, 0o750)] {
+            let found = found.unwrap();
+            assert_eq!((found.kind, inode(&found.fd)), (kind, is(place)), "{}", path.display());
+        }
+    }
+    for path in ["out/", "out/secret/", "abs/."] {
+        let error = tree.root.open_sub_path(Path::new(path)).unwrap_err();
+        assert!(matches!(error, SafePathError::Escapes { .. }), "{path}: {error}");
+    }
+    let error = tree.root.open_sub_path(Path::new("a/b/file/x")).unwrap_err();
+    assert!(matches!(&error, SafePathError::Open { .. }) && !error.is_not_found(), "{error}");
+    assert!(tree.root.open_sub_path(Path::new("a/none/")).unwrap_err().is_not_found());
+}
+
+#[test]
 fn missing_sub_paths_are_created_where_the_links_lead() {
     let tree = tree();
     let made = tree.root.create_sub_path(Path::new("inside/x/y"), 0o750).unwrap();

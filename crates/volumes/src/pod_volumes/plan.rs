@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use lifecycle::spec::resource_ref::Allocatable;
 use seams::{ObjectError, Objects};
 
-use super::{Medium, PodPaths, SetUpError, Tokens, open_root};
+use super::{Medium, PodPaths, SetUpError, Tokens, pods_dir};
 use crate::{
     atomic_writer::AtomicWriter, config_map, downward_api, layout::Plugin, memory_size, payload::Payload,
     projected::Sources, secret, tokens::recall,
@@ -149,7 +149,7 @@ impl Planner<'_> {
     fn held(&self, volume: &str, path: &str) -> Option<String> {
         let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
         let directory = PodPaths::new(uid).ok()?.volume(Plugin::Projected, volume).ok()?;
-        let volume = open_root(self.root_dir).ok()?.descend(&directory).ok()?;
+        let volume = pods_dir::find(self.root_dir).ok()??.descend(&directory).ok()?;
         let mut file = AtomicWriter::new(&volume, self.now).open(path)?.take(recall::MOST);
         let mut text = String::new();
         file.read_to_string(&mut text).ok()?;

@@ -11,7 +11,7 @@ use super::{Medium, PodPaths, SetUpError, plan::Plan};
 use crate::{
     atomic_writer::{AtomicWriter, WriteError, Written},
     empty_dir::{self, Place},
-    host_path,
+    host_path::{self, Checked},
     layout::{LayoutError, PRIVATE_MODE, Plugin},
     nested,
     ownership::{self, Access},
@@ -23,7 +23,7 @@ const NESTED_MODE: u32 = 0o755;
 
 /// Works for one pod.
 pub(super) struct Worker<'a> {
-    /// Root directory, open.
+    /// Directory of all pods, open.
     pub(super) root: &'a SafeRoot,
     /// Paths of the pod.
     pub(super) paths: &'a PodPaths,
@@ -31,6 +31,8 @@ pub(super) struct Worker<'a> {
     pub(super) pod: &'a Pod,
     /// Wall clock.
     pub(super) now: Timestamp,
+    /// What was looked at before.
+    pub(super) host_paths: &'a Checked,
 }
 
 impl Worker<'_> {
@@ -59,7 +61,8 @@ impl Worker<'_> {
                 Ok(self.mounted(&directory, false))
             }
             Plan::Host { path, kind } => {
-                host_path::set_up(&path, &kind)?;
+                let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+                self.host_paths.once(uid, volume, || host_path::set_up(&path, &kind))?;
                 Ok(MountedVolume { host_path: PathBuf::from(path), read_only: false, selinux_relabel: false })
             }
             Plan::Files { plugin, medium, payload } => self.files(volume, plugin, medium, payload),

@@ -266,6 +266,33 @@ async fn errors_are_upstreams_and_come_one_per_volume() {
 }
 
 #[tokio::test]
+async fn host_paths_are_looked_at_until_they_have_passed() {
+    let node = node();
+    let (made, found) = (node.scratch.path().join("made"), node.scratch.path().join("found"));
+    let pod = pod(
+        json!([
+            {"name": "made", "hostPath": {"path": made, "type": "DirectoryOrCreate"}},
+            {"name": "found", "hostPath": {"path": found, "type": "File"}},
+        ]),
+        json!({}),
+    );
+    assert_eq!(node.errors(&pod).await.len(), 1);
+    assert!(made.is_dir());
+    std::fs::write(&found, "").unwrap();
+    let mounted = node.mount(&pod).await;
+    assert_eq!((&mounted["made"], &mounted["found"]), (&made, &found));
+
+    std::fs::remove_dir(&made).unwrap();
+    std::fs::remove_file(&found).unwrap();
+    assert_eq!(node.mount(&pod).await, mounted);
+    assert!(!made.exists(), "a refresh makes nothing anew");
+
+    node.unmount().await;
+    assert_eq!(node.errors(&pod).await.len(), 1);
+    assert!(made.is_dir());
+}
+
+#[tokio::test]
 async fn without_an_api_server() {
     let node = node();
     let alone = PodVolumes::new(

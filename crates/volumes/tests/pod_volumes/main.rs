@@ -118,7 +118,8 @@ struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = mounts::unmount_below(&self.root, Unmount::Lazy);
+        // Not below the root alone: a test may have its pods elsewhere.
+        let _ = mounts::unmount_below(self.root.parent().unwrap_or(&self.root), Unmount::Lazy);
     }
 }
 

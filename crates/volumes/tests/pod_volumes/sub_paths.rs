@@ -57,6 +57,27 @@ async fn sub_paths_are_bound_and_follow_updates() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_demands_no_directory() {
+    let node = node();
+    node.set_config("cm", json!({"app.conf": "1"}));
+    let pod = pod(json!([{"name": "cm", "configMap": {"name": "cm", "defaultMode": 420}}]), json!({}));
+    let volume = node.mount(&pod).await["cm"].clone();
+    let file = node.sub_path("cm", &volume, "app.conf/", 0).await.unwrap();
+    assert_eq!(read(&file), "1");
+}
+
+#[tokio::test]
+async fn a_volume_that_is_not_there_is_named() {
+    let node = node();
+    let missing = node.scratch.path().join("missing");
+    let pod = pod(json!([{"name": "h", "hostPath": {"path": missing}}]), json!({}));
+    let volume = node.mount(&pod).await["h"].clone();
+    let error = node.sub_path("h", &volume, "a", 0).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("stat {}: no such file or directory", missing.display()));
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
 async fn sub_paths_do_not_lead_out_of_the_volume() {
     let node = node();
     let pod = pod(json!([{"name": "e", "emptyDir": {}}]), json!({}));
