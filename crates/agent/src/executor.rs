@@ -14,7 +14,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod};
 use lifecycle::{
     Action, ContainerId, ContainerName, Done, Failure, FailureStep, Observation, PodKey, PodSource,
-    observation::{NodeFacts, RuntimePod},
+    observation::{NodeFacts, RuntimePod, RuntimeState},
     reason::ContainerRef,
     spec::containers,
 };
@@ -81,8 +81,10 @@ pub struct PodSession {
     images: Mutex<HashMap<ContainerName, ImageInfo>>,
     /// Containers whose preStop hook runs before they are stopped, and until when it may.
     hooks: Mutex<HashMap<ContainerId, watch::Sender<Instant>>>,
-    /// Containers whose postStart hook runs. Told when the container was stopped: nobody waits for the hook then.
+    /// Containers whose postStart hook runs. Told when the container has ended: nobody waits for the hook then.
     post_starts: Mutex<HashMap<ContainerId, Arc<Notify>>>,
+    /// Likewise those whose preStop hook runs before their turn to be stopped.
+    pre_stops: Mutex<HashMap<ContainerId, Arc<Notify>>>,
 }
 
 impl PodSession {
@@ -95,6 +97,28 @@ impl PodSession {
             images: Mutex::default(),
             hooks: Mutex::default(),
             post_starts: Mutex::default(),
+            pre_stops: Mutex::default(),
+        }
+    }
+
+    /// Lets go of hooks in containers that have ended, be it by themselves: a server that is silent would keep the pod.
+    pub(crate) fn seen(&self, runtime: &RuntimePod) {
+        for hooks in [&self.post_starts, &self.pre_stops] {
+            for (id, hook) in &*hooks.lock() {
+                let mut records = runtime.containers.iter();
+                if !records.any(|record| record.id == *id && record.state != RuntimeState::Exited) {
+                    hook.notify_one();
+                }
+            }
+        }
+    }
+
+    /// A container was stopped.
+    fn stopped(&self, id: &ContainerId) {
+        for hooks in [&self.post_starts, &self.pre_stops] {
+            if let Some(hook) = hooks.lock().get(id) {
+                hook.notify_one();
+            }
         }
     }
 }
@@ -213,4 +237,48 @@ fn runtime_failed(step: FailureStep, error: &RuntimeError, told: String) -> Fail
 /// A container that the spec does not have (any more).
 fn no_such_container(step: FailureStep, name: &ContainerName) -> Failure {
     failed(step, format!("the pod's spec has no container \"{name}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use lifecycle::observation::ContainerRecord;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hooks_are_let_go_with_their_containers() {
+        let key = PodKey { namespace: "ns".into(), name: "p".into(), uid: "u".into() };
+        let session = PodSession::new(key);
+        let record = |id: &str, state| ContainerRecord {
+            state,
+            ..ContainerRecord::created(id, id, 0, "s", jiff::Timestamp::UNIX_EPOCH)
+        };
+        let ids: [ContainerId; 4] = ["made", "runs", "ended", "gone"].map(Into::into);
+        let hooks = [&session.post_starts, &session.pre_stops];
+        let listed = hooks.map(|hooks| {
+            ids.each_ref().map(|id| {
+                let told = Arc::new(Notify::new());
+                (Listed::new(hooks, id, Arc::clone(&told)), told)
+            })
+        });
+        session.seen(&RuntimePod {
+            sandboxes: Vec::new(),
+            containers: vec![
+                record("made", RuntimeState::Created),
+                record("runs", RuntimeState::Running),
+                record("ended", RuntimeState::Exited),
+            ],
+        });
+        for list in &listed {
+            let mut told = Vec::new();
+            for (_, notify) in list {
+                told.push(futures::poll!(std::pin::pin!(notify.notified())).is_ready());
+            }
+            assert_eq!(told, [false, false, true, true]);
+        }
+        session.stopped(&ids[1]);
+        assert!(futures::poll!(std::pin::pin!(listed[0][1].1.notified())).is_ready());
+        drop(listed);
+        assert!(hooks.iter().all(|hooks| hooks.lock().is_empty()));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Hints make a change known at once; a slow full relist is the safety net, a less slow one where hints cannot be trusted
 //! ([`trust`]); the runtime's own health is asked for every few seconds. The observer knows no pod: it compares what is
-//! listed with what was listed before, and rings.
+//! listed with what each worker knows, and rings.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use lifecycle::{ContainerId, PodUid, observation::RuntimeState};
+use lifecycle::{ContainerId, PodUid, account::Digest, observation::RuntimeState};
 use metrics::Metrics;
 use node::conditions::NotReady;
 use parking_lot::Mutex;
@@ -76,6 +76,15 @@ impl Bells {
 
     fn listed(&self, present: BTreeSet<PodUid>) {
         *self.present.lock() = Some(present);
+    }
+
+    /// Shows each worker what is listed of its pod, and gives the pods that have none.
+    fn compare(&self, listed: &BTreeMap<PodUid, ListedPod>) -> Vec<PodUid> {
+        let bells = self.bells.lock();
+        for (uid, bell) in &*bells {
+            bell.listed(listed.get(uid).map_or_else(Digest::default, digest));
+        }
+        listed.keys().filter(|uid| !bells.contains_key(*uid)).cloned().collect()
     }
 
     fn ring_all(&self) {
@@ -185,7 +194,7 @@ pub async fn watch_pods(
                         counts.relisted();
                         retry = trust::OFTEN;
                         running.send_replace(running_in(&pods));
-                        let listed = compare(&bells, &strangers, &known, pods, &counts);
+                        let listed = compare(&bells, &strangers, pods, &counts);
                         trust.listed(&known, &listed);
                         bells.listed(listed.keys().chain(trust.since_list()).cloned().collect());
                         known = listed;
@@ -193,6 +202,7 @@ pub async fn watch_pods(
                     }
                     Err(error) => {
                         tracing::warn!(%error, "Could not list the runtime's pods");
+                        trust.failed();
                         // The edge tells when a runtime that was away is back, and not when one that was slow is well.
                         next = Instant::now() + retry;
                         retry = (retry * 2).min(trust::SELDOM);
@@ -264,32 +274,27 @@ async fn done(listing: &mut Option<Listing>) -> Result<Vec<ListedPod>, RuntimeEr
     }
 }
 
+fn digest(pod: &ListedPod) -> Digest {
+    let sandboxes = pod.sandboxes.iter().map(|(id, ready)| (id, *ready));
+    Digest::of(sandboxes, pod.containers.iter().map(|(id, state)| (id, *state)))
+}
+
 /// Containers that run.
 fn running_in(pods: &[ListedPod]) -> BTreeSet<ContainerId> {
     let containers = pods.iter().flat_map(|pod| &pod.containers);
     containers.filter(|(_, state)| *state == RuntimeState::Running).map(|(id, _)| id.clone()).collect()
 }
 
-/// Rings for what differs from the last list, and gives what is to be compared with the next.
+/// Rings for what the workers do not know, and gives what the next list is to be compared with.
 fn compare(
     bells: &Bells,
     strangers: &mpsc::Sender<PodUid>,
-    known: &BTreeMap<PodUid, ListedPod>,
     pods: Vec<ListedPod>,
     counts: &Relists,
 ) -> BTreeMap<PodUid, ListedPod> {
     let listed: BTreeMap<PodUid, ListedPod> = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
-    for uid in known.keys().filter(|uid| !listed.contains_key(*uid)) {
-        if let Some(bell) = bells.of(uid) {
-            bell.runtime_changed();
-        }
-    }
-    for (uid, pod) in &listed {
-        match bells.of(uid) {
-            Some(bell) if known.get(uid) != Some(pod) => bell.runtime_changed(),
-            Some(_) => {}
-            None => counts.notice(strangers, uid.clone()),
-        }
+    for uid in bells.compare(&listed) {
+        counts.notice(strangers, uid);
     }
     listed
 }

@@ -297,6 +297,7 @@ impl Pods {
             mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
         } else {
             self.context.records.forget(uid);
+            self.context.starts.forget(uid);
         }
     }
 

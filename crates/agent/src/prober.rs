@@ -182,6 +182,11 @@ impl Prober {
         results
     }
 
+    /// What is known of a pod's containers as they were seen last.
+    pub fn known(&self, uid: &PodUid) -> ProbeResults {
+        results(&self.table.lock(), uid)
+    }
+
     /// A pod has begun to stop: whether its containers started or hang does not matter any more.
     pub fn stopping(&self, uid: &PodUid) {
         self.table.lock().entries.retain(|key, _| key.uid != *uid || key.kind == Kind::Readiness);
@@ -228,14 +233,15 @@ impl Prober {
                 continue;
             }
             entry.running = true;
-            let prober = Arc::clone(self);
-            tokio::spawn(async move { prober.probe(key).await });
+            let (prober, id) = (Arc::clone(self), entry.id.clone());
+            tokio::spawn(async move { prober.probe(key, id).await });
         }
     }
 
-    async fn probe(self: Arc<Self>, key: Key) {
+    /// Probes an instance, if it is still there when there is a place for that: the next one has a time of its own.
+    async fn probe(self: Arc<Self>, key: Key, id: ContainerId) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let Some(target) = self.target(&key) else { return };
+        let Some(target) = self.target(&key).filter(|target| target.id == id) else { return };
         let began = Instant::now();
         // One that panics must not count as under way for ever.
         let tries = AssertUnwindSafe(self.tries(&target)).catch_unwind();

@@ -212,7 +212,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         config: config.clone(),
         edges: pod_edges.clone(),
         images,
-        turns: Turns::new(config.starts_at_once),
+        turns: Turns::new(config.starts_at_once, Arc::clone(&edges.clock)),
         events: events.clone(),
         allocatable: allocatable_seen,
         runtime: runtime_seen.clone(),
@@ -313,6 +313,7 @@ impl Known {
             probes: self.prober.notes(uid),
             report: self.statuses.unsent(uid, now),
             pulls: self.executor.images.pulls(),
+            turns: self.executor.turns.note(),
         }
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! * outcomes are handed to `decide` together with an inspection that was made after the last of them that can have changed
-//!   what the runtime holds, or with one that they complete (`account`);
+//!   what the runtime holds, or with one that they complete ([`Account`]);
 //! * each emitted action yields exactly one outcome, even if its task panics or is aborted;
 //! * nothing else changes the pod: the dispatcher only writes the mailbox and rings the bell.
 
@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
     ActionKey, Admission, ContainerId, ContainerName, Decision, Intent, Observation, Outcome, Outlook,
     PodKey, PodSource, PodState, Reason, Tick,
+    account::{self, Account, Digest},
     observation::{NodeFacts, ProbeResults, RuntimePod},
     spec::static_pod,
     state::StageKind,
@@ -40,7 +41,6 @@ use crate::{
     starts::Starts,
     status::StatusQueue,
     worker::{
-        account::Account,
         bell::Bell,
         counting::{Cause, Counting},
         naming::Waited,
@@ -48,7 +48,6 @@ use crate::{
     },
 };
 
-mod account;
 pub mod bell;
 mod counting;
 mod logged;
@@ -125,6 +124,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         account: Account::default(),
         outcomes: Vec::new(),
         seen,
+        unsettled: None,
         reported: None,
         recalled: false,
         counting: Counting::default(),
@@ -176,6 +176,8 @@ struct Worker {
     outcomes: Vec<Outcome>,
     /// Last inspection; `None` when it may be out of date.
     seen: Option<RuntimePod>,
+    /// When that is to be made again, because an end in it may turn out to have been another.
+    unsettled: Option<Instant>,
     reported: Option<PodStatus>,
     /// Whether the pod object has carried a status that an earlier process reported.
     recalled: bool,
@@ -197,16 +199,22 @@ impl Worker {
             self.running.abort_pulls();
         }
         self.outcomes.extend(self.running.drain(&*self.context.edges.clock));
-        if bell.take_runtime() {
+        let settled = self.unsettled.take_if(|at| *at <= Instant::now()).is_some();
+        if bell.take_runtime() || settled {
             self.seen = None;
         }
-        self.seen = self.account.update(self.seen.take(), &self.outcomes, bell.take_events(), &self.running);
+        self.seen =
+            self.account.update(self.seen.take(), &self.outcomes, bell.take_events(), self.running.keys());
         let outcomes = std::mem::take(&mut self.outcomes);
         self.record.answered(&outcomes);
         let runtime = match self.seen.take() {
             Some(known) => Ok(known),
             None => self.inspect().await,
         };
+        bell.knows(runtime.as_ref().ok().map(Digest::from));
+        if let Ok(known) = &runtime {
+            self.session.seen(known);
+        }
         if runtime.is_ok() && self.await_name(&letter.intent, mail).await == Waited::NewMail {
             // Nothing is lost: the wait that follows ends at once, and the next look finds it all.
             (self.seen, self.outcomes) = (runtime.ok(), outcomes);
@@ -235,7 +243,7 @@ impl Worker {
         self.act(decision, now, letter, observation, away)
     }
 
-    async fn inspect(&self) -> Result<RuntimePod, RuntimeError> {
+    async fn inspect(&mut self) -> Result<RuntimePod, RuntimeError> {
         let clock = &self.context.edges.clock;
         let id = self.record.inspecting(clock.now());
         let question = self.context.edges.runtime.inspect_pod(&self.key.uid);
@@ -243,6 +251,8 @@ impl Worker {
         let answer = traced::in_step(Arc::clone(&self.record), id, question).await;
         self.count_inspection(began.elapsed());
         self.record.inspected(id, answer.as_ref().ok(), clock.now());
+        let unsettled = answer.as_ref().is_ok_and(|pod| account::is_unsettled(pod, clock.now().wall));
+        self.unsettled = unsettled.then(|| Instant::now() + account::SETTLE);
         answer
     }
 
@@ -257,8 +267,8 @@ impl Worker {
     }
 
     fn probes(&self, letter: &Mail, runtime: &Result<RuntimePod, String>, bell: &Arc<Bell>) -> ProbeResults {
-        // Without an account of the containers nothing about them can be concluded, and nothing is changed.
-        let Ok(runtime) = runtime else { return ProbeResults::default() };
+        // Without an account of the containers nothing is begun or given up; those that ran are probed on.
+        let Ok(runtime) = runtime else { return self.context.prober.known(&self.key.uid) };
         let sandbox = runtime.sandboxes.iter().find(|sandbox| sandbox.ready);
         let pod_ip = match sandbox {
             Some(sandbox) if sandbox.host_network => self.context.node.borrow().host_ips.first().cloned(),
@@ -358,7 +368,7 @@ impl Worker {
     ) {
         let resync = Instant::now() + resync;
         let refresh = self.context.edges.volumes.refresh_after(&self.key.uid).map(|d| Instant::now() + d);
-        let at = wake.into_iter().chain(refresh).fold(resync, std::cmp::min);
+        let at = wake.into_iter().chain(refresh).chain(self.unsettled).fold(resync, std::cmp::min);
         tokio::select! {
             changed = mail.changed() => if changed.is_err() {
                 // The dispatcher is gone: the process is ending, and so does this task with it.

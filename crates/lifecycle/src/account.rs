@@ -1,5 +1,5 @@
 //! A worker's account of what the runtime holds of its pod, kept up to date without asking where an answer or an event tells
-//! all that a look would.
+//! all that a look would (ADR 7).
 //!
 //! ```text
 //!   CreateContainer answered ───► it is there, and does not run          an event of something:
@@ -7,30 +7,104 @@
 //!   Remove… answered ───────────► it is not there                          a call on it is under way ─► its answer is awaited
 //!   any other answer ───────────► look                                     else ──────────────────────► look
 //! ```
+//!
+//! Whatever goes wrong with that (an event that is lost, an answer that is not true), a list of the runtime shows: its
+//! [`Digest`] differs from the account's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{
-    Action, ActionKey, ContainerName, Done, Outcome,
+
+use crate::{
+    action::{Action, ActionKey, Done, Outcome},
+    delay::fnv,
+    ids::{ContainerId, ContainerName, SandboxId},
     observation::{ContainerRecord, RuntimePod, RuntimeState},
     spec::{containers::image_of, hash::container_hash},
 };
-use seams::runtime::{Became, ObjectEvent};
 
-use super::running::Running;
+/// What became of a container or sandbox, as the runtime tells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectEvent {
+    /// A container's, or a sandbox's, which is one to the runtime.
+    pub id: ContainerId,
+    /// What became of it.
+    pub became: Became,
+}
 
+/// CRI `ContainerEventType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Became {
+    /// It was made, and does not run yet.
+    Made,
+    /// It runs.
+    Started,
+    /// It has ended.
+    Stopped,
+    /// It was removed.
+    Gone,
+}
+
+/// What a list shows of a pod (ids and states, in any order) as one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest(u64);
+
+impl Digest {
+    /// Of sandboxes with their readiness and containers with their states; the default is that of nothing.
+    pub fn of<'a>(
+        sandboxes: impl IntoIterator<Item = (&'a SandboxId, bool)>,
+        containers: impl IntoIterator<Item = (&'a ContainerId, RuntimeState)>,
+    ) -> Self {
+        // The state comes first: what the last byte changes in one sum, that of another may take back.
+        let one = |id: &str, state: u8| fnv([state].into_iter().chain(id.bytes()));
+        let sandboxes = sandboxes.into_iter().map(|(id, ready)| one(id.as_str(), u8::from(ready)));
+        let containers = containers.into_iter().map(|(id, state)| one(id.as_str(), 2 + state as u8));
+        Self(sandboxes.chain(containers).fold(0, u64::wrapping_add))
+    }
+}
+
+impl From<&RuntimePod> for Digest {
+    fn from(pod: &RuntimePod) -> Self {
+        let sandboxes = pod.sandboxes.iter().map(|record| (&record.id, record.ready));
+        Self::of(sandboxes, pod.containers.iter().map(|record| (&record.id, record.state)))
+    }
+}
+
+/// How long after a container's end the runtime may tell another reason for it.
+pub const SETTLE: Duration = Duration::from_secs(2);
+
+/// Whether an end may turn out to have been another: that a container was killed for want of memory reaches the runtime by
+/// another way than its exit code, and no event tells of it. An account that was read just after such an end is to be read
+/// again when [`SETTLE`] has passed.
+#[must_use]
+pub fn is_unsettled(pod: &RuntimePod, now: Timestamp) -> bool {
+    /// Of a process that SIGKILL ended.
+    const KILLED: i32 = 137;
+    let recent = |at: Timestamp| at.duration_since(now).unsigned_abs() <= SETTLE;
+    pod.containers.iter().any(|record| {
+        record.state == RuntimeState::Exited
+            && record.exit_code == KILLED
+            && record.reason != "OOMKilled"
+            && record.finished_at.is_some_and(recent)
+    })
+}
+
+/// What has to be remembered between two looks, beside the last account itself.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub struct Account {
     /// What is being made, as it will be found.
-    asked: HashMap<ContainerName, ContainerRecord>,
+    asked: BTreeMap<ContainerName, ContainerRecord>,
     /// Events that the account does not show yet.
     told: BTreeSet<ObjectEvent>,
 }
 
 impl Account {
     /// An action is begun.
-    pub(super) fn asked(&mut self, action: &Action, pod: &Pod) {
+    pub fn asked(&mut self, action: &Action, pod: &Pod) {
         let Action::CreateContainer { container, attempt, sandbox, .. } = action else { return };
         let image = pod.spec.as_ref().and_then(|spec| image_of(spec, container.as_str())).unwrap_or_default();
         let then = jiff::Timestamp::UNIX_EPOCH;
@@ -42,13 +116,15 @@ impl Account {
         self.asked.insert(container.clone(), record);
     }
 
-    /// Brings the last account of the pod up to date with what came since. `None`: the runtime has to be asked.
-    pub(super) fn update(
+    /// Brings the last account of the pod up to date with what came since: answers, events, and beside them the actions
+    /// that are under way yet. `None`: the runtime has to be asked.
+    #[must_use]
+    pub fn update<'k>(
         &mut self,
         seen: Option<RuntimePod>,
         outcomes: &[Outcome],
         told: BTreeSet<ObjectEvent>,
-        running: &Running,
+        under_way: impl Iterator<Item = &'k ActionKey> + Clone,
     ) -> Option<RuntimePod> {
         self.told.extend(told);
         let mut seen = seen;
@@ -58,7 +134,7 @@ impl Account {
         if let Some(pod) = &seen {
             self.told.retain(|event| !shows(pod, event));
         }
-        let seen = seen.filter(|_| self.told.iter().all(|event| is_awaited(running, event)));
+        let seen = seen.filter(|_| self.told.iter().all(|event| is_awaited(under_way.clone(), event)));
         if seen.is_none() {
             self.told.clear();
         }
@@ -112,9 +188,9 @@ fn shows(pod: &RuntimePod, event: &ObjectEvent) -> bool {
 
 /// Whether a call is under way whose answer tells the same, or wants a look anyway. That to a start may be long in coming:
 /// with it comes the end of the postStart hook.
-fn is_awaited(running: &Running, event: &ObjectEvent) -> bool {
+fn is_awaited<'k>(mut under_way: impl Iterator<Item = &'k ActionKey>, event: &ObjectEvent) -> bool {
     let id = event.id.as_str();
-    running.keys().any(|key| match (event.became, key) {
+    under_way.any(|key| match (event.became, key) {
         (Became::Made, ActionKey::CreateContainer(_) | ActionKey::CreateSandbox) => true,
         (Became::Started, ActionKey::CreateSandbox) => true,
         (Became::Stopped | Became::Gone, ActionKey::StopSandbox(other) | ActionKey::RemoveSandbox(other)) => {

@@ -31,6 +31,7 @@ mod text;
 
 pub use facts::{
     Beside, Facts, Hold, ProbeKind, ProbeNote, PullsNote, Report, ReportFailure, ReportNote, ReportObstacle,
+    TurnsNote,
 };
 
 /// A pod's account.
@@ -168,6 +169,13 @@ pub enum BlockCause {
         /// The image whose pull began first, and how long ago.
         oldest: Option<(String, Duration)>,
     },
+    /// Other pods' sandboxes, containers and starts have all the places at the runtime.
+    Turn {
+        /// How many calls may be under way at once.
+        places: usize,
+        /// How many wait for one, this one included.
+        waiting: usize,
+    },
     /// The API server has taken what it was told; its watch does not show it yet.
     NotShown,
     /// These finalizers are left of the object.
@@ -253,6 +261,8 @@ pub enum Next {
     StopsThen,
     /// The pull begins when one of the others is over.
     Place,
+    /// The call is made when one of the others is over, or has taken too long.
+    Turn,
     /// What is kept of the pod is removed when the answer is there.
     Removal,
     /// The object goes with its last finalizer.
@@ -329,7 +339,9 @@ pub fn explain(facts: &Facts<'_>, now: Tick) -> Explanation {
             pod::removals(&scene, &mut blocks);
             pod::gates(&scene, &mut blocks);
         }
-        Stage::Terminating(terminating) => end::stopping(&scene, terminating.deadline, &mut blocks),
+        Stage::Terminating(terminating) => {
+            end::stopping(&scene, terminating.deadline(now.mono), &mut blocks);
+        }
         Stage::Terminated(_) => end::clearing(&scene, &mut blocks),
     }
     api::report(&scene, &mut blocks);

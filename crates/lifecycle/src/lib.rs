@@ -15,6 +15,7 @@
 //!   observation already holds;
 //! * a pod never leaves `Terminating` for `Syncing`, nor `Terminated` for anything.
 
+pub mod account;
 pub mod action;
 pub mod decide;
 pub mod delay;

@@ -25,8 +25,8 @@ pub struct Observation {
     pub intent: Intent,
     /// What node admission said.
     pub admission: Admission,
-    /// The runtime's own account of this pod, read after the last outcome in `outcomes` arrived.
-    /// `Err` is the runtime's error text: nothing may then be concluded about containers.
+    /// The runtime's own account of this pod, read after the last outcome in `outcomes` arrived, or brought up to date with
+    /// them ([`crate::account`]). `Err` is the runtime's error text: nothing may then be concluded about containers.
     pub runtime: Result<RuntimePod, String>,
     /// CRI `NetworkReady`; the error text is the runtime's `reason` and `message`.
     pub network: Result<(), String>,

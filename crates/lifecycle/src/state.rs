@@ -137,8 +137,15 @@ pub(crate) struct Terminating {
     pub(crate) cause: Cause,
     /// Grace period in force.
     pub(crate) grace: Duration,
-    /// When it ends, on the monotonic clock.
-    pub(crate) deadline: Duration,
+    /// When it ends, on the monotonic clock. `None`: it has not begun, because nothing could be told to stop yet.
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Terminating {
+    /// When the grace period ends, if it begins now at the latest.
+    pub(crate) fn deadline(&self, now: Duration) -> Duration {
+        self.deadline.unwrap_or_else(|| now.saturating_add(self.grace))
+    }
 }
 
 /// A pod of which nothing runs.
@@ -297,7 +304,7 @@ pub(crate) struct Trouble {
 
 impl PodState {
     /// Actions emitted whose outcome has not been seen.
-    pub fn in_flight(&self) -> impl Iterator<Item = &ActionKey> {
+    pub fn in_flight(&self) -> impl Iterator<Item = &ActionKey> + Clone {
         self.in_flight.iter()
     }
 

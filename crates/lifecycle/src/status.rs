@@ -4,9 +4,9 @@
 //! of this process, what the API holds. Invariants:
 //! * a terminal phase is never left, and is reported only when nothing of the pod can run any more;
 //! * a container that ended for good never becomes anything else;
-//! * without an account of the runtime the last status stands.
+//! * without an account of the runtime the last status stands, but for what probes find of the instances in it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::{
     api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus},
@@ -18,7 +18,7 @@ use crate::{
     action::ActionKey,
     decide::{deadline, reset, view::View},
     ids::ContainerName,
-    observation::{ContainerRecord, RuntimeState},
+    observation::{ContainerRecord, RuntimePod, RuntimeState},
     reason::{Cause, DEADLINE_MESSAGE},
     spec::hooks::has_post_start,
     state::{Reset, Stage},
@@ -154,7 +154,16 @@ pub(crate) fn report(
     now: Tick,
 ) -> PodStatus {
     let old = before(state, seen);
-    let (Some(view), Some(spec)) = (view, seen.pod.spec.as_ref()) else { return (*old).clone() };
+    let Some(spec) = seen.pod.spec.as_ref() else { return (*old).clone() };
+    let Some(view) = view else {
+        let (nothing, none) = (RuntimePod::default(), BTreeSet::new());
+        let status = unseen(&input(state, seen, spec, &View::new(&nothing, spec, &none), &old, now));
+        // What stands is not remembered as the own word of this process: it has none yet.
+        if *old != status {
+            state.reported = Some(Arc::new(status.clone()));
+        }
+        return status;
+    };
     let status = compute(&input(state, seen, spec, view, &old, now));
     if *old == status {
         state.reported = Some(old);
@@ -246,6 +255,16 @@ fn compute(input: &Input<'_>) -> PodStatus {
     resources::fill_pod(input, &mut status);
     status.conditions = Some(conditions);
     hold_back_terminal(input, &mut status);
+    status
+}
+
+/// The last status, with what probes have found since. A pod whose containers the runtime does not tell of may serve yet, or
+/// not: nobody else takes it out of its services.
+fn unseen(input: &Input<'_>) -> PodStatus {
+    let mut status = input.old.clone();
+    if !input.ended() && !is_terminal(status.phase.as_deref()) && ready::probed(input, &mut status) {
+        conditions::probed(input, &mut status);
+    }
     status
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
+pub use lifecycle::account::{Became, ObjectEvent};
 use lifecycle::{ContainerId, ContainerName, LogFate, PodUid, SandboxId, observation::RuntimePod};
 pub use node::cgroup::LinuxResources;
 pub use node::conditions::RuntimeCondition;
@@ -241,28 +242,6 @@ pub enum RuntimeHint {
     Everything,
     /// Until the next [`RuntimeHint::Everything`], hints come of lists that are made every second.
     Listing,
-}
-
-/// What became of a container or sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ObjectEvent {
-    /// A container's, or a sandbox's, which is one to the runtime.
-    pub id: ContainerId,
-    /// What became of it.
-    pub became: Became,
-}
-
-/// CRI `ContainerEventType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Became {
-    /// It was made, and does not run yet.
-    Made,
-    /// It runs.
-    Started,
-    /// It has ended.
-    Stopped,
-    /// It was removed.
-    Gone,
 }
 
 /// One pod in the slow full relist: enough to see that it changed.

@@ -5,12 +5,20 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod, PodSpec, PodStatus};
 use lifecycle::{
     Action, Decision, Observation, PodState,
+    account::Digest,
     observation::{ContainerRecord, RuntimeState},
     spec::hash::container_hash,
     status::all_containers,
 };
 
-use crate::{Violation, kubelet, pods, runtime::Runtime, truth::Truth, world::World};
+use crate::{
+    Violation,
+    kubelet::{self, Kubelet},
+    pods,
+    runtime::Runtime,
+    truth::Truth,
+    world::World,
+};
 
 pub(crate) mod stopping;
 
@@ -261,11 +269,24 @@ pub(crate) fn stays_ready(seen: &Observation, decision: &Decision) -> Result<(),
     Ok(())
 }
 
+/// Nothing is left of the pod, as far as the kubelet can know: what a call that it gave up has made later, it finds in the
+/// next list.
+pub(crate) fn said_to_be_gone(world: &World, kubelet: &Kubelet) -> Result<(), Violation> {
+    if kubelet.digest() != Some(Digest::default()) {
+        return broken(format!("said to be gone, yet the runtime held {:?}", kubelet.digest()));
+    }
+    host_is_clear(world)
+}
+
 /// Nothing is left of the pod.
 pub(crate) fn gone(world: &World) -> Result<(), Violation> {
     if !world.runtime.is_empty() {
         return broken(format!("said to be gone, yet the runtime holds {:?}", world.runtime.inspect()));
     }
+    host_is_clear(world)
+}
+
+fn host_is_clear(world: &World) -> Result<(), Violation> {
     if world.host.volumes || world.host.cgroup || world.host.dirs {
         return broken(format!("said to be gone, yet the machine holds {:?}", world.host));
     }

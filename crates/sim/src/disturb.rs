@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lifecycle::{ContainerId, Intent, PodSource, SandboxId, observation::RuntimeState, status::is_terminal};
 
 use crate::{
+    hints::Told,
     pods,
     rng::Rng,
     runtime::Deed,
@@ -166,7 +167,8 @@ impl World {
                 if let Some(sandbox) = newest.and_then(|id| self.runtime.sandbox(&id)) {
                     sandbox.ips.clear();
                     sandbox.without_address = true;
-                    self.runtime_event();
+                    // No event and no list tells of it; it is found by whoever looks for another reason.
+                    self.stream_breaks();
                 }
             }
             Fault::Reboot => {
@@ -177,7 +179,10 @@ impl World {
                 self.host.cgroup = false;
                 self.after(Duration::from_secs(20), Event::Start);
             }
-            Fault::RuntimeDown => self.runtime_down = until,
+            Fault::RuntimeDown => {
+                self.runtime_down = until;
+                self.stream_breaks();
+            }
             Fault::RuntimeRestart => self.restart_runtime(),
             Fault::RuntimeForgets => self.forget(),
             Fault::ApiDown => self.api_down = until,
@@ -224,7 +229,8 @@ impl World {
         for id in sandboxes {
             self.act(Deed::RemoveSandbox(&id));
         }
-        self.runtime_event();
+        // It starts without a past, and tells of none.
+        self.told_of = Told::default();
     }
 
     fn some_running(&mut self) -> Option<ContainerId> {
@@ -250,7 +256,6 @@ impl World {
             record.state = RuntimeState::Unknown;
             self.truth.lost.insert(id);
         }
-        self.runtime_event();
     }
 
     /// One change by a user, and the time of the next.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use lifecycle::{
-    Action, ActionKey, ContainerId, Done, Failure, FailureStep, LogFate, observation::RuntimeState,
+    Action, ActionKey, ContainerId, Done, Failure, FailureStep, LogFate, Obstacle, observation::RuntimeState,
 };
 
 use crate::{
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// A process runs a preStop hook once, whatever becomes of the stop.
+    /// A process runs a preStop hook once, whatever becomes of the stop, as long as the runtime answers.
     fn note_hook(&mut self, generation: u64, action: &Action, pod: &Pod) -> Result<(), Violation> {
         let (container, id) = match action {
             Action::StopContainer { container, id, run_pre_stop: true, .. }
@@ -104,7 +104,9 @@ impl World {
             _ => return Ok(()),
         };
         let has_hook = pods::pre_stop(pod, container.as_str()).is_some();
-        if has_hook && !self.hooks.insert((generation, id.clone())) {
+        // One of which the runtime did not tell how it went is run again.
+        let told = self.kubelet.as_mut().is_none_or(|kubelet| !kubelet.untold.remove(id));
+        if has_hook && !self.hooks.insert((generation, id.clone())) && told {
             return Err(Violation::new(format!("the preStop hook of {container} ({id}) was run twice")));
         }
         Ok(())
@@ -239,7 +241,9 @@ impl World {
             (Fate::Honest, Some(Err(failed))) => Err(failed),
             (Fate::Lies, _) => Ok(Done::Plain),
             (Fate::Fails, _) => failure("injected failure"),
-            (Fate::Lost | Fate::Hangs | Fate::Late, _) => failure("deadline exceeded"),
+            (Fate::Lost | Fate::Hangs | Fate::Late, _) => {
+                failure("deadline exceeded").map_err(|failure| failure.because_of(Some(Obstacle::Runtime)))
+            }
             // Its kubelet died before the effect.
             (Fate::Honest, None) => return Ok(()),
         };
@@ -292,6 +296,7 @@ impl World {
     /// The runtime goes away and comes back: calls under way fail at once, and may have arrived.
     pub(crate) fn restart_runtime(&mut self) {
         self.runtime_down = self.now + self.rng.between(Duration::from_millis(100), Duration::from_secs(10));
+        self.stream_breaks();
         let under_way: Vec<u64> = self
             .jobs
             .iter()

@@ -9,7 +9,9 @@ use std::{
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use lifecycle::{
     Action, ActionKey, ContainerId, ContainerName, Done, Failure, Intent, Observation, Outcome, Outlook,
-    PodSource, PodState, decide,
+    PodSource, PodState,
+    account::{Account, Digest, ObjectEvent},
+    decide,
     observation::{NodeFacts, RuntimePod},
     status::{is_terminal, keep_ends},
 };
@@ -31,6 +33,15 @@ pub(crate) struct Kubelet {
     /// The node wants it gone; forgotten with the process.
     pub(crate) eviction: Option<Intent>,
     outcomes: Vec<Outcome>,
+    account: Account,
+    /// What the runtime held at the last look; `None`: nobody knows.
+    known: Option<RuntimePod>,
+    /// What the runtime has told since.
+    pub(crate) events: BTreeSet<ObjectEvent>,
+    /// Whether it has to be asked.
+    pub(crate) rung: bool,
+    /// Containers whose stop it did not answer.
+    pub(crate) untold: BTreeSet<ContainerId>,
     wake: u64,
     pub(crate) status: Option<PodStatus>,
     pub(crate) written: Option<PodStatus>,
@@ -46,6 +57,13 @@ pub(crate) struct Kubelet {
     born: Duration,
     /// Since when, and until when at the latest, the pod is to be stopped: grace wanted, and its end.
     pub(crate) ending: Option<checks::stopping::Ending>,
+}
+
+impl Kubelet {
+    /// What it knows of what the runtime holds.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.known.as_ref().map(Digest::from)
+    }
 }
 
 impl World {
@@ -78,6 +96,10 @@ impl World {
             }
             None => return,
         };
+        // A pod that no kubelet has told of, and of which the list that was made at the start shows nothing, is not looked for.
+        let reported = pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        let is_new = source == PodSource::Api && !reported && self.runtime.is_empty();
+        let known = is_new.then(RuntimePod::default);
         self.kubelet = Some(Kubelet {
             state: PodState::default(),
             pod: Arc::new(pod),
@@ -85,6 +107,11 @@ impl World {
             intent,
             eviction: None,
             outcomes: Vec::new(),
+            account: Account::default(),
+            known,
+            events: BTreeSet::new(),
+            rung: false,
+            untold: BTreeSet::new(),
             wake: 0,
             status: None,
             written: None,
@@ -143,6 +170,7 @@ impl World {
         if self.kubelet.is_none() && self.now >= self.api_down {
             self.hire();
         } else {
+            self.list();
             self.after(Duration::ZERO, Event::Look(generation));
         }
         self.refresh_mail();
@@ -199,6 +227,18 @@ impl World {
         self.look(generation)
     }
 
+    /// What the runtime holds, as far as its answers and events tell; else as it says itself.
+    fn account(&mut self) -> Result<RuntimePod, String> {
+        let Some(kubelet) = &mut self.kubelet else { return self.inspect() };
+        let rung = std::mem::take(&mut kubelet.rung);
+        let known = kubelet.known.take().filter(|_| !rung);
+        let answered: Vec<_> = kubelet.outcomes.iter().map(|outcome| &outcome.key).collect();
+        let under_way = kubelet.state.in_flight().filter(|key| !answered.contains(key));
+        let events = std::mem::take(&mut kubelet.events);
+        let known = kubelet.account.update(known, &kubelet.outcomes, events, under_way);
+        known.map_or_else(|| self.inspect(), Ok)
+    }
+
     fn inspect(&mut self) -> Result<RuntimePod, String> {
         let storm = self.weather == Weather::Storm;
         if self.now < self.runtime_down || (storm && self.rng.percent(2)) {
@@ -211,7 +251,7 @@ impl World {
         if generation != self.generation || self.kubelet.is_none() {
             return Ok(());
         }
-        let runtime = self.inspect();
+        let runtime = self.account();
         let probes = self.probes();
         let network = if self.now < self.network_down { Err("no CNI".to_owned()) } else { Ok(()) };
         let now = self.tick();
@@ -238,9 +278,11 @@ impl World {
             probes,
             logged: Arc::clone(&kubelet.logged),
         };
+        kubelet.known = seen.runtime.as_ref().ok().cloned();
         let before = kubelet.state.clone();
         let decision = decide(&before, &seen, now);
         let fresh = now.mono.saturating_sub(kubelet.born) < PROBED_AFTER;
+        kubelet.untold.extend(checks::stopping::unanswered(&seen).cloned());
         let ending = checks::stopping::ending(kubelet.ending, &before, &seen, &decision, now.mono);
         kubelet.ending = ending;
         self.counts.decisions += 1;
@@ -250,8 +292,8 @@ impl World {
         if fresh {
             checks::stays_ready(&seen, &decision)?;
         }
-        if decision.finished {
-            checks::gone(self)?;
+        if let (true, Some(kubelet)) = (decision.finished, &self.kubelet) {
+            checks::said_to_be_gone(self, kubelet)?;
         }
         self.trace(|| {
             let why: Vec<_> = decision.why.iter().map(ToString::to_string).collect();
@@ -271,6 +313,7 @@ impl World {
         kubelet.status = Some(decision.status);
         let ends = decision.finished && matches!(kubelet.intent, Intent::Removed { .. });
         let deletes = kubelet.released && matches!(kubelet.intent, Intent::Delete { .. });
+        decision.actions.iter().for_each(|action| kubelet.account.asked(action, &pod));
         if let Some(at) = decision.wake_at {
             self.at(at.mono, Event::Wake(generation, wake));
         }

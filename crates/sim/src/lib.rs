@@ -1,11 +1,12 @@
 //! Deterministic simulation of pod lives under faults.
 //!
 //! One seed is one life of one pod: drawn with containers, probes, hooks, policies and rules of every kind, run by
-//! `lifecycle::decide` in a world of virtual time where calls hang, lie, get lost or take effect too late, events are
-//! dropped or doubled, the kubelet is killed between any two effects, the runtime is restarted or forgets everything,
-//! the API cannot be reached or its watch goes silent, disks are full, clocks jump both ways, and containers, sandboxes, addresses or the machine go behind its
-//! back; while users change, debug, evict and delete the pod, and lose patience. Each life has a climate of its own: some
-//! know few faults, some nearly all. Then the weather calms, and everything has to come right:
+//! `lifecycle::decide`, on what `lifecycle::account` makes of the runtime's answers and events, in a world of virtual time
+//! where calls hang, lie, get lost or take effect too late, events are dropped, doubled or late, the kubelet is killed between
+//! any two effects, the runtime is restarted or forgets everything, the API cannot be reached or its watch goes silent,
+//! disks are full, clocks jump both ways, and containers, sandboxes, addresses or the machine go behind its back; while
+//! users change, debug, evict and delete the pod, and lose patience. Each life has a climate of its own: some know few
+//! faults, some nearly all. Then the weather calms, and everything has to come right:
 //!
 //! * it converges: what the spec wants runs, what is over is cleared away, and the status says what is;
 //! * no container identity is ever made twice, no two containers of one name ever run together, no log is written over;
@@ -25,6 +26,7 @@ use std::{fmt, thread};
 mod checks;
 mod disturb;
 mod effects;
+mod hints;
 mod jobs;
 mod kubelet;
 pub mod life;

@@ -10,11 +10,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use lifecycle::{Admission, ContainerId, PodSource, Tick, observation::RuntimeState};
+use lifecycle::{Admission, ContainerId, PodSource, Tick, account::ObjectEvent, observation::RuntimeState};
 
 use crate::{
     Options, Violation,
     disturb::Climate,
+    hints::Told,
     jobs::Job,
     kubelet::Kubelet,
     rng::Rng,
@@ -44,6 +45,10 @@ pub(crate) enum Event {
     Operate,
     /// A watch that was silent has been replaced by a list.
     Listed,
+    /// The runtime tells something to this kubelet.
+    Told(u64, ObjectEvent),
+    /// The runtime's events come again after a gap, to this kubelet.
+    Everything(u64),
     /// The kubelet starts.
     Start,
     /// The periodic look for leftovers nobody owns, and the periodic look at the pod.
@@ -81,6 +86,8 @@ pub(crate) struct World {
     serial: u64,
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) runtime: Runtime,
+    /// What the runtime has told of, heard or not.
+    pub(crate) told_of: Told,
     pub(crate) host: Host,
     /// The object in the API server.
     pub(crate) object: Option<Pod>,
@@ -160,6 +167,7 @@ impl World {
             serial: 0,
             jobs: BTreeMap::new(),
             runtime: Runtime::default(),
+            told_of: Told::default(),
             host: Host::default(),
             spec: pod.clone(),
             truth: Truth::default(),
@@ -239,9 +247,11 @@ impl World {
     fn quiet(&self) -> bool {
         let stirs = |event: &Event| match event {
             Event::Relist(_) => false,
-            Event::Look(generation) | Event::Wake(generation, _) | Event::Patch(generation) => {
-                *generation == self.generation && self.kubelet.is_some()
-            }
+            Event::Look(generation)
+            | Event::Wake(generation, _)
+            | Event::Patch(generation)
+            | Event::Told(generation, _)
+            | Event::Everything(generation) => *generation == self.generation && self.kubelet.is_some(),
             Event::Exit(id, _) => {
                 self.runtime.containers().iter().any(|c| c.id == *id && c.state != RuntimeState::Exited)
             }
@@ -289,26 +299,13 @@ impl World {
             Event::Disturb => self.disturb(),
             Event::Operate => self.operate(),
             Event::Listed => self.refresh_mail(),
+            Event::Told(generation, event) => self.hear(generation, event),
+            Event::Everything(generation) => self.ring(generation),
             Event::Start => self.start_kubelet(),
             Event::Relist(generation) => self.relist(generation),
             Event::Patch(generation) => self.patch(generation)?,
             Event::DeleteObject(generation) => self.delete_object(generation)?,
         }
         Ok(())
-    }
-
-    /// The runtime tells of a change: late, twice, or not at all.
-    pub(crate) fn runtime_event(&mut self) {
-        let generation = self.generation;
-        let storm = self.weather == Weather::Storm;
-        if storm && self.rng.percent(self.climate.deaf) {
-            return;
-        }
-        let delay = Duration::from_millis(self.rng.below(50));
-        self.after(delay, Event::Look(generation));
-        if storm && self.rng.percent(self.climate.deaf / 2) {
-            let delay = Duration::from_millis(self.rng.below(3000));
-            self.after(delay, Event::Look(generation));
-        }
     }
 }

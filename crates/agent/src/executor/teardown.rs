@@ -1,9 +1,12 @@
 //! Stopping and removing. Order and time are `decide`'s; here each step is one call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lifecycle::{ContainerId, ContainerName, Done, Failure, FailureStep, LogFate};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
     Executor, Listed, Scene, failed,
@@ -27,9 +30,7 @@ impl Executor {
         // Contract §9: the process gets at least two seconds, even if the hook used everything.
         let stopped = self.edges.runtime.stop_container(id, left.max(MIN_GRACE)).await;
         let done = plain(stopped, |error| kill_failed("Container", name.as_str(), error))?;
-        if let Some(hook) = scene.session.post_starts.lock().get(id) {
-            hook.notify_one();
-        }
+        scene.session.stopped(id);
         Ok(match hook {
             Hook::Passed => done,
             Hook::Failed => Done::StoppedWithoutHook,
@@ -68,7 +69,7 @@ impl Executor {
         plain(self.edges.runtime.stop_container(id, grace.max(MIN_GRACE)).await, ToString::to_string)
     }
 
-    /// The hook of a container that is stopped later.
+    /// The hook of a container that is stopped later; no longer than that container is there.
     pub(super) async fn run_pre_stop(
         &self,
         scene: &Scene,
@@ -77,7 +78,14 @@ impl Executor {
         grace: Duration,
     ) -> Result<Done, Failure> {
         let (_deadline, mut moves) = watch::channel(in_time(grace));
-        match self.pre_stop(scene, name, id, &mut moves).await {
+        let stopped = Arc::new(Notify::new());
+        let _listed = Listed::new(&scene.session.pre_stops, id, Arc::clone(&stopped));
+        // Neither arm is polled again once the other has ended.
+        let hook = tokio::select! {
+            hook = self.pre_stop(scene, name, id, &mut moves) => hook,
+            () = stopped.notified() => Hook::Passed,
+        };
+        match hook {
             Hook::Passed => Ok(Done::Plain),
             Hook::Failed => Err(failed(FailureStep::PreStopHook, "the preStop hook failed")),
         }

@@ -12,8 +12,12 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
+use lifecycle::explain::TurnsNote;
 use parking_lot::Mutex;
+use seams::Clock;
 use tokio::{sync::oneshot, time::timeout};
+
+use crate::records::traced;
 
 /// Longest that a call holds its place. A sandbox takes about 0.15 s on an idle machine (containerd 2, CNI's bridge), and
 /// a few times that on a full one.
@@ -31,8 +35,21 @@ pub(crate) enum Step {
 }
 
 /// Places at the runtime.
-#[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Mutex<Line>>);
+#[derive(Clone)]
+pub(crate) struct Turns {
+    line: Arc<Mutex<Line>>,
+    places: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns")
+            .field("line", &self.line)
+            .field("places", &self.places)
+            .finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug)]
 struct Line {
@@ -49,7 +66,7 @@ struct Place(Turns);
 impl Drop for Place {
     fn drop(&mut self) {
         let next = {
-            let mut line = self.0.0.lock();
+            let mut line = self.0.line.lock();
             match line.waiting.pop_first() {
                 Some((_, next)) => next,
                 None => {
@@ -65,8 +82,15 @@ impl Drop for Place {
 
 impl Turns {
     /// As many places, at least one.
-    pub(crate) fn new(places: usize) -> Self {
-        Self(Arc::new(Mutex::new(Line { free: places.max(1), next: 0, waiting: BTreeMap::new() })))
+    pub(crate) fn new(places: usize, clock: Arc<dyn Clock>) -> Self {
+        let places = places.max(1);
+        let line = Line { free: places, next: 0, waiting: BTreeMap::new() };
+        Self { line: Arc::new(Mutex::new(line)), places, clock }
+    }
+
+    /// How many places there are, and how many wait for one.
+    pub(crate) fn note(&self) -> TurnsNote {
+        TurnsNote { places: self.places, waiting: self.line.lock().waiting.len() }
     }
 
     /// Runs a call when its turn has come.
@@ -80,10 +104,10 @@ impl Turns {
         call.await
     }
 
-    /// Waits for a place. `None` cannot be: whoever holds one lives.
+    /// Waits for a place, in the record of the pod's step. `None` cannot be: whoever holds one lives.
     async fn place(&self, step: Step) -> Option<Place> {
         let waits = {
-            let mut line = self.0.lock();
+            let mut line = self.line.lock();
             if line.free > 0 {
                 line.free -= 1;
                 return Some(Place(self.clone()));
@@ -94,6 +118,7 @@ impl Turns {
             line.waiting.insert((step, number), sender);
             waits
         };
+        let _wait = traced::wait(&*self.clock);
         waits.await.ok()
     }
 }
@@ -105,13 +130,18 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
+    use fakes::clock::TokioClock;
     use tokio::{task::JoinSet, time::Instant};
 
     use super::*;
 
+    fn turns(places: usize) -> Turns {
+        Turns::new(places, Arc::new(TokioClock::at("2026-11-24T01:02:03Z".parse().unwrap())))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn so_many_at_once_and_in_order() {
-        let turns = Turns::new(2);
+        let turns = turns(2);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let begun = Instant::now();
         let mut calls = JoinSet::new();
@@ -136,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_hangs_loses_its_place() {
-        let turns = Turns::new(1);
+        let turns = turns(1);
         let hanging = turns.clone();
         let hung = tokio::spawn(async move { hanging.take(Step::Sandbox, pending::<()>()).await });
         tokio::task::yield_now().await;
@@ -149,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_given_up_leaves_its_place() {
-        let turns = Turns::new(1);
+        let turns = turns(1);
         let short = Duration::from_millis(1);
         assert!(timeout(short, turns.take(Step::Sandbox, pending::<()>())).await.is_err());
         assert!(timeout(short, turns.take(Step::Sandbox, async {})).await.is_ok());
@@ -157,12 +187,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_place_at_all_would_be_no_node() {
-        Turns::new(0).take(Step::Sandbox, async {}).await;
+        turns(0).take(Step::Sandbox, async {}).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_nearest_to_the_end_goes_first() {
-        let turns = Turns::new(1);
+        let turns = turns(1);
         let order = Arc::new(Mutex::new(Vec::new()));
         let held = turns.place(Step::Sandbox).await;
         let mut calls = JoinSet::new();
@@ -177,15 +207,16 @@ mod tests {
             calls.spawn(async move { turns.take(step, async { order.lock().push(name) }).await });
             tokio::task::yield_now().await;
         }
+        assert_eq!(turns.note(), TurnsNote { places: 1, waiting: 5 });
         drop(held);
         calls.join_all().await;
         assert_eq!(*order.lock(), ["b", "d", "c", "a", "e"]);
-        assert_eq!(turns.0.lock().free, 1);
+        assert_eq!(turns.line.lock().free, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_place_given_to_one_that_is_gone_is_not_lost() {
-        let turns = Turns::new(1);
+        let turns = turns(1);
         let held = turns.place(Step::Sandbox).await;
         let mut gone = Box::pin(turns.take(Step::Sandbox, async {}));
         assert!(futures::poll!(gone.as_mut()).is_pending());
@@ -195,6 +226,6 @@ mod tests {
         drop(held);
         drop(gone);
         later.await;
-        assert_eq!(turns.0.lock().free, 1);
+        assert_eq!(turns.line.lock().free, 1);
     }
 }

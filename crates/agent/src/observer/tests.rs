@@ -133,3 +133,35 @@ async fn an_end_that_nothing_announced_makes_lists_frequent_for_a_while() {
     tokio::time::sleep(Duration::from_secs(200)).await;
     assert!(lists(&core, 600).await <= 10, "trusted again");
 }
+
+#[test]
+fn a_list_rings_for_what_a_worker_does_not_know() {
+    let uid = PodUid::from("u".to_owned());
+    let (bells, bell) = (Bells::default(), Arc::new(Bell::default()));
+    bells.add(uid.clone(), Arc::clone(&bell));
+    let mut pod = ListedPod {
+        uid: uid.clone(),
+        namespace: "ns".to_owned(),
+        name: "p".to_owned(),
+        sandboxes: vec![("s".into(), true)],
+        containers: vec![("c".into(), RuntimeState::Running)],
+    };
+    let listed = |pod: &ListedPod| BTreeMap::from([(pod.uid.clone(), pod.clone())]);
+    let rings = |list: &BTreeMap<PodUid, ListedPod>| {
+        assert_eq!(bells.compare(list), []);
+        bell.take_runtime()
+    };
+    assert!(!rings(&BTreeMap::new()), "nothing known, nothing there");
+    assert!(rings(&listed(&pod)));
+    assert!(rings(&listed(&pod)), "until it has looked");
+    bell.knows(Some(digest(&pod)));
+    assert!(!rings(&listed(&pod)));
+    // Two lists may show the same, and the account something else: what came and went between them.
+    assert!(rings(&BTreeMap::new()));
+    pod.containers[0].1 = RuntimeState::Exited;
+    assert!(rings(&listed(&pod)));
+    bell.knows(None);
+    assert!(rings(&listed(&pod)), "the runtime did not tell when it was asked, and does now");
+    let stranger = ListedPod { uid: "v".into(), ..pod };
+    assert_eq!(bells.compare(&listed(&stranger)), [PodUid::from("v")]);
+}

@@ -100,6 +100,11 @@ impl Trust {
         self.hinted = std::mem::take(&mut self.newest);
     }
 
+    /// It was not answered: what was hinted before it was asked for is not compared with anything yet.
+    pub(super) fn failed(&mut self) {
+        self.newest.append(&mut self.hinted);
+    }
+
     /// A list was read: compares it with the last.
     pub(super) fn listed(&mut self, before: &BTreeMap<PodUid, ListedPod>, now: &BTreeMap<PodUid, ListedPod>) {
         if self.source == Source::Lists {

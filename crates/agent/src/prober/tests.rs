@@ -218,7 +218,11 @@ async fn probes_that_hang_do_not_keep_others_waiting() {
     let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
     observe_records(&prober, &pod, (0..=PLACES).map(|n| record(&format!("c{n}"))).collect());
     let probes: Vec<_> = (0..=PLACES)
-        .map(|n| tokio::spawn(Arc::clone(&prober).probe(key(&format!("c{n}"), Kind::Readiness))))
+        .map(|n| {
+            tokio::spawn(
+                Arc::clone(&prober).probe(key(&format!("c{n}"), Kind::Readiness), format!("id-c{n}").into()),
+            )
+        })
         .collect();
     tokio::time::sleep(HELD / 2).await;
     assert_eq!(prober.places.available_permits(), 0);
@@ -226,6 +230,25 @@ async fn probes_that_hang_do_not_keep_others_waiting() {
     assert_eq!(prober.places.available_permits(), PLACES, "and none has had its answer");
     assert!(probes.iter().all(|probe| !probe.is_finished()));
     probes.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn one_that_waited_for_a_place_does_not_probe_the_next_instance() {
+    let prober = Arc::new(prober());
+    let pod = pod(&json!({}));
+    observe(&prober, &pod);
+    let places = Arc::clone(&prober.places).acquire_many_owned(PLACES as u32).await.unwrap();
+    let this = key("main", Kind::Readiness);
+    let mut waits = Box::pin(Arc::clone(&prober).probe(this.clone(), "id-main".into()));
+    assert!(futures::poll!(waits.as_mut()).is_pending());
+    let next = ContainerRecord { id: "id-next".into(), ..record("main") };
+    observe_records(&prober, &pod, vec![record("side"), next]);
+    let due = prober.table.lock().entries[&this].due;
+    drop(places);
+    waits.await;
+    let table = prober.table.lock();
+    let entry = &table.entries[&this];
+    assert_eq!((entry.id.as_str(), entry.due, entry.last_failure.is_none()), ("id-next", due, true));
 }
 
 #[tokio::test]

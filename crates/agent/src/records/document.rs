@@ -37,6 +37,7 @@ pub(super) fn block(block: &explain::Block) -> Block {
         | BlockCause::Namesake(_)
         | BlockCause::NodeLabels
         | BlockCause::Place { .. }
+        | BlockCause::Turn { .. }
         | BlockCause::NotShown
         | BlockCause::Finalizers(_)
         | BlockCause::Idle => ("waiting", None, 0),

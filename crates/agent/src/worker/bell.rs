@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use lifecycle::account::{Digest, ObjectEvent};
 use parking_lot::Mutex;
-use seams::runtime::ObjectEvent;
 use tokio::sync::Notify;
 
 /// Shared by a worker and whoever may wake it.
@@ -16,6 +16,18 @@ pub struct Bell {
     runtime: AtomicBool,
     events: Mutex<BTreeSet<ObjectEvent>>,
     volumes: AtomicBool,
+    account: Mutex<Account>,
+}
+
+/// What the worker knows of what the runtime holds, since its last look.
+#[derive(Clone, Copy, Debug)]
+struct Account(Option<Digest>);
+
+impl Default for Account {
+    /// Nothing yet. What there is will be found by the first look.
+    fn default() -> Self {
+        Self(Some(Digest::default()))
+    }
 }
 
 impl Bell {
@@ -23,6 +35,18 @@ impl Bell {
     pub fn runtime_changed(&self) {
         self.runtime.store(true, Ordering::Release);
         self.notify.notify_one();
+    }
+
+    /// A list shows this of the pod: rings where the worker does not know it.
+    pub(crate) fn listed(&self, shown: Digest) {
+        if self.account.lock().0 != Some(shown) {
+            self.runtime_changed();
+        }
+    }
+
+    /// The worker knows this now; `None`: the runtime did not tell.
+    pub(crate) fn knows(&self, account: Option<Digest>) {
+        self.account.lock().0 = account;
     }
 
     /// The runtime tells what became of a container or sandbox of the pod.
@@ -52,7 +76,7 @@ impl Bell {
         self.runtime.load(Ordering::Acquire) || !self.events.lock().is_empty()
     }
 
-    pub(super) fn take_runtime(&self) -> bool {
+    pub(crate) fn take_runtime(&self) -> bool {
         self.runtime.swap(false, Ordering::AcqRel)
     }
 

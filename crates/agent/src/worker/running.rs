@@ -40,7 +40,7 @@ impl Running {
     }
 
     /// What is under way.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &ActionKey> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ActionKey> + Clone {
         self.keys.values().map(|(key, _)| key)
     }
 

@@ -177,7 +177,7 @@ impl Visit<'_> {
     /// Write down the parts of starts that the log since then tells of.
     fn take_apart(&mut self, started: &[Started], log: u64, into: &Parts) -> Result<()> {
         let pods = start_calls::by_pod(&self.node.containerd_log_since(log)?);
-        let full = parts::most_at_once(pods.values().flatten());
+        let full = parts::most_at_once(pods.values().flatten()).min(super::processors().max(1));
         for one in started {
             let uid = &one.pod.uid;
             let own = pods.get(uid).map(Vec::as_slice).unwrap_or_default();

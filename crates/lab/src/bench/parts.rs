@@ -9,7 +9,8 @@
 //!
 //! A kubelet that lets only so many calls into the runtime at once makes pods wait for their turn, and the batch is done
 //! sooner. That wait is the runtime's time, not the kubelet's: so `beyond_waiting` is `added` without the moments in which
-//! the runtime worked on as many calls of other pods as this kubelet ever lets it in this batch.
+//! the runtime worked on a call of another pod for each processor of the machine. (Or on as many as this kubelet ever lets
+//! into it, where those are fewer: then it is the kubelet that leaves a processor idle, which the batch's own time shows.)
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -2,8 +2,8 @@
 
 use crate::{
     Reason,
-    action::{ActionKey, Done, Failure, FailureStep, Outcome},
-    decide::{images, view::Life, work::Work},
+    action::{ActionKey, Done, Failure, FailureStep, Obstacle, Outcome},
+    decide::{images, terminate, view::Life, work::Work},
     ids::{ContainerId, ContainerName},
     reason::ContainerRef,
     spec::containers,
@@ -150,6 +150,9 @@ fn failed(work: &mut Work<'_>, key: &ActionKey, failure: &Failure) {
     }
     if let ActionKey::StopContainer(id) = key {
         work.state.stopping.remove(id);
+        if matches!(failure.obstacle, Some(Obstacle::Runtime)) {
+            terminate::not_told(work, id);
+        }
     }
     work.set_back(key.clone(), failure.clone());
     let syncing = matches!(work.state.stage, Stage::Syncing(_));
@@ -227,8 +230,14 @@ fn trouble(work: &mut Work<'_>, name: &ContainerName, reason: &'static str, mess
     }
 }
 
+/// The name of a container that the runtime shows; or, while that does not answer, of one whose start was asked for.
 fn name_of(work: &Work<'_>, id: &ContainerId) -> Option<ContainerName> {
-    Some(work.view?.container(id)?.name.clone())
+    if let Some(record) = work.view.and_then(|view| view.container(id)) {
+        return Some(record.name.clone());
+    }
+    let mut memos = work.state.containers.iter();
+    let begun = |(_, begun): &(u32, ContainerId)| begun == id;
+    memos.find(|(_, memo)| memo.begun.as_ref().is_some_and(begun)).map(|(name, _)| name.clone())
 }
 
 /// The container as events name it; `None` when the spec does not know it.

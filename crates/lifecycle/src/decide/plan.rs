@@ -283,6 +283,8 @@ fn regular<'a>(work: &Work<'a>, view: &View<'a>, container: &'a Container, sandb
     };
     let wanted = restart::wanted(container, work.pod, work.spec, view) || owed(work, view, &container.name);
     match view.life(record) {
+        // Made by a kubelet that died before it was told; the one after it has told of the former end for good.
+        Life::Created if reported_final(work, container) => Next::Leave,
         Life::Created | Life::Dead if wanted => Next::Start,
         Life::Created | Life::Dead => Next::Leave,
         Life::Lost => Next::Kill(Kill::new(kind, record, KillCause::Unknown, Afterwards::Restart)),

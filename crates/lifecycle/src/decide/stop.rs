@@ -81,6 +81,7 @@ pub(super) fn may_run_hook(work: &Work<'_>, record: &ContainerRecord, deadline: 
         && (work.seen.source != PodSource::RuntimeOnly || has_hook(work, record))
         && work.view.is_some_and(|view| view.life(record) == Life::Running)
         && !work.state.hooked.contains(&record.id)
+        && !work.flying(&ActionKey::RunPreStop(record.id.clone()))
 }
 
 fn has_hook(work: &Work<'_>, record: &ContainerRecord) -> bool {

@@ -4,7 +4,8 @@
 //!   regular, init, ephemeral containers, all at once ─┐
 //!                        sidecars' preStop hooks ───────┴─► sidecars, last one first ──► sandboxes ──► nothing runs
 //! ```
-//! Sidecars wait for regular containers and for later sidecars, for nobody else; their preStop hooks do not wait. All
+//! The grace period begins when the first of them is told, not before: a runtime that is away takes nothing of it, and what it
+//! may not have been told counts for nothing. Sidecars wait for regular containers and for later sidecars, for nobody else; their preStop hooks do not wait. All
 //! share one grace period; past its end nobody waits for a turn or a hook. The same order is kept when everything makes
 //! way for a new sandbox.
 
@@ -18,6 +19,7 @@ use crate::{
         view::{Life, View},
         work::{Asked, Work},
     },
+    ids::ContainerId,
     observation::ContainerRecord,
     reason::{Afterwards, Cause, KillCause},
     spec::hooks::has_pre_stop,
@@ -31,9 +33,15 @@ pub(super) fn completed(work: &mut Work<'_>) {
 
 pub(super) fn advance(work: &mut Work<'_>) -> Progress {
     let Stage::Terminating(terminating) = &work.state.stage else { return Progress::Continue };
-    let deadline = terminating.deadline;
+    let deadline = terminating.deadline(work.now.mono);
     let Some(view) = work.view else { return Progress::Continue };
     stop_all(work, &view, deadline, Afterwards::Stay);
+    let told = |key: &ActionKey| matches!(key, ActionKey::StopContainer(_) | ActionKey::RunPreStop(_));
+    if work.state.in_flight.iter().any(told)
+        && let Stage::Terminating(terminating) = &mut work.state.stage
+    {
+        terminating.deadline = Some(deadline);
+    }
     if view.alive().next().is_some() {
         return Progress::Continue;
     }
@@ -57,6 +65,15 @@ pub(super) fn stop_all(work: &mut Work<'_>, view: &View<'_>, deadline: Duration,
             Turn::Now => stop_one(work, record, deadline, afterwards),
             Turn::Later => prepare(work, record, deadline, afterwards),
         }
+    }
+}
+
+/// A stop that the runtime did not answer: whether the container was told, and how far its hook came, nobody knows. It has
+/// all of its time once more, as with upstream's kubelet.
+pub(super) fn not_told(work: &mut Work<'_>, id: &ContainerId) {
+    work.state.hooked.remove(id);
+    if let Stage::Terminating(terminating) = &mut work.state.stage {
+        terminating.deadline = None;
     }
 }
 

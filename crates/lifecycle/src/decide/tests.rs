@@ -13,7 +13,8 @@ use crate::{
     Admission, ContainerName, Done, Failure, FailureStep, Intent, LogFate, Outcome, PodSource, ProbeResults,
     Record,
     observation::{
-        ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, RuntimePod, RuntimeState, SandboxRecord,
+        ContainerRecord, FatalProbe, NodeFacts, ProbeFailure, ProbeResult, RuntimePod, RuntimeState,
+        SandboxRecord,
     },
     record::StepId,
     spec::{containers::image_of, hash::container_hash},

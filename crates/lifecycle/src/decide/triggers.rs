@@ -29,7 +29,7 @@ pub(super) fn look(work: &mut Work<'_>) {
         && wanted < terminating.grace
     {
         terminating.grace = wanted;
-        terminating.deadline = terminating.deadline.min(now.saturating_add(wanted));
+        terminating.deadline = terminating.deadline.map(|at| at.min(now.saturating_add(wanted)));
     }
 }
 
@@ -40,8 +40,7 @@ pub(super) fn terminating(work: &mut Work<'_>, cause: Cause) {
         Intent::Run => spec_grace(work),
     };
     work.because(Reason::Terminating { cause: cause.clone() });
-    work.state.stage =
-        Stage::Terminating(Terminating { cause, grace, deadline: work.now.mono.saturating_add(grace) });
+    work.state.stage = Stage::Terminating(Terminating { cause, grace, deadline: None });
     // Delays of a life that is over do not delay its end.
     work.state.setbacks.clear();
 }

@@ -260,7 +260,10 @@ pub(super) fn rows(scene: &Scene<'_>, blocks: &[Block]) -> Vec<ContainerAccount>
 /// Whether later regular containers wait for this step of an earlier one.
 fn holds_siblings(block: &Block) -> bool {
     let making = matches!(block.step, BlockedStep::Image | BlockedStep::Creation | BlockedStep::Start);
-    let goes_on = matches!(block.cause, BlockCause::UnderWay { .. } | BlockCause::Place { .. });
+    let goes_on = matches!(
+        block.cause,
+        BlockCause::UnderWay { .. } | BlockCause::Place { .. } | BlockCause::Turn { .. }
+    );
     block.step == BlockedStep::Hook || making && goes_on
 }
 

@@ -52,6 +52,8 @@ pub struct Beside {
     pub report: Option<ReportNote>,
     /// The node's pulls; `None` where as many as are wanted may be under way.
     pub pulls: Option<PullsNote>,
+    /// The node's places at the runtime.
+    pub turns: TurnsNote,
 }
 
 /// Kinds of probe.
@@ -130,6 +132,15 @@ pub enum ReportObstacle {
     Refused,
     /// The kubelet itself failed.
     Internal,
+}
+
+/// Places at the runtime for what it works hard for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnsNote {
+    /// How many calls may be under way at once.
+    pub places: usize,
+    /// How many wait for a place.
+    pub waiting: usize,
 }
 
 /// The pulls of the node that are under way.

@@ -64,8 +64,26 @@ pub(super) fn under_way(step: &Step, about: About<'_>) -> Block {
     }
 }
 
-/// A pull that has to wait for others.
+/// What has to wait for others of its kind.
 fn in_line(scene: &Scene<'_>, step: &Step, about: About<'_>) -> Block {
+    match step.kind {
+        StepKind::EnsureImage | StepKind::FindImage => pull_in_line(scene, step, about),
+        _ => {
+            let turns = scene.facts.beside.turns;
+            Block {
+                step: about.step,
+                container: about.container,
+                since: step.wait.map(|wait| step.began.after(wait.after())),
+                actor: Actor::Runtime,
+                cause: BlockCause::Turn { places: turns.places, waiting: turns.waiting },
+                next: (Next::Turn, None),
+            }
+        }
+    }
+}
+
+/// A pull that has to wait for others.
+fn pull_in_line(scene: &Scene<'_>, step: &Step, about: About<'_>) -> Block {
     let pulls = scene.facts.beside.pulls.as_ref();
     let oldest = pulls.and_then(|pulls| pulls.oldest.clone());
     Block {

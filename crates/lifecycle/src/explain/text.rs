@@ -125,6 +125,7 @@ impl fmt::Display for BlockCause {
             ),
             Self::Refused { reason, message } => write!(f, "{reason}: {message}"),
             Self::Place { places, under_way, oldest } => place(f, *places, *under_way, oldest.as_ref()),
+            Self::Turn { places, waiting } => turn(f, *places, *waiting),
             Self::NotShown => f.write_str("the API server has taken it, and does not show it yet"),
             Self::Finalizers(left) => {
                 write!(f, "nothing of the pod is left on this node; its object has {}", left.join(", "))
@@ -150,6 +151,16 @@ fn place(
             f,
             "; {under_way} of at most {places} pulls are under way, the oldest for {goes_on}: image \"{image}\""
         ),
+    }
+}
+
+fn turn(f: &mut fmt::Formatter<'_>, places: usize, waiting: usize) -> fmt::Result {
+    f.write_str("it waits for its turn at the container runtime")?;
+    // Whoever waited may have gone on meanwhile.
+    match (places, waiting) {
+        (_, 0) => Ok(()),
+        (1, _) => write!(f, ", which is given one thing to make or start at a time; {waiting} wait"),
+        _ => write!(f, ", which is given {places} things to make or start at a time; {waiting} wait"),
     }
 }
 
@@ -281,6 +292,7 @@ impl Next {
             Self::NamesakeGone => "NamesakeGone",
             Self::StopsThen => "StopsThen",
             Self::Place => "Place",
+            Self::Turn => "Turn",
             Self::Removal => "Removal",
             Self::ObjectGone => "ObjectGone",
             Self::NotAgain => "NotAgain",
@@ -305,6 +317,7 @@ impl fmt::Display for Next {
             Self::NamesakeGone => "the pod begins when the other one is gone",
             Self::StopsThen => "the pod goes on to stop when this is done: what it makes has to go too",
             Self::Place => "its pull begins when one of the others is over",
+            Self::Turn => "it goes on when one of the others is over, or has taken longer than three seconds",
             Self::Removal => "what is kept of the pod is removed when it is shown",
             Self::ObjectGone => "the object goes when they are removed",
             Self::NotAgain => "it is not tried again: another pod has to be made in its place",

@@ -68,6 +68,18 @@ pub(super) fn generate(input: &Input<'_>, status: &PodStatus, phase: &str) -> Ve
     all
 }
 
+/// Brings the conditions of a last status in line with what probes found since.
+pub(super) fn probed(input: &Input<'_>, status: &mut PodStatus) {
+    let phase = status.phase.clone().unwrap_or_default();
+    let containers_ready = containers_ready(input, status, &phase);
+    let all = status.conditions.take().unwrap_or_default();
+    let drafts = [ready(input, &containers_ready, &all), containers_ready];
+    let found = drafts.map(|draft| timed(input, draft));
+    let newest =
+        |known: PodCondition| found.iter().find(|new| new.type_ == known.type_).cloned().unwrap_or(known);
+    status.conditions = Some(all.into_iter().map(newest).collect());
+}
+
 fn starting_over(input: &Input<'_>, phase: &str) -> Draft {
     const KIND: &str = reset::CONDITION;
     match phase {

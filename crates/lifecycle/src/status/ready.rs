@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodStatus};
 
-use super::{Input, find};
+use super::{Input, find, instance_id};
 use crate::{
     Observation,
     decide::restart,
@@ -31,6 +31,32 @@ pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
             status.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0)
         };
     }
+}
+
+/// Brings what probes found into a last status, without an account of the runtime: of instances that it shows running.
+/// Returns whether that changed anything.
+pub(super) fn probed(input: &Input<'_>, status: &mut PodStatus) -> bool {
+    let before = status.clone();
+    let sidecars = input.spec.init_containers.iter().flatten().filter(|init| restart::is_sidecar(init));
+    for container in input.spec.containers.iter().chain(sidecars) {
+        let known = find_mut(status.container_statuses.as_mut(), &container.name)
+            .or_else(|| find_mut(status.init_container_statuses.as_mut(), &container.name));
+        let result = input.seen.probes.containers.get(&ContainerName::from(container.name.as_str()));
+        let (Some(known), Some(result)) = (known, result) else { continue };
+        let runs = known.state.as_ref().is_some_and(|state| state.running.is_some());
+        if !runs || instance_id(known) != Some(result.id.as_str()) {
+            continue;
+        }
+        let started = result.started.filter(|_| container.startup_probe.is_some());
+        let started = started.or(known.started).unwrap_or(false);
+        known.started = Some(started);
+        let found = match &container.readiness_probe {
+            Some(_) => result.ready.unwrap_or(known.ready),
+            None => true,
+        };
+        known.ready = started && found;
+    }
+    before != *status
 }
 
 fn find_mut<'s>(list: Option<&'s mut Vec<ContainerStatus>>, name: &str) -> Option<&'s mut ContainerStatus> {

@@ -3,21 +3,38 @@
 use std::time::Duration;
 
 use lifecycle::{
-    Action, ActionKey, Decision, Intent, Observation, PodSource, PodState,
+    Action, ActionKey, ContainerId, Decision, Intent, Observation, Obstacle, PodSource, PodState,
     observation::{ContainerRecord, RuntimeState},
 };
 
 use super::broken;
 use crate::{Violation, pods, world::World};
 
-/// A pod that is being stopped: the grace it was given, and when that is over.
+/// A pod that is being stopped: the grace it was given, and when that is over; it has to begin first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     grace: Duration,
-    deadline: Duration,
+    deadline: Option<Duration>,
 }
 
-/// Follows the grace period: it begins when the pod begins to stop, and may only be shortened.
+impl Ending {
+    fn left(self, now: Duration) -> Duration {
+        self.deadline.map_or(self.grace, |deadline| deadline.saturating_sub(now))
+    }
+}
+
+/// Containers whose stop the runtime did not answer.
+pub(crate) fn unanswered(seen: &Observation) -> impl Iterator<Item = &ContainerId> {
+    seen.outcomes.iter().filter_map(|outcome| match (&outcome.key, &outcome.result) {
+        (ActionKey::StopContainer(id), Err(failure)) if failure.obstacle == Some(Obstacle::Runtime) => {
+            Some(id)
+        }
+        _ => None,
+    })
+}
+
+/// Follows the grace period: it begins when the first container is told, and may only be shortened; it begins anew where the
+/// runtime left it open whether one was told.
 pub(crate) fn ending(
     known: Option<Ending>,
     before: &PodState,
@@ -32,20 +49,30 @@ pub(crate) fn ending(
         Intent::Delete { grace } | Intent::Removed { grace } | Intent::Kill { grace, .. } => Some(*grace),
         Intent::Run => None,
     };
-    match known {
-        Some(known) => Some(match wanted.filter(|wanted| *wanted < known.grace) {
+    let mut ending = match known {
+        Some(known) => match wanted.filter(|wanted| *wanted < known.grace) {
             Some(grace) if before.stage() == "terminating" => {
-                Ending { grace, deadline: known.deadline.min(now.saturating_add(grace)) }
+                let deadline = known.deadline.map(|deadline| deadline.min(now.saturating_add(grace)));
+                Ending { grace, deadline }
             }
             _ => known,
-        }),
+        },
         None => {
             let spec = seen.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
             let own = Duration::from_secs(u64::try_from(spec.unwrap_or(30)).unwrap_or(0));
-            let grace = wanted.unwrap_or(own);
-            Some(Ending { grace, deadline: now.saturating_add(grace) })
+            Ending { grace: wanted.unwrap_or(own), deadline: None }
         }
+    };
+    let answered =
+        |id: &&ContainerId| before.in_flight().any(|key| *key == ActionKey::StopContainer((*id).clone()));
+    if before.stage() == "terminating" && unanswered(seen).any(|id| answered(&id)) {
+        ending.deadline = None;
     }
+    let told = |key: &ActionKey| matches!(key, ActionKey::StopContainer(_) | ActionKey::RunPreStop(_));
+    if ending.deadline.is_none() && seen.runtime.is_ok() && decision.next.in_flight().any(told) {
+        ending.deadline = Some(now.saturating_add(ending.grace));
+    }
+    Some(ending)
 }
 
 /// What must hold of a decision about a pod that is being stopped.
@@ -58,7 +85,7 @@ pub(crate) fn check(
     let (Some(ending), Ok(runtime), "terminating") = (ending, &seen.runtime, decision.next.stage()) else {
         return Ok(());
     };
-    let left = ending.deadline.saturating_sub(now);
+    let left = ending.left(now);
     let running: Vec<_> = runtime.containers.iter().filter(|c| c.state == RuntimeState::Running).collect();
     for action in &decision.actions {
         let (container, id, grace) = match action {

@@ -8,7 +8,8 @@ use crate::{
     action::MissingObject,
     explain::{
         Actor, Beside, Block, BlockCause, BlockedStep, Explanation, Facts, Gate, Hold, Next, ProbeKind,
-        ProbeNote, PullsNote, Report, ReportFailure, ReportNote, ReportObstacle, Standing, explain,
+        ProbeNote, PullsNote, Report, ReportFailure, ReportNote, ReportObstacle, Standing, TurnsNote,
+        explain,
     },
     observation::ProbeResult,
     record::Stamp,

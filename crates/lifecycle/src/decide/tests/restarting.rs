@@ -90,6 +90,33 @@ fn changed_definition_restarts_whatever_the_policy() {
 }
 
 #[test]
+fn what_was_made_after_an_end_that_stands_does_not_start() {
+    let mut scene = Scene::new("Never", vec![], vec![container("c"), container("d")]);
+    scene.settle();
+    scene.spec().containers[0].image = Some("image:2".to_owned());
+    let kill = scene.look().actions[0].clone();
+    scene.succeed(&kill);
+    let creation = loop {
+        let actions = scene.look().actions;
+        match actions.iter().find(|action| matches!(action, Action::CreateContainer { .. })) {
+            Some(creation) => break creation.clone(),
+            None => actions.iter().for_each(|action| scene.succeed(action)),
+        }
+    };
+    // The kubelet dies in the middle of it, and the next one looks before the runtime is done.
+    scene.restart();
+    scene.settle();
+    let status = |scene: &mut Scene| scene.look().status.container_statuses.unwrap()[0].clone();
+    let told = status(&mut scene);
+    assert!(told.state.as_ref().unwrap().terminated.is_some(), "{told:?}");
+    scene.succeed(&creation);
+    let rest = brief(&scene.settle());
+    assert!(!rest.iter().any(|action| action.starts_with("start c")), "{rest:?}");
+    assert!(rest.contains(&"remove container".to_owned()), "{rest:?}");
+    assert_eq!(status(&mut scene), told);
+}
+
+#[test]
 fn failed_liveness_probe_kills_with_its_own_grace() {
     let mut scene = Scene::new(
         "OnFailure",

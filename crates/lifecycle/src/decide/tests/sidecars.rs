@@ -91,6 +91,52 @@ fn a_hook_runs_once_however_often_the_stop_is_tried() {
 }
 
 #[test]
+fn the_grace_period_does_not_run_while_nobody_can_be_told() {
+    let mut scene = Scene::new("Always", vec![], vec![with_pre_stop(container("c"))]);
+    scene.settle();
+    let runtime = std::mem::replace(&mut scene.runtime, Err("no answer".to_owned()));
+    delete(&mut scene, 30);
+    assert!(scene.look().actions.is_empty());
+    scene.pass(secs(60));
+    assert!(scene.look().actions.is_empty());
+    scene.runtime = runtime;
+    let whole = |actions: &[Action]| {
+        assert_eq!(brief(actions), ["stop c 30"]);
+        assert!(matches!(actions[0], Action::StopContainer { run_pre_stop: true, .. }), "{actions:?}");
+        actions[0].clone()
+    };
+    let stop = whole(&scene.look().actions);
+    // The runtime goes away again: how far the hook came, and whether the container was told, nobody knows.
+    scene.pass(secs(20));
+    let away = Failure::new(FailureStep::Teardown, "connection refused").because_of(Some(Obstacle::Runtime));
+    scene.answer(&stop, Err(away));
+    assert!(scene.look().actions.is_empty());
+    scene.pass(secs(1));
+    let stop = whole(&scene.look().actions);
+    // What it says itself is an answer, and the time goes on.
+    scene.fail(&stop, FailureStep::Teardown, "device is busy");
+    scene.look();
+    scene.pass(secs(10));
+    let actions = scene.look().actions;
+    assert_eq!(brief(&actions), ["stop c 20"]);
+    assert!(matches!(actions[0], Action::StopContainer { run_pre_stop: false, .. }), "{actions:?}");
+}
+
+#[test]
+fn a_shorter_grace_period_counts_before_it_has_begun() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    let runtime = std::mem::replace(&mut scene.runtime, Err("no answer".to_owned()));
+    delete(&mut scene, 30);
+    scene.look();
+    delete(&mut scene, 5);
+    scene.look();
+    scene.pass(secs(60));
+    scene.runtime = runtime;
+    assert_eq!(brief(&scene.look().actions), ["stop c 5"]);
+}
+
+#[test]
 fn a_sidecar_that_died_is_restarted_while_the_rest_runs_and_not_once_it_is_over() {
     let mut scene = Scene::new("Never", vec![sidecar("s")], vec![container("c")]);
     scene.settle();

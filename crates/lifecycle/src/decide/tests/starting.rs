@@ -125,6 +125,65 @@ fn post_start_hook_holds_back_the_next_and_kills_on_failure() {
 }
 
 #[test]
+fn a_post_start_hook_that_fails_with_the_runtime_is_not_forgotten() {
+    let mut scene = Scene::new("Always", vec![], vec![with_hook("a")]);
+    let start = loop {
+        let actions = scene.look().actions;
+        match actions.iter().find(|action| matches!(action, Action::StartContainer { .. })) {
+            Some(start) => break start.clone(),
+            None => actions.iter().for_each(|action| scene.succeed(action)),
+        }
+    };
+    scene.effect(&start);
+    scene.look();
+    let runtime = std::mem::replace(&mut scene.runtime, Err("no answer".to_owned()));
+    scene.fail(&start, FailureStep::PostStartHook, "exec: connection refused");
+    let blind = scene.look();
+    assert!(events(&blind).contains(&("FailedPostStartHook", "PostStartHook failed".to_owned())));
+    scene.runtime = runtime;
+    assert!(brief(&scene.look().actions).contains(&"stop a 30".to_owned()));
+}
+
+#[test]
+fn what_probes_find_counts_while_the_runtime_tells_nothing() {
+    let probed = |name| Container { readiness_probe: Some(probe(None)), ..container(name) };
+    let mut scene = Scene::new("Always", vec![], vec![probed("a"), probed("b")]);
+    scene.settle();
+    let found = |scene: &Scene, b: bool| {
+        let result = |name: &str, ready| {
+            let id = scene.record(name).id.clone();
+            (ContainerName::from(name), ProbeResult { id, started: None, ready: Some(ready) })
+        };
+        ProbeResults { containers: [result("a", true), result("b", b)].into(), ..ProbeResults::default() }
+    };
+    let condition = |decision: &Decision, kind: &str| {
+        let mut all = decision.status.conditions.iter().flatten();
+        let condition = all.find(|condition| condition.type_ == kind).unwrap();
+        (condition.status.clone(), condition.message.clone().unwrap_or_default())
+    };
+    scene.probes = found(&scene, true);
+    let well = scene.look();
+    assert_eq!(condition(&well, "Ready"), ("True".to_owned(), String::new()));
+    let (hung, runtime) = (found(&scene, false), scene.runtime.clone());
+    scene.runtime = Err("no answer".to_owned());
+    let blind = scene.look();
+    assert_eq!(blind.status, well.status, "nothing new was found");
+    scene.probes = hung;
+    let ill = scene.look();
+    let unready = ("False".to_owned(), "containers with unready status: [b]".to_owned());
+    assert_eq!((condition(&ill, "Ready"), condition(&ill, "ContainersReady")), (unready.clone(), unready));
+    let statuses = ill.status.container_statuses.as_ref().unwrap();
+    assert_eq!((statuses[0].ready, statuses[1].ready), (true, false));
+    assert_eq!(condition(&ill, "Initialized"), condition(&well, "Initialized"));
+    // Results of another instance are not of this one.
+    scene.probes.containers.values_mut().for_each(|result| result.id = "another".into());
+    assert_eq!(scene.look().status, ill.status);
+    scene.runtime = runtime;
+    scene.probes = ProbeResults::default();
+    assert_eq!(scene.look().status, ill.status);
+}
+
+#[test]
 fn init_containers_in_order_and_failed_for_good() {
     let inits = || vec![container("i"), sidecar("s"), container("j")];
     let mut scene = Scene::new("Always", inits(), vec![container("c")]);

@@ -108,6 +108,37 @@ fn a_pull_in_line_tells_which_pulls_are_before_it() {
 }
 
 #[test]
+fn a_sandbox_in_line_tells_how_many_wait_for_the_runtime() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    let key = ActionKey::CreateSandbox;
+    while !scene.steps.contains_key(&key) {
+        let actions = scene.look().actions;
+        actions.iter().filter(|action| action.key() != key).for_each(|action| scene.succeed(action));
+    }
+    scene.pass(secs(1));
+    let now = now(&scene);
+    scene.past.wait_began(scene.steps[&key], now);
+    scene.pass(secs(3));
+    let told = |turns| {
+        let beside = Beside { turns, ..Beside::default() };
+        told_around(&scene, &Around { beside, ..Around::default() })
+    };
+    let next = "it goes on when one of the others is over, or has taken longer than three seconds";
+    let waits = "it waits for its turn at the container runtime";
+    for (places, waiting, more) in [
+        (3, 8, ", which is given 3 things to make or start at a time; 8 wait"),
+        (1, 2, ", which is given one thing to make or start at a time; 2 wait"),
+        (3, 0, ""),
+    ] {
+        let told = told(TurnsNote { places, waiting });
+        let [_, why, who, then] = read(&told.blocks[0]);
+        assert_eq!((why, then), (format!("{waits}{more}"), next.to_owned()));
+        assert!(who.starts_with("the container runtime"), "{who}");
+        assert_eq!(times(&scene, &told.blocks[0]), (Some(3), None));
+    }
+}
+
+#[test]
 fn who_is_neither_blocked_nor_at_rest_waits_for_a_look() {
     let scene = Scene::new("Always", vec![], vec![container("c")]);
     let expected = [
