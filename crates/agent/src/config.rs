@@ -58,6 +58,39 @@ impl AgentConfig {
     pub fn pod_log_dir(&self, pod: &PodKey) -> PathBuf {
         log_dir(&self.pod_logs_dir, pod)
     }
+
+    /// Everything below this directory, and no static pods.
+    #[cfg(test)]
+    pub(crate) fn in_tests(root: &Path) -> Self {
+        Self {
+            node_name: "n".to_owned(),
+            root_dir: root.to_owned(),
+            pod_logs_dir: root.join("logs"),
+            static_pod_path: None,
+            file_check_frequency: Duration::from_secs(20),
+            static_pod_url: None,
+            sync_frequency: Duration::from_secs(60),
+            cluster_dns: ClusterDns::default(),
+            resolv_conf: None,
+            pulls: PullSettings::default(),
+            starts_at_once: 1,
+            user_ids: IdPool::whole(65_536),
+            seccomp_default: false,
+            rules: CgroupRules {
+                version: node::cgroup::CgroupVersion::V2,
+                quota_period_micros: None,
+                memory_bytes: 0,
+                hugepage_sizes: Vec::new(),
+                memory_qos: false,
+                single_process_oom_kill: false,
+                swap: node::cgroup::Swap::NoSwap,
+                pod_pids_limit: None,
+            },
+            max_restart_backoff: Duration::from_secs(300),
+            restart_rules: RestartRules::Off,
+            sysctls: SysctlAllowlist::default(),
+        }
+    }
 }
 
 /// The same, below a given `podLogsDir`.

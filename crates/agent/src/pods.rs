@@ -225,7 +225,9 @@ impl Pods {
         match self.workers.mail(&uid) {
             // It left its source and came back. A pod that stops never turns around: it starts anew when its worker
             // has ended.
-            Some(mail) if matches!(mail.borrow().intent, Intent::Removed { .. }) => {}
+            Some(mail) if matches!(mail.borrow().intent, Intent::Removed { .. }) => {
+                mail.send_if_modified(|mail| !std::mem::replace(&mut mail.again, true));
+            }
             Some(mail) => {
                 self.follow_objects(source, &pod);
                 self.mirror(source, &pod);
@@ -294,7 +296,7 @@ impl Pods {
         }
         if let Some(mail) = mail {
             let grace = removal_grace(&pod);
-            mail.send_modify(|mail| mail.intent = Intent::Removed { grace });
+            mail.send_modify(|mail| (mail.intent, mail.again) = (Intent::Removed { grace }, false));
         } else {
             self.context.records.forget(uid);
             self.context.starts.forget(uid);
@@ -327,7 +329,7 @@ impl Pods {
         if admission == Admission::Admitted {
             counting::came(&self.context.edges.metrics, &pod);
         }
-        self.spawn(key, Mail { pod: counted, source, intent, admission });
+        self.spawn(key, Mail { pod: counted, source, intent, admission, again: false });
     }
 
     /// What workers decide on; mirrors show the manifest as it was written.

@@ -65,6 +65,8 @@ pub struct Mail {
     pub intent: Intent,
     /// Whether it may run here.
     pub admission: Admission,
+    /// It left its source and is there again: its next worker begins when nothing of this life is in the way of another.
+    pub again: bool,
 }
 
 /// What every worker shares.
@@ -124,6 +126,7 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         account: Account::default(),
         outcomes: Vec::new(),
         seen,
+        released: false,
         unsettled: None,
         reported: None,
         recalled: false,
@@ -138,7 +141,9 @@ pub async fn run(context: WorkerContext, mut mail: watch::Receiver<Mail>, bell: 
         let began = Instant::now();
         let finished = worker.look(&letter, &mail, &bell).await;
         worker.count_look(&letter, cause, finished.is_none(), began.elapsed());
-        if finished.is_none() && matches!(letter.intent, Intent::Removed { .. }) {
+        // Dead containers may be hard to remove, and the next life does not wait for that: it finds them as its past.
+        let gives_way = letter.again && worker.released && worker.running.keys().next().is_none();
+        if (finished.is_none() || gives_way) && matches!(letter.intent, Intent::Removed { .. }) {
             return worker.key;
         }
         let wake = finished.flatten().and_then(|tick| worker.instant_of(tick));
@@ -179,6 +184,8 @@ struct Worker {
     /// When that is to be made again, because an end in it may turn out to have been another.
     unsettled: Option<Instant>,
     reported: Option<PodStatus>,
+    /// Whether nothing of the pod runs or holds anything that another would need.
+    released: bool,
     /// Whether the pod object has carried a status that an earlier process reported.
     recalled: bool,
     counting: Counting,
@@ -313,6 +320,7 @@ impl Worker {
             StageKind::Terminated => self.context.prober.forget(&self.key.uid),
         }
         let released = decision.outlook == Outlook::Released;
+        self.released = released;
         if self.reported.as_ref() != Some(&decision.status) || released {
             self.context.statuses.set(&letter.pod, letter.source, &decision.status, decision.outlook);
             self.reported = Some(decision.status);
@@ -384,3 +392,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

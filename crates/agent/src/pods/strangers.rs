@@ -120,6 +120,7 @@ impl Pods {
                 source: PodSource::RuntimeOnly,
                 intent,
                 admission: Admission::Admitted,
+                again: false,
             };
             self.spawn(key, mail);
             cleared += 1;

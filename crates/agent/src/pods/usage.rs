@@ -57,7 +57,7 @@ mod tests {
 
     fn mail(source: PodSource, phase: &str) -> Mail {
         let pod = Pod { status: Some(status(phase)), ..Pod::default() };
-        Mail { pod: Arc::new(pod), source, intent: Intent::Run, admission: Admission::Admitted }
+        Mail { pod: Arc::new(pod), source, intent: Intent::Run, admission: Admission::Admitted, again: false }
     }
 
     #[test]

@@ -180,6 +180,7 @@ mod tests {
             source: PodSource::File,
             intent: Intent::Run,
             admission: Admission::Admitted,
+            again: false,
         }
     }
 

@@ -69,7 +69,7 @@ mod tests {
 
     fn letter(intent: Intent) -> Mail {
         let (pod, source) = (Arc::default(), PodSource::Api);
-        Mail { pod, source, intent, admission: Admission::Admitted }
+        Mail { pod, source, intent, admission: Admission::Admitted, again: false }
     }
 
     #[tokio::test(start_paused = true)]

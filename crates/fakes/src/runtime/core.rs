@@ -244,6 +244,13 @@ impl Core {
         self.finish(id, code, "");
     }
 
+    /// The runtime learns why a container ended, and tells nobody.
+    pub fn learn_reason(&self, id: &str, reason: &str) {
+        if let Some(container) = self.state.lock().containers.get_mut(id) {
+            reason.clone_into(&mut container.reason);
+        }
+    }
+
     /// A sandbox dies, its containers with it.
     pub fn kill_sandbox(&self, id: &str) {
         self.stop_sandbox_now(id);

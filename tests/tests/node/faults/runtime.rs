@@ -1,6 +1,6 @@
 //! A runtime that is restarted, frozen, or hangs in one call; and one lab for these and the API server's faults.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use lab::{Mode, Service, Signal, Spec, containerd};
@@ -11,15 +11,50 @@ use super::{BOUND, Kept, Log, api, behind, ready, ready_again, running, sleeper}
 /// Silence of a runtime after which the node is not ready is 30 s; it shows at most a period of the report later.
 const SILENT: Duration = Duration::from_secs(75);
 
-/// Kubelet and containers are not touched by a restart of the runtime, and it is too short to be the node's condition.
+/// Grace of the pod that is deleted while there is no runtime.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// A pod that writes down that its hook ran, and, three seconds after SIGTERM, that it ended by itself.
+fn hooked(name: &str, into: &Path) -> String {
+    let (grace, into) = (GRACE.as_secs(), into.display());
+    format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: {grace}
+  volumes: [{{name: told, hostPath: {{path: "{into}"}}}}]
+  containers:
+  - name: c
+    image: registry.test/busybox:1
+    command: [sh, -c, "trap 'sleep 3; touch /told/ended; exit 0' TERM; sleep 100000 & wait"]
+    volumeMounts: [{{name: told, mountPath: /told}}]
+    lifecycle: {{preStop: {{exec: {{command: [touch, /told/hook]}}}}}}
+---
+"#
+    )
+}
+
+/// Kubelet and containers are not touched by a restart of the runtime, and it is too short to be the node's condition. A pod
+/// that is deleted meanwhile, and whose grace period would be over, has its hook and its time when it can be told.
 fn restarted(node: &Node, kept: &Kept) -> Result<()> {
+    let told = node.paths().dir.join("told");
+    fs::create_dir(&told)?;
+    node.apply(&hooked("told-later", &told))?;
+    node.eventually("the pod that is to be deleted", BOUND, |lab| running(lab, "told-later"))?;
     let before = ready(node)?;
     let log = Log::mark(node);
     node.service(Service::Containerd).kill()?;
     node.apply(&sleeper("meanwhile", ""))?;
+    node.kubectl(&["delete", "pod", "told-later", "--wait=false"])?;
     log.wait(node, "nothing listens on the socket")?;
+    lab::wait::pause(GRACE + Duration::from_secs(1));
     node.service(Service::Containerd).start()?;
     node.eventually("the pod that came meanwhile", BOUND, |lab| running(lab, "meanwhile"))?;
+    node.eventually("the end of the pod that went meanwhile", BOUND, |lab| gone(lab, "told-later"))?;
+    ensure!(told.join("hook").exists(), "its hook was not run");
+    ensure!(told.join("ended").exists(), "it was killed before it could end");
     kept.unharmed(node, "a restart of the runtime")?;
     let after = ready(node)?;
     ensure!(after["status"] == "True", "{after}");

@@ -1,13 +1,10 @@
 //! Ways into containers: which container is meant, and what the runtime is asked.
 
-use std::path::Path;
-
 use fakes::{
     clock::HandClock,
     runtime::{Code, ContainerScript, Core, FakeRuntime, Fault, When, sandbox_request},
 };
 use lifecycle::PodSource;
-use node::cgroup::{CgroupRules, CgroupVersion, Swap};
 use seams::runtime::SandboxRequest;
 use serde_json::json;
 
@@ -20,37 +17,6 @@ struct World {
     root: tempfile::TempDir,
 }
 
-fn config(root: &Path) -> AgentConfig {
-    AgentConfig {
-        node_name: "n".to_owned(),
-        root_dir: root.to_owned(),
-        pod_logs_dir: root.join("logs"),
-        static_pod_path: None,
-        file_check_frequency: Duration::from_secs(20),
-        static_pod_url: None,
-        sync_frequency: Duration::from_secs(60),
-        cluster_dns: Default::default(),
-        resolv_conf: None,
-        pulls: Default::default(),
-        starts_at_once: 1,
-        user_ids: node::user_namespaces::IdPool::whole(65_536),
-        seccomp_default: false,
-        rules: CgroupRules {
-            version: CgroupVersion::V2,
-            quota_period_micros: None,
-            memory_bytes: 0,
-            hugepage_sizes: Vec::new(),
-            memory_qos: false,
-            single_process_oom_kill: false,
-            swap: Swap::NoSwap,
-            pod_pids_limit: None,
-        },
-        max_restart_backoff: Duration::from_secs(300),
-        restart_rules: lifecycle::spec::restart_rules::RestartRules::Off,
-        sysctls: Default::default(),
-    }
-}
-
 impl World {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -60,7 +26,7 @@ impl World {
         let (wanted, statuses) = (Wanted::default(), Arc::new(StatusQueue::new(None)));
         let seam = Arc::new(runtime.clone());
         let noon = Arc::new(HandClock::at("2026-11-24T12:00:00.75Z".parse().unwrap()));
-        let api = Api::new(config(root.path()), seam, wanted.clone(), statuses, noon);
+        let api = Api::new(AgentConfig::in_tests(root.path()), seam, wanted.clone(), statuses, noon);
         Self { api, runtime, wanted, root }
     }
 
