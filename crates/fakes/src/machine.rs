@@ -19,6 +19,15 @@ use seams::{
 #[derive(Debug)]
 pub struct FakeHost {
     facts: MachineFacts,
+    mounts: Vec<PathBuf>,
+}
+
+impl FakeHost {
+    /// With something mounted at each of these.
+    #[must_use]
+    pub fn with_mounts(mounts: Vec<PathBuf>) -> Self {
+        Self { mounts, ..Self::default() }
+    }
 }
 
 impl Default for FakeHost {
@@ -31,7 +40,7 @@ impl Default for FakeHost {
             architecture: "amd64",
             ..MachineFacts::default()
         };
-        Self { facts }
+        Self { facts, mounts: Vec::new() }
     }
 }
 
@@ -60,6 +69,9 @@ impl Host for FakeHost {
     }
     fn fs_usage(&self, _: &Path) -> Result<FsUsage, HostError> {
         Ok(FsUsage { capacity_bytes: 100 << 30, available_bytes: 50 << 30, ..FsUsage::default() })
+    }
+    fn mounts_below(&self, directory: &Path) -> Result<Vec<PathBuf>, HostError> {
+        Ok(self.mounts.iter().filter(|mount| mount.starts_with(directory)).cloned().collect())
     }
     fn memory_available(&self) -> Result<u64, HostError> {
         Ok(self.facts.memory_bytes)

@@ -1,6 +1,9 @@
 //! [`seams::Host`] on a real machine.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use lifecycle::PodUid;
@@ -19,7 +22,7 @@ use tokio::time::Instant;
 use crate::{
     cgroup::{CgroupTree, Layout, PodCgroups},
     facts::{self, Roots},
-    mounts::MountTable,
+    mounts::{self, MountError, MountTable},
     usage,
 };
 
@@ -169,6 +172,15 @@ impl Host for LinuxHost {
 
     fn fs_usage(&self, path: &Path) -> Result<FsUsage, HostError> {
         usage::filesystem(path)
+    }
+
+    fn mounts_below(&self, directory: &Path) -> Result<Vec<PathBuf>, HostError> {
+        mounts::mounts_below(directory).map_err(|error| match error {
+            MountError::Table { table, cause } => {
+                HostError::Path { operation: "read", path: table, source: cause }
+            }
+            other => HostError::Unsupported(other.to_string()),
+        })
     }
 
     fn memory_available(&self) -> Result<u64, HostError> {

@@ -1,6 +1,6 @@
-//! The machine: cgroups, facts, usage.
+//! The machine: cgroups, facts, usage, mounts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use lifecycle::PodUid;
@@ -91,7 +91,9 @@ pub trait Host: Send + Sync + 'static {
     /// CRI `cgroup_parent` of a pod: path with cgroupfs, slice with systemd.
     fn cgroup_parent(&self, pod: &PodCgroup) -> String;
     /// Usage of the filesystem that holds a path.
-    fn fs_usage(&self, path: &std::path::Path) -> Result<FsUsage, HostError>;
+    fn fs_usage(&self, path: &Path) -> Result<FsUsage, HostError>;
+    /// What is mounted at and below a directory, the newest first. Compared as text: an absolute path without links.
+    fn mounts_below(&self, directory: &Path) -> Result<Vec<PathBuf>, HostError>;
     /// Bytes available before the node runs out: capacity − working set of the root cgroup.
     fn memory_available(&self) -> Result<u64, HostError>;
     /// (running processes, maximum).

@@ -29,7 +29,7 @@ use crate::{
 };
 
 use self::{
-    answer::{Body, METRICS, full, not_allowed, not_found, of_type, text},
+    answer::{Body, METRICS, full, not_allowed, not_found, of_type, patient, text},
     authentication::Authenticator,
     authorization::Authorizer,
     connection::Connection,
@@ -174,7 +174,7 @@ impl Api {
                 ReadOnly::Disabled => return not_allowed("", DISABLED),
                 ReadOnly::Unknown => return not_found(),
             }
-            connection.proven();
+            connection.served();
         } else {
             let user = match self.authenticator.user(request.headers(), peer).await {
                 Ok(user) => user,
@@ -183,7 +183,8 @@ impl Api {
                     return text(StatusCode::UNAUTHORIZED, "Unauthorized");
                 }
             };
-            if let Err(refusal) = self.authorizer.check(&user, request.method(), route).await {
+            let stranger = (!connection.is_proven()).then(|| connection::host(peer.address.ip()));
+            if let Err(refusal) = self.authorizer.check(&user, request.method(), route, stranger).await {
                 return refusal.answer();
             }
             connection.proven();
@@ -278,10 +279,14 @@ impl Api {
             Endpoint::Configz => parts.pages.configz(),
             Endpoint::Flagz => parts.pages.flagz(),
             Endpoint::Statusz => parts.pages.statusz(parts.clock.now().wall),
-            Endpoint::ContainerLogs => logs::serve(parts, &parameters, query).await,
+            Endpoint::ContainerLogs => {
+                patient(logs::serve(parts, &parameters, query).await, parts.stream_idle)
+            }
             Endpoint::NodeLogs => {
                 let (head, _) = request.into_parts();
-                node_logs::serve(&*parts.node_logs, &head, &parameters, parts.switches.log_queries).await
+                let queries = parts.switches.log_queries;
+                let answer = node_logs::serve(&*parts.node_logs, &head, &parameters, queries).await;
+                patient(answer, parts.stream_idle)
             }
             Endpoint::DebugFlags => parts.pages.set_verbosity(request).await,
             Endpoint::Exec | Endpoint::Attach | Endpoint::PortForward => {

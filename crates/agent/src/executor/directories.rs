@@ -3,9 +3,11 @@
 use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lifecycle::{Done, Failure, FailureStep, PodKey};
+use seams::Host;
 
 use super::{Executor, Scene, failed};
 
@@ -45,8 +47,9 @@ impl Executor {
             let unlinked = self.edges.runtime.unlink_logs(&logs).await;
             unlinked.map_err(|error| failed(FailureStep::Teardown, error.to_string()))?;
         }
+        let host = Arc::clone(&self.edges.host);
         let removed = blocking(FailureStep::Teardown, move || {
-            refuse_mounts(&pod)?;
+            refuse_mounts(&*host, &pod)?;
             remove(&pod)?;
             if named { remove(&logs) } else { Ok(()) }
         });
@@ -89,14 +92,35 @@ fn remove(path: &Path) -> Result<(), String> {
 }
 
 /// Removing across a mount would delete what others own.
-fn refuse_mounts(path: &Path) -> Result<(), String> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo")
-        .map_err(|error| format!("read mountinfo: {error}"))?;
+fn refuse_mounts(host: &dyn Host, path: &Path) -> Result<(), String> {
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let below =
-        table.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(&path));
-    match below {
-        Some(mount) => Err(format!("{mount} is still mounted below the pod's directory {}", path.display())),
+    let mounts = host.mounts_below(&path).map_err(|error| error.to_string())?;
+    match mounts.first() {
+        Some(mount) => {
+            Err(format!("{} is still mounted below the pod's directory {}", mount.display(), path.display()))
+        }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    use fakes::machine::FakeHost;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_with_a_mount_below_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let pods = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(pods.join("u")).unwrap();
+        // A name that is no text, as a container may choose one.
+        let odd = pods.join("u/volumes").join(OsStr::from_bytes(b"a \xff"));
+        let refused = refuse_mounts(&FakeHost::with_mounts(vec![odd]), &pods.join("u")).unwrap_err();
+        assert!(refused.contains("is still mounted below the pod's directory"), "{refused}");
+        let others = FakeHost::with_mounts(vec![pods.join("uu"), pods.join("v/volumes/x")]);
+        assert_eq!(refuse_mounts(&others, &pods.join("u")), Ok(()));
     }
 }

@@ -173,6 +173,10 @@ fn help(topic: Topic) -> String {
 /// # Errors
 /// What went wrong, with a hint, for standard error.
 pub async fn ask(question: &Question) -> Result<String, String> {
+    rendered(question).await.map_err(|text| layout::shown_lines(&text))
+}
+
+async fn rendered(question: &Question) -> Result<String, String> {
     let zone = Zone::system();
     let Some(pod) = &question.pod else {
         let answer = fetch::get(&question.socket, "/v1/pods").await.map_err(told)?;

@@ -12,6 +12,7 @@ fn this_machine_opens() {
     assert_eq!(host.cgroup_parent(&pod), "/kubepods/burstable/podu");
     assert_eq!(host.kubepods_path(), "/kubepods");
     assert!(host.list_pod_cgroups().is_ok());
+    assert!(host.mounts_below(Path::new("/proc")).unwrap().contains(&PathBuf::from("/proc")));
 }
 
 #[test]

@@ -1,4 +1,11 @@
-use std::{fs, os::fd::AsFd, os::unix::fs::symlink};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt, fs::symlink},
+    },
+};
 
 use super::*;
 use crate::{safe_path::SafeRoot, testing::in_own_mount_namespace};
@@ -47,6 +54,22 @@ fn mounts_below_come_newest_first_and_namesakes_do_not() {
     let devices: Vec<_> =
         table.below(Path::new("/var/lib/kubelet/pods/u")).map(|entry| entry.device.as_str()).collect();
     assert_eq!(devices, ["0:41", "0:40"]);
+}
+
+#[test]
+fn a_name_that_is_no_text_hides_no_mount() {
+    // What a pod names in its volume is the root of a mount of a subpath, byte for byte.
+    let table = [
+        b"50 22 254:0 /pods/u/volumes/v/\xff\xfe /var/lib/kubelet/pods/u/volume-subpaths/v/c/0 rw - ext4 /dev/vda rw\n"
+            .as_slice(),
+        b"51 22 0:51 / /var/lib/kubelet/pods/u/volumes/a\\040b\xff rw - tmpfs tmpfs rw\n",
+        b"52 22 0:52 / /var/lib/kubelet/pods/\xff rw - tmpfs tmpfs rw\n",
+    ];
+    let table = MountTable::parse(&table.concat());
+    let below: Vec<_> =
+        table.below(Path::new("/var/lib/kubelet/pods/u")).map(|entry| entry.mount_point.as_path()).collect();
+    let odd = OsStr::from_bytes(b"/var/lib/kubelet/pods/u/volumes/a b\xff");
+    assert_eq!(below, [Path::new(odd), Path::new("/var/lib/kubelet/pods/u/volume-subpaths/v/c/0")]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +23,26 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 pub(super) const METRICS: HeaderValue = HeaderValue::from_static(metrics::text::CONTENT_TYPE);
+
+/// For a client to take more of an answer, at least a piece of it: a page is made to be read at once.
+const UNTAKEN: Duration = Duration::from_secs(60);
+
+/// For how long the client may leave an answer lying; `None` for ever. It is among the answer's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience(pub(super) Option<Duration>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Some(UNTAKEN))
+    }
+}
+
+/// An answer that people read in their time, with a pager in between: it may lie for as long as a stream may be idle,
+/// zero is no limit.
+pub(super) fn patient(mut answer: Response<Body>, idle: Duration) -> Response<Body> {
+    answer.extensions_mut().insert(Patience((!idle.is_zero()).then_some(idle)));
+    answer
+}
 
 /// A body that is there already.
 pub(super) fn full(content: impl Into<Bytes>) -> Body {

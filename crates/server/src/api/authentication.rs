@@ -180,11 +180,12 @@ impl Tokens {
     async fn review(&self, token: &str, key: [u8; 32], address: IpAddr) -> Result<Arc<User>, Unknown> {
         let reviews = self.reviews.as_ref().ok_or(Unknown::Review(ReviewError::Standalone))?;
         // A scraper asks for several pages at once.
-        let _alone = self.reviewing.alone(key).await.map_err(Unknown::Review)?;
+        let host = connection::host(address);
+        let _alone = self.reviewing.alone(key, host).await.map_err(Unknown::Review)?;
         if let Some(known) = self.known(&key) {
             return known;
         }
-        let _place = self.reviewing.line_up(connection::host(address)).map_err(Unknown::Review)?;
+        let _place = self.reviewing.line_up(host).map_err(Unknown::Review)?;
         let counts = &self.metrics.http;
         let under_way = counts.token_fetches_under_way.of(&Fetching::InFlight);
         under_way.add(1.0);

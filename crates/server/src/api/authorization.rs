@@ -1,6 +1,6 @@
 //! Whether somebody may (contract §24): the fine-grained subresource is asked for first, then `proxy`.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::{Method, Response, StatusCode};
 use metrics::{Metrics, http::Review};
@@ -14,12 +14,17 @@ use super::{
     answer::{Body, text},
     cache::Cache,
     counting,
-    reviewing::{Pace, ReviewError, Reviewing},
+    reviewing::{Line, Pace, ReviewError, Reviewing},
 };
 use crate::catalog::routes::{Access, Route, Verb};
 
 /// Who asks is known, and asks for few things: the rate that upstream's client of the API server has by default.
 const PACE: Pace = Pace { per_second: 50, burst: 100 };
+
+/// Requests that wait for an answer on connections that have proven nothing: in all, and of one host. An API server's first
+/// connection may bring as many at once as it has streams; each holds its head meanwhile.
+const STRANGERS: usize = 1024;
+pub(super) const STRANGERS_OF_HOST: usize = 256;
 
 /// Why not.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ struct Webhook {
     denied_ttl: Duration,
     known: Cache<(Arc<User>, NodeAccess), bool>,
     reviewing: Reviewing,
+    strangers: Line,
     metrics: Arc<Metrics>,
 }
 
@@ -73,17 +79,19 @@ impl Authorizer {
             denied_ttl,
             known: Cache::default(),
             reviewing: Reviewing::new(PACE),
+            strangers: Line::new(STRANGERS, STRANGERS_OF_HOST),
             metrics: Arc::clone(&parts.metrics),
         });
         Self { node: parts.access.node_name.clone(), webhook }
     }
 
-    /// Asks for what the route needs.
+    /// Asks for what the route needs. `stranger` is the host of a connection that has proven nothing yet.
     pub(super) async fn check(
         &self,
         user: &Arc<User>,
         method: &Method,
         route: &Route,
+        stranger: Option<IpAddr>,
     ) -> Result<(), Refusal> {
         let Access::Node(verb, subresources) = route.access else { return Ok(()) };
         let Some(webhook) = &self.webhook else { return Ok(()) };
@@ -93,9 +101,13 @@ impl Authorizer {
         };
         for subresource in subresources {
             let access = NodeAccess { verb, subresource, node: self.node.clone() };
-            match webhook.allows(user, access).await {
+            match webhook.allows(user, access, stranger).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
+                // Whoever sends too many cannot fill the log as well.
+                Err(ReviewError::Crowded) => {
+                    return Err(Refusal::Failed { user: user.name.clone(), verb, subresource });
+                }
                 Err(error) => {
                     tracing::error!(
                         user = user.name,
@@ -114,12 +126,18 @@ impl Authorizer {
 }
 
 impl Webhook {
-    async fn allows(&self, user: &Arc<User>, access: NodeAccess) -> Result<bool, ReviewError> {
+    async fn allows(
+        &self,
+        user: &Arc<User>,
+        access: NodeAccess,
+        stranger: Option<IpAddr>,
+    ) -> Result<bool, ReviewError> {
         let key = (Arc::clone(user), access);
         if let Some(known) = self.known.get(&key) {
             return Ok(known);
         }
         let reviews = self.reviews.as_ref().ok_or(ReviewError::Standalone)?;
+        let _place = stranger.map(|host| self.strangers.join(host)).transpose()?;
         let counts = &self.metrics.http;
         let allowed = self
             .reviewing

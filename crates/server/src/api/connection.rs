@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Body, Holding};
+use self::outgoing::{Due, Outgoing, Watch};
+use super::answer::{Body, Patience};
+
+mod outgoing;
 
 /// Connections at once, proven or not, streams into containers among them.
 const ALL: usize = 4096;
@@ -128,12 +131,12 @@ impl Places {
     pub(super) fn take(&self, address: IpAddr) -> Option<Arc<Connection>> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let (host, since) = (host(address), Instant::now());
-        let use_ = Mutex::new(Use { busy: 0, last: since });
+        let use_ = Mutex::new(Use { busy: 0, last: since, answers: Vec::new() });
         let ticket = Arc::new(Ticket { ousted: CancellationToken::new(), since, use_ });
         self.young.join(host, &ticket);
         let over = AtomicBool::new(false);
         let youth = Youth { young: Arc::clone(&self.young), host, ticket, over };
-        Some(Arc::new(Connection { _all: all, youth }))
+        Some(Arc::new(Connection { _all: all, youth, served: AtomicBool::new(false) }))
     }
 }
 
@@ -165,6 +168,8 @@ impl Drop for Youth {
 pub(super) struct Connection {
     _all: tokio::sync::OwnedSemaphorePermit,
     youth: Youth,
+    /// A request was one that may be answered.
+    served: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -172,12 +177,26 @@ struct Use {
     /// Requests that are not answered to their end.
     busy: usize,
     last: Instant,
+    /// Their answers, as far as there are any.
+    answers: Vec<Watch>,
 }
 
 impl Connection {
     /// A request was authorized.
     pub(super) fn proven(&self) {
+        self.served();
         self.youth.end();
+    }
+
+    /// A request was one that everybody may make: there is time for more of them, but nothing is proven by it, and the place
+    /// may go to another.
+    pub(super) fn served(&self) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request was authorized.
+    pub(super) fn is_proven(&self) -> bool {
+        self.youth.over.load(Ordering::Relaxed)
     }
 
     /// A request is under way until what this returns is dropped.
@@ -195,26 +214,44 @@ impl Connection {
         }
     }
 
-    /// Ends when the connection has been young or idle for too long. A client that does not take its answer is busy for
-    /// as long as it likes, so that only a proven one may be.
+    /// Ends when the connection has been young or idle for too long, or has nothing left but answers that its client does
+    /// not take. A request may be under way for as long as it likes where one was answered before.
     pub(super) async fn outlived(&self) {
         let ticket = &self.youth.ticket;
         loop {
+            let now = Instant::now();
+            // Looked at again in between: a busy one may have become idle, and that ends it sooner.
+            let mut again = now + YOUNG_TIME;
+            let untaken = self.let_go_untaken(now, &mut again);
             let until = {
                 let used = ticket.use_.lock();
-                match (used.busy, self.youth.over.load(Ordering::Relaxed)) {
+                match (used.busy, self.served.load(Ordering::Relaxed)) {
+                    (0, _) if untaken => return,
                     (0, false) => ticket.since + YOUNG_TIME,
                     (_, false) => ticket.since + YOUNG_TIME + REVIEW_TIME,
                     (0, true) => used.last + IDLE,
-                    (_, true) => Instant::now() + YOUNG_TIME,
+                    (_, true) => again,
                 }
             };
-            if until <= Instant::now() {
+            if until <= now {
                 return;
             }
-            // Looked at again in between: a busy one may have become idle, and that ends it sooner.
-            tokio::time::sleep_until(until.min(Instant::now() + YOUNG_TIME)).await;
+            tokio::time::sleep_until(until.min(again)).await;
         }
+    }
+
+    /// Whether there were answers that the client did not take in time; others are looked at again then.
+    fn let_go_untaken(&self, now: Instant, again: &mut Instant) -> bool {
+        let answers = self.youth.ticket.use_.lock().answers.clone();
+        let mut untaken = false;
+        for answer in answers {
+            match answer.look(now) {
+                Due::Nothing => {}
+                Due::Look(at) => *again = at.min(*again),
+                Due::LetGo => untaken = true,
+            }
+        }
+        untaken
     }
 }
 
@@ -227,13 +264,17 @@ impl Drop for Busy {
         let mut used = self.0.youth.ticket.use_.lock();
         used.busy -= 1;
         used.last = Instant::now();
+        used.answers.retain(|answer| !answer.is_over());
     }
 }
 
 impl Busy {
     /// The request lasts as long as its answer.
-    pub(super) fn until_end_of(self, body: Body) -> Holding<Self> {
-        Holding::new(body, self)
+    pub(super) fn until_end_of(self, body: Body, Patience(patience): Patience) -> Outgoing {
+        let connection = Arc::clone(&self.0);
+        let (outgoing, watch) = Outgoing::new(body, self, patience);
+        connection.youth.ticket.use_.lock().answers.push(watch);
+        outgoing
     }
 }
 

@@ -8,10 +8,14 @@
 //! A connection is proven by a request that was authorized. Young ones have places of their own, and few for each host:
 //! whoever cannot prove anything cannot use up what those need who can. When there are too many, the oldest make room,
 //! those before the others that ask for nothing; who came just now is left alone, so that a burst of good clients gets in.
+//! Where nothing has to be proven, on the read-only port, a connection that was answered has the times of a proven one and
+//! the place of a young one.
+//!
+//! An answer that its client does not take is let go, and the connection with it if it carries nothing else.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -26,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Api,
+    answer::Patience,
     connection::{Connection, Places},
     tls::Tls,
 };
@@ -36,8 +41,13 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(95);
 /// Largest head of a request. Upstream allows 1 MiB; a URI of hyper's has at most 64 KiB, tokens and cookies a few.
 const HEAD_BYTES: usize = 128 << 10;
+/// The same on HTTP/2, where many heads may wait on one connection before anything is proven.
+const HEADERS_BYTES: u32 = 64 << 10;
 /// Requests at once on one HTTP/2 connection: an API server multiplexes its log readers.
 const STREAMS: u32 = 250;
+/// What is received of the bodies of requests before anybody reads it, bytes, on a stream and on an HTTP/2 connection: the
+/// least that the protocol allows for the latter. A body here has a number in it.
+const WINDOW: u32 = (64 << 10) - 1;
 /// Between two pings on HTTP/2, and for their answer: a peer that is gone without a word is noticed.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(15);
@@ -62,6 +72,15 @@ pub(super) enum Transport {
     Tls(Arc<Tls>),
     /// Plain HTTP.
     Plain,
+}
+
+/// Versions of HTTP that a client may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// HTTP/1.1 or HTTP/2, as it begins.
+    Both,
+    /// HTTP/1.1: without TLS nobody speaks anything else, and a connection carries one answer at a time.
+    Http1,
 }
 
 /// Serves until `stop`.
@@ -124,14 +143,15 @@ async fn welcome(
     match transport {
         Transport::Plain => {
             let peer = Peer { address, certificates: Arc::default() };
-            Box::pin(converse(stream, peer, api, connection, stop)).await
+            Box::pin(converse(stream, Spoken::Http1, peer, api, connection, stop)).await
         }
         Transport::Tls(tls) => {
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.current().server));
             let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let certificates = certificates.iter().map(|one| one.clone().into_owned()).collect();
-            Box::pin(converse(stream, Peer { address, certificates }, api, connection, stop)).await
+            let peer = Peer { address, certificates };
+            Box::pin(converse(stream, Spoken::Both, peer, api, connection, stop)).await
         }
     }
 }
@@ -139,6 +159,7 @@ async fn welcome(
 /// Speaks HTTP on a stream.
 pub(super) async fn converse<S>(
     stream: S,
+    spoken: Spoken,
     peer: Peer,
     api: Arc<Api>,
     connection: Arc<Connection>,
@@ -153,9 +174,17 @@ where
         async move {
             let busy = connection.busy();
             let answer = api.answer(request, &peer, &connection).await;
-            Ok::<_, Infallible>(answer.map(|body| busy.until_end_of(body)))
+            let patience = answer.extensions().get::<Patience>().copied().unwrap_or_default();
+            Ok::<_, Infallible>(answer.map(|body| busy.until_end_of(body, patience)))
         }
     });
+    let stream = TokioIo::new(stream);
+    if spoken == Spoken::Http1 {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+        let http = std::pin::pin!(builder.serve_connection(stream, service).with_upgrades());
+        return attend(http, |http| http.graceful_shutdown(), &connection, &stop).await;
+    }
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     builder
@@ -164,15 +193,30 @@ where
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
-    let http = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut http = std::pin::pin!(http);
+        .max_header_list_size(HEADERS_BYTES)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
+    let http = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
+    attend(http, |http| http.graceful_shutdown(), &connection, &stop).await
+}
+
+/// Lets a connection go on until its end, or until it has outlived its time; bids it farewell at `stop`.
+async fn attend<H, E>(
+    mut http: Pin<&mut H>,
+    farewell: fn(Pin<&mut H>),
+    connection: &Connection,
+    stop: &CancellationToken,
+) -> Result<(), BoxError>
+where
+    H: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
     // Cancel-safe: the connection is dropped for good when it has outlived its time.
     tokio::select! {
-        ended = http.as_mut() => return ended,
+        ended = http.as_mut() => return ended.map_err(Into::into),
         () = connection.outlived() => return Ok(()),
         () = stop.cancelled() => {}
     }
-    http.as_mut().graceful_shutdown();
-    http.await
+    farewell(http.as_mut());
+    http.await.map_err(Into::into)
 }

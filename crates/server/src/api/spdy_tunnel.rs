@@ -60,17 +60,17 @@ where
     let moved = || *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     let mut listens = true;
     loop {
-        let (is_clear, is_written) = (outbox.is_clear(), outgoing.is_empty());
+        let (is_clear, is_written, may_read) = (outbox.is_clear(), outgoing.is_empty(), outbox.may_read());
         received.reserve(READ);
         // Cancel-safe, all of them: what was read is in a buffer of this loop, what was written is out of it.
         tokio::select! {
-            message = from_client.next(), if is_written => match message {
+            message = from_client.next(), if is_written && may_read => match message {
                 Some(Ok(Message::Binary(bytes))) => {
                     moved();
                     outgoing = bytes;
                 }
-                // Pings are answered by the next read.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Ping(_))) => outbox.pinged(),
+                Some(Ok(Message::Pong(_))) => {}
                 // Text is no SPDY.
                 Some(_) | None => break,
             },
@@ -93,4 +93,34 @@ where
     let _ = to_runtime.shutdown().await;
     drop((to_runtime, from_runtime));
     websocket::close(outbox, &mut to_client, &mut from_client).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::duplex, time::timeout};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_pings_and_never_reads_is_not_read_either() {
+        let ((mut client, far), (near, mut runtime)) = (duplex(1 << 10), duplex(1 << 10));
+        let socket = websocket::socket(far).await;
+        let carrying = tokio::spawn(carry(socket, near, Duration::from_secs(600)));
+        // 125 bytes, masked with zeros.
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'p'; 125]].concat();
+        let mut taken = 0;
+        while let Ok(Ok(())) = timeout(SOON, client.write_all(&ping)).await {
+            taken += ping.len();
+            assert!(taken < 128 << 10, "{taken} bytes of pings were taken");
+        }
+        // The runtime's words come behind the answers, and are not lost.
+        runtime.write_all(b"at last").await.unwrap();
+        runtime.shutdown().await.unwrap();
+        let mut said = Vec::new();
+        timeout(SOON, client.read_to_end(&mut said)).await.expect("an end").unwrap();
+        assert!(said.windows(7).any(|bytes| bytes == b"at last"));
+        timeout(SOON, carrying).await.expect("an end").unwrap();
+    }
 }

@@ -9,8 +9,9 @@
 //! One task for each stream. It reads from one side only when the other side took what was read before, and never waits
 //! for one side while the other could go on: a command that writes before it reads does not stop.
 //!
-//! The end is the runtime's: when output and status are over, the status is sent as the last message. A runtime that goes
-//! away before leaves a status of failure behind, so that no client takes silence for success.
+//! The end is the runtime's: when output and status are over, the status is sent as the last message, behind all output,
+//! however late the client reads it. A runtime that goes away before leaves a status of failure behind, so that no client
+//! takes silence for success.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -88,8 +89,8 @@ where
     let opened_by = Instant::now() + OPENING;
     let mut listens = true;
     let ending = loop {
-        let (is_clear, has_room, is_settled) =
-            (outbox.is_clear(), channels.has_room(), channels.is_settled());
+        let (is_clear, is_settled) = (outbox.is_clear(), channels.is_settled());
+        let has_room = channels.has_room() && outbox.may_read();
         let has_frames = !channels.outgoing().is_empty();
         received.reserve(READ);
         // Cancel-safe, all of them: what was read is in a buffer of this loop, what was written is out of it.
@@ -104,7 +105,7 @@ where
                     channels.take_message(text.into());
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break Ending::Left,
-                // Pings are answered by the next read.
+                Some(Ok(Message::Ping(_))) => outbox.pinged(),
                 Some(Ok(_)) => {}
             },
             read = from_runtime.read_buf(&mut received), if is_clear => {
@@ -139,6 +140,9 @@ where
     };
     // A runtime that does not listen learns of the end when the connection is gone.
     let _ = tokio::time::timeout(LEAVING, leaving).await;
+    if !matches!(ending, Ending::Left) {
+        websocket::deliver(&mut outbox, &mut to_client, &mut from_client, idled(&last, idle)).await;
+    }
     match ending {
         Ending::Over => outbox.put(channels.status()),
         Ending::Failed(why) => {

@@ -5,7 +5,11 @@
 //! through to the runtime.
 //!
 //! A ping is answered when it is read, in its place among the messages: while a container does not read its input, the
-//! client's pings wait behind it, as with upstream.
+//! client's pings wait behind it, as with upstream. A client that pings and does not read the answers is not read either
+//! until it does.
+//!
+//! What is sent waits for the client for as long as the stream may be idle, also behind the end of the runtime's side;
+//! only the last words, status and close, have a time of their own.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -46,7 +50,12 @@ pub(super) const SPDY: &str = "SPDY/3.1+";
 const LONGEST_MESSAGE: usize = 4 << 20;
 /// Read at once, bytes.
 const READ: usize = 16 << 10;
-/// For what is left to send at the end, and then for the client to close.
+/// What waits for the client to read it, bytes: more than ever does. A message is what is read of the runtime at once, a
+/// few hundred kilobytes at the most; tungstenite writes from 128 KiB on and holds more back while the socket is full.
+const WAITING: usize = 1 << 20;
+/// Pings whose answers wait for the client to read them; an answer has at most 127 bytes.
+const PINGS: usize = 256;
+/// For the last words at the end, and then for the client to close.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(10);
 const CLOSING: Duration = Duration::from_secs(5);
 /// RFC 6455, section 1.3.
@@ -147,6 +156,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, DialError> {
 pub(super) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
+        .max_write_buffer_size(WAITING)
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
     WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
@@ -158,12 +168,25 @@ pub(super) struct Outbox {
     waiting: VecDeque<Message>,
     /// Something was sent, and may still be in a buffer.
     unflushed: bool,
+    /// Pings whose answers may.
+    pings: usize,
 }
 
 impl Outbox {
     pub(super) fn put(&mut self, bytes: Bytes) {
         self.waiting.push_back(Message::Binary(bytes));
         self.unflushed = true;
+    }
+
+    /// The client sent a ping; its answer goes with what is sent next.
+    pub(super) fn pinged(&mut self) {
+        self.pings += 1;
+        self.unflushed = true;
+    }
+
+    /// Whether another message of the client may be read.
+    pub(super) fn may_read(&self) -> bool {
+        self.pings < PINGS
     }
 
     /// Whether all is sent.
@@ -183,8 +206,32 @@ impl Outbox {
             }
         }
         client.flush().await?;
-        self.unflushed = false;
+        (self.unflushed, self.pings) = (false, 0);
         Ok(())
+    }
+}
+
+/// Sends what waits, until `over`: a client that reads late misses nothing. What it still sends is dropped; its end is the
+/// end of this.
+pub(super) async fn deliver(
+    outbox: &mut Outbox,
+    client: &mut (impl Sink<Message, Error = Error> + Unpin),
+    from_client: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    over: impl Future<Output = ()>,
+) {
+    let mut over = std::pin::pin!(over);
+    while !outbox.is_clear() {
+        let may_read = outbox.may_read();
+        // Cancel-safe, all of them: a message is in the outbox or in the sink's buffer, and what is read is of no use.
+        tokio::select! {
+            sent = outbox.send(client) => if sent.is_err() { return },
+            message = from_client.next(), if may_read => match message {
+                Some(Ok(Message::Ping(_))) => outbox.pinged(),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            () = over.as_mut() => return,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Making the socket, in place of one that a former process left.
 //!
 //! It is bound under another name, given its mode, and renamed: whoever finds the name finds a socket that is ready and
-//! closed to others.
+//! closed to others. The other name is as long as its own: where one is too long for a socket's address, so is the other,
+//! and no socket is made that nobody can reach.
 
 use std::{
     io,
@@ -74,7 +75,7 @@ pub async fn bind(path: &Path) -> Result<Socket, SocketError> {
         Err(error) if kind_is(&error, io::ErrorKind::NotFound) => {}
         Err(error) => return Err(failed(error)),
     }
-    let unready = path.with_file_name(format!(".{}.sock", std::process::id()));
+    let unready = unready(path);
     let made = make(&unready, path);
     if made.is_err() {
         // Best effort: what is left of a failed try has a name that nobody else uses.
@@ -82,6 +83,13 @@ pub async fn bind(path: &Path) -> Result<Socket, SocketError> {
     }
     let (listener, file) = made.map_err(failed)?;
     Ok(Socket { listener, path: path.to_owned(), file })
+}
+
+/// A name that no other process uses, beside the path and as long as it: `.000001234.sock`.
+fn unready(path: &Path) -> PathBuf {
+    const AROUND: usize = ".".len() + ".sock".len();
+    let digits = path.file_name().map_or(0, |name| name.len().saturating_sub(AROUND));
+    path.with_file_name(format!(".{:0>digits$}.sock", std::process::id()))
 }
 
 fn make(unready: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
@@ -96,10 +104,24 @@ fn make(unready: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
     Ok((listener, file))
 }
 
-/// Whether a process listens. A socket that a dead one left refuses.
+/// Whether a process listens: it takes the connection, at once or later, or has no room for another. A socket that a dead
+/// one left refuses, and one that cannot be asked for another reason has nobody either that could be reached by it.
 async fn answers(path: &Path) -> bool {
     match tokio::time::timeout(PROBE_TIMEOUT, UnixStream::connect(path)).await {
         Ok(Ok(_)) | Err(_) => true,
-        Ok(Err(error)) => !matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound),
+        Ok(Err(error)) => kind_is(&error, io::ErrorKind::WouldBlock),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_in_between_is_as_long_as_the_last_one() {
+        let path = Path::new("/var/lib/kubelet").join(super::super::FILE);
+        let between = unready(&path);
+        assert_eq!(between.as_os_str().len(), path.as_os_str().len(), "{}", between.display());
+        assert!(between.parent() == path.parent() && between != path);
     }
 }

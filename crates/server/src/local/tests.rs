@@ -131,6 +131,30 @@ async fn what_cannot_be_a_socket_is_told_with_a_hint() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_a_little_too_deep_is_told_and_no_dead_socket_in_it_is_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    for length in 88..=96 {
+        let rest = length - dir.path().as_os_str().len() - 1;
+        let deep = dir.path().join("d".repeat(rest));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join(FILE);
+        // As a former process leaves one: made under a shorter name.
+        let short = deep.join("s");
+        drop(std::os::unix::net::UnixListener::bind(&short).unwrap());
+        std::fs::rename(&short, &path).unwrap();
+        match bind(&path).await {
+            Ok(_) => assert!(path.as_os_str().len() <= 107, "{length}"),
+            Err(error @ SocketError::Make { .. }) => {
+                assert!(path.as_os_str().len() > 107 && error.to_string().contains("107 bytes"), "{error}");
+            }
+            Err(error) => panic!("{length}: {error}"),
+        }
+        let left: Vec<_> = std::fs::read_dir(&deep).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [FILE], "{length}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_says_nothing_costs_a_place_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);

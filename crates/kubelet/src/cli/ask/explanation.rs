@@ -1,7 +1,5 @@
 //! An explanation as text: what to look at comes first.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use seams::explain::{Block, Explanation, Why};
 
@@ -35,17 +33,17 @@ fn state(out: &mut String, told: &Explanation, zone: &Zone) {
         Some(block) => format!(", held up by {}", subject(block)),
         None => String::new(),
     };
-    let _ = writeln!(out, "State   {}{stuck}", told.standing.text);
+    layout::line(out, format_args!("State   {}{stuck}", told.standing.text));
     if let Some(since) = told.since {
-        let _ = writeln!(out, "Since   {}", zone.relative(since, told.now));
+        layout::line(out, format_args!("Since   {}", zone.relative(since, told.now)));
     }
     let phase = if told.phase.is_empty() { "not decided yet" } else { &told.phase };
-    let _ = writeln!(out, "Phase   {phase}");
-    let _ = writeln!(out, "Seen    {}, first by this kubelet", zone.relative(told.seen, told.now));
+    layout::line(out, format_args!("Phase   {phase}"));
+    layout::line(out, format_args!("Seen    {}, first by this kubelet", zone.relative(told.seen, told.now)));
     if let Some(ended) = told.ended {
-        let _ = writeln!(out, "Gone    {}", zone.relative(ended, told.now));
+        layout::line(out, format_args!("Gone    {}", zone.relative(ended, told.now)));
     }
-    let _ = writeln!(out, "Now     {}", zone.full(told.now));
+    layout::line(out, format_args!("Now     {}", zone.full(told.now)));
 }
 
 fn subject(block: &Block) -> String {
@@ -61,7 +59,8 @@ fn block(out: &mut String, block: &Block, now: Timestamp, zone: &Zone) {
         "under_way" => "UNDER WAY",
         _ => "WAITING",
     };
-    let _ = writeln!(out, "\n{title}: {}", subject(block));
+    out.push('\n');
+    layout::line(out, format_args!("{title}: {}", subject(block)));
     let since = block.since.map(|at| zone.relative(at, now)).unwrap_or_else(|| "not known".to_owned());
     let tries = match block.tries {
         0 => String::new(),

@@ -1,6 +1,13 @@
 //! Times, tables and wrapped texts: for a terminal without colour, at night.
+//!
+//! Part of what is told was written by containers: output of probes, messages, images' names. Whatever goes to the terminal
+//! goes through here, where every control character is written out: such text moves no cursor, hides nothing, and makes no
+//! lines that look like the kubelet's own.
 
-use std::fmt::Write as _;
+use std::{
+    borrow::Cow,
+    fmt::{Arguments, Write as _},
+};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use seams::explain::{PodList, PodName};
@@ -70,12 +77,40 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
+/// A text as one line, with control characters as in a program's text: `\x1b`, `\r`, `\u{9b}`.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        let _ = match letter {
+            '\n' | '\r' | '\t' => write!(shown, "{}", letter.escape_default()),
+            letter if letter.is_ascii_control() => write!(shown, "\\x{:02x}", u32::from(letter)),
+            letter if letter.is_control() => write!(shown, "\\u{{{:x}}}", u32::from(letter)),
+            letter => write!(shown, "{letter}"),
+        };
+    }
+    Cow::Owned(shown)
+}
+
+/// A text of several lines, likewise.
+pub(super) fn shown_lines(text: &str) -> String {
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// One line.
+pub(super) fn line(out: &mut String, text: Arguments<'_>) {
+    out.push_str(shown(&text.to_string()).trim_end());
+    out.push('\n');
+}
+
 /// A text after a label; further lines are indented below it.
 pub(super) fn labelled(out: &mut String, indent: usize, label: &str, width: usize, text: &str) {
     let below = indent + width;
     let mut first = true;
     for paragraph in text.lines() {
-        for line in wrapped(paragraph, WIDTH.saturating_sub(below)) {
+        for line in wrapped(&shown(paragraph), WIDTH.saturating_sub(below)) {
             let label = if first { label } else { "" };
             let _ = writeln!(out, "{:indent$}{label:width$}{line}", "");
             first = false;
@@ -105,12 +140,14 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// Columns as wide as their widest cell; the last one is not padded.
 pub(super) fn table(out: &mut String, indent: usize, rows: &[Vec<String>]) {
+    let shown_row = |row: &Vec<String>| row.iter().map(|cell| shown(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown_row).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
+    for row in &rows {
         let mut line = " ".repeat(indent);
         for (cell, width) in row.iter().zip(&widths) {
             let pad = width.saturating_sub(cell.chars().count()) + 2;
@@ -133,21 +170,22 @@ pub(super) fn heading(out: &mut String, pod: &PodName, node: &str, source: &str)
         "http" => "static, from a manifest URL",
         _ => "found in the runtime: no source holds it",
     };
-    let _ = writeln!(out, "Pod     {}/{}  (uid {})", pod.namespace, pod.name, pod.uid);
-    let _ = writeln!(out, "Node    {node}; the pod is {from}");
+    line(out, format_args!("Pod     {}/{}  (uid {})", pod.namespace, pod.name, pod.uid));
+    line(out, format_args!("Node    {node}; the pod is {from}"));
 }
 
 /// All pods.
 pub(super) fn pods(list: &PodList, zone: &Zone) -> String {
+    let mut out = String::new();
     if list.pods.is_empty() {
-        return format!("No pod is or was lately on node {}.\n", list.node);
+        line(&mut out, format_args!("No pod is or was lately on node {}.", list.node));
+        return out;
     }
     let mut rows = vec![cells(["NAMESPACE", "NAME", "SOURCE", "STATE", "GONE"])];
     for entry in &list.pods {
         let gone = entry.ended.map(|at| zone.relative(at, list.now)).unwrap_or_default();
         rows.push(cells([&entry.pod.namespace, &entry.pod.name, &entry.source, &entry.standing.text, &gone]));
     }
-    let mut out = String::new();
     table(&mut out, 0, &rows);
     out
 }
@@ -196,6 +234,29 @@ mod tests {
         ] {
             assert_eq!(span(seconds), text);
         }
+    }
+
+    #[test]
+    fn control_characters_are_written_out() {
+        for (text, seen) in [
+            ("plain: ä, 中, \\x1b", "plain: ä, 中, \\x1b"),
+            ("\u{1b}[2J\u{7}", "\\x1b[2J\\x07"),
+            ("a\rb\tc\nd\0", "a\\rb\\tc\\nd\\x00"),
+            ("\u{7f}\u{80}\u{9b}1A", "\\x7f\\u{80}\\u{9b}1A"),
+        ] {
+            assert_eq!(shown(text), seen);
+        }
+        assert_eq!(shown_lines("one\u{1b}\ntwo\r\n"), "one\\x1b\ntwo\\r\n");
+    }
+
+    #[test]
+    fn a_cell_is_one_cell_whatever_is_in_it() {
+        let mut out = String::new();
+        table(&mut out, 2, &[cells(["NAME", "SAYS", "X"]), cells(["a\nb", "\u{1b}[1A", "x"])]);
+        assert_eq!(out, "  NAME  SAYS     X\n  a\\nb  \\x1b[1A  x\n");
+        let mut out = String::new();
+        labelled(&mut out, 2, "why", 6, "one\u{9b}\ntwo\rthree");
+        assert_eq!(out, "  why   one\\u{9b}\n        two\\rthree\n");
     }
 
     #[test]

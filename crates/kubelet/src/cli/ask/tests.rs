@@ -298,6 +298,47 @@ fn a_start() {
     assert!(text.contains("The pod was there before this kubelet") && !text.contains("START   "), "{text}");
 }
 
+#[test]
+fn what_a_container_wrote_moves_no_cursor_and_makes_no_lines() {
+    // Clears the screen, goes up a line, renames the window, begins a line that looks like one of ours.
+    const EVIL: &str = "\u{1b}[2J\u{9b}1A\u{1b}]0;x\u{7}\r\nNothing is blocked.\u{7f}";
+    const SEEN: &str = "\\x1b[2J\\u{9b}1A\\x1b]0;x\\x07\\r\\nNothing is blocked.\\x7f";
+    let is_safe = |text: &str| !text.chars().any(|letter| letter.is_control() && letter != '\n');
+    let plain = explanation::render(&blocked(), &Zone::utc());
+    let mut told = blocked();
+    told.standing.text.push_str(EVIL);
+    told.phase.push_str(EVIL);
+    told.node.push_str(EVIL);
+    told.blocks[1].container.as_mut().unwrap().push_str(EVIL);
+    told.containers[0].state.push_str(EVIL);
+    told.probes[0].text.push_str(EVIL);
+    let text = explanation::render(&told, &Zone::utc());
+    assert!(is_safe(&text) && text.matches(SEEN).count() == 6, "{text}");
+    assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
+    // Messages have lines, but stay below their label.
+    told.blocks[0].why = EVIL.to_owned();
+    told.lately[0].text = EVIL.to_owned();
+    let text = explanation::render(&told, &Zone::utc());
+    assert!(is_safe(&text) && !text.contains("\nNothing"), "{text}");
+
+    let plain = timeline::render(&started(), &Zone::utc());
+    let mut told = started();
+    told.node.push_str(EVIL);
+    told.steps[1].step.push_str(EVIL);
+    told.steps[1].calls[0].call.push_str(EVIL);
+    told.steps[4].container.as_mut().unwrap().push_str(EVIL);
+    let text = timeline::render(&told, &Zone::utc());
+    assert!(is_safe(&text) && text.matches(SEEN).count() == 4, "{text}");
+    assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
+    told.why[0].why.text = EVIL.to_owned();
+    assert!(is_safe(&timeline::render(&told, &Zone::utc())));
+
+    let mut list = Known.pods();
+    list.pods[0].standing.text = EVIL.to_owned();
+    let text = layout::pods(&list, &Zone::utc());
+    assert!(is_safe(&text) && text.contains(SEEN) && text.lines().count() == 4, "{text}");
+}
+
 /// Knows one pod.
 struct Known;
 

@@ -17,7 +17,7 @@ const NAME: usize = 34;
 pub(super) fn render(told: &Timeline, zone: &Zone) -> String {
     let mut out = String::new();
     layout::heading(&mut out, &told.pod, &told.node, &told.source);
-    let _ = writeln!(out, "Seen    {}, first by this kubelet: offset 0", zone.full(told.seen));
+    layout::line(&mut out, format_args!("Seen    {}, first by this kubelet: offset 0", zone.full(told.seen)));
     if told.taken_up {
         out.push_str("\nThe pod was there before this kubelet: another process started it, so there is no start to tell.\n");
     }
@@ -71,7 +71,8 @@ fn start(out: &mut String, told: &Timeline, steps: &[&Step]) {
     if !looks.is_empty() {
         let sum: f64 = looks.iter().filter_map(|look| look.duration_ms).sum();
         let name = format!("{} looks at the runtime's account", looks.len());
-        let _ = writeln!(out, "  {:>12} {:>12}  {name:NAME$} |{}|", "", ms(sum), bars(looks, whole));
+        let bars = bars(looks, whole);
+        layout::line(out, format_args!("  {:>12} {:>12}  {name:NAME$} |{bars}|", "", ms(sum)));
     }
 }
 
@@ -131,11 +132,12 @@ fn name(step: &Step) -> String {
 
 fn row(out: &mut String, name: &str, span: &Span, whole: Option<f64>) {
     let took = span.duration_ms.map(ms).unwrap_or_else(|| "…".to_owned());
-    let mut line = format!("  {:>12} {took:>12}  {name:NAME$}", ms(span.offset_ms));
+    // Before it is padded.
+    let mut line = format!("  {:>12} {took:>12}  {:NAME$}", ms(span.offset_ms), layout::shown(name));
     if let Some(whole) = whole {
         let _ = write!(line, " |{}|", bars(std::slice::from_ref(span), whole));
     }
-    let _ = writeln!(out, "{}", line.trim_end());
+    layout::line(out, format_args!("{line}"));
 }
 
 fn end(span: &Span) -> f64 {

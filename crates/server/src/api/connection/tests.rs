@@ -1,4 +1,7 @@
-use super::*;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+
+use super::{super::answer::full, *};
 
 fn host_of(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
@@ -98,4 +101,66 @@ async fn a_network_of_ipv6_is_one_host() {
     tokio::time::advance(GRACE).await;
     let _newcomer = places.take(address(1 << 40)).unwrap();
     assert!(is_ousted(&held[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_be_served_without_proof_stays_longer_and_makes_room() {
+    let places = Places::default();
+    let held: Vec<_> = (0..YOUNG_OF_HOST).map(|_| places.take(host_of(1)).unwrap()).collect();
+    held.iter().for_each(|connection| connection.served());
+    assert_eq!(lives(&held[0]).await, IDLE);
+    assert_eq!(young(&places), YOUNG_OF_HOST);
+    let _newcomer = places.take(host_of(1)).unwrap();
+    assert!(is_ousted(&held[0]) && !held[0].is_proven());
+}
+
+#[tokio::test]
+async fn an_answer_comes_in_pieces_and_is_the_same() {
+    let connection = Places::default().take(host_of(1)).unwrap();
+    let mut answer = connection.busy().until_end_of(full(vec![b'x'; 40_000]), Patience::default());
+    assert_eq!(answer.size_hint().exact(), Some(40_000));
+    let mut lengths = Vec::new();
+    while !answer.is_end_stream() {
+        lengths.push(answer.frame().await.unwrap().unwrap().into_data().unwrap().len());
+        assert_eq!(answer.size_hint().exact(), Some(40_000 - lengths.iter().sum::<usize>() as u64));
+    }
+    assert_eq!(lengths, [16_384, 16_384, 7_232]);
+    assert!(answer.frame().await.is_none());
+    drop(answer);
+    let used = connection.youth.ticket.use_.lock();
+    assert!(used.busy == 0 && used.answers.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_is_let_go_and_its_connection_ends() {
+    let connection = Places::default().take(host_of(1)).unwrap();
+    connection.proven();
+    let mut answer = connection.busy().until_end_of(full(vec![b'x'; 40_000]), Patience::default());
+    let begun = Instant::now();
+    let taking = async {
+        // As slow as may be, but it goes on.
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            answer.frame().await.unwrap().unwrap();
+        }
+        begun.elapsed()
+    };
+    let (taken, lived) = tokio::join!(taking, lives(&connection));
+    assert_eq!((taken.as_secs(), lived.as_secs()), (100, 160));
+    assert!(answer.frame().await.unwrap().is_err(), "nobody takes it for the whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_does_not_end_what_else_is_under_way() {
+    let connection = Places::default().take(host_of(1)).unwrap();
+    connection.proven();
+    let other = connection.busy();
+    let patient = connection.busy().until_end_of(full("log"), Patience(None));
+    let untaken = connection.busy().until_end_of(full("page"), Patience::default());
+    let hour = tokio::time::timeout(Duration::from_secs(3600), lives(&connection)).await;
+    assert!(hour.is_err());
+    assert_eq!(connection.youth.ticket.use_.lock().busy, 2, "the page's request is over");
+    drop((other, patient));
+    assert!(lives(&connection).await <= IDLE);
+    drop(untaken);
 }

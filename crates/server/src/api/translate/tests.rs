@@ -18,7 +18,12 @@ struct Rig {
 impl Rig {
     /// A translation with a client and a runtime that has taken all streams.
     async fn start(streams: Streams, count: usize, idle: Duration) -> Self {
-        let (near, far) = tokio::io::duplex(64 << 10);
+        Self::with_room(64 << 10, streams, count, idle).await
+    }
+
+    /// The same, where so many bytes fit between client and translation.
+    async fn with_room(room: usize, streams: Streams, count: usize, idle: Duration) -> Self {
+        let (near, far) = tokio::io::duplex(room);
         let client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
         let (runtime, server) = tokio::io::duplex(64 << 10);
         let task =
@@ -224,4 +229,68 @@ async fn a_runtime_that_takes_no_stream_is_not_waited_for() {
         said.extend_from_slice(&bytes);
     }
     assert!(String::from_utf8_lossy(&said).contains("did not take all streams in time"));
+}
+
+/// All output of a command and its end, in one piece.
+fn last_words(output: &[u8]) -> Vec<u8> {
+    let said = [
+        peer::data(5, output, true),
+        peer::data(7, b"", true),
+        peer::data(1, b"{\"status\":\"Success\"}", true),
+    ];
+    said.concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_late_gets_all_output_and_the_status() {
+    let output = [b'x'; 8 << 10];
+    let mut rig = Rig::with_room(256, ALL, 4, Duration::from_secs(3600)).await;
+    rig.server.say(&last_words(&output)).await;
+    assert!(matches!(rig.server.next().await, Some(Sent::Other(7, _))), "the runtime is done with");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (messages, code) = rig.rest().await;
+    let of = |channel: u8| {
+        let of = messages.iter().filter(|message| message[0] == channel).map(|message| &message[1..]);
+        of.collect::<Vec<_>>().concat()
+    };
+    assert_eq!(of(1), output);
+    assert_eq!((messages.last().unwrap().as_slice(), code), (&b"\x03{\"status\":\"Success\"}"[..], 1000));
+    drop(rig.client);
+    timeout(SOON, rig.task).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_has_the_idle_time_for_the_last_output() {
+    let mut rig = Rig::with_room(256, ALL, 4, Duration::from_secs(120)).await;
+    let begun = Instant::now();
+    rig.server.say(&last_words(&[b'x'; 8 << 10])).await;
+    timeout(Duration::from_secs(600), rig.task).await.expect("an end").unwrap();
+    assert!((120..140).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    drop(rig.client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pings_and_never_reads_is_not_read_either() {
+    let (mut client, far) = tokio::io::duplex(1 << 10);
+    let (runtime, server) = tokio::io::duplex(64 << 10);
+    let task = tokio::spawn(async move {
+        run(websocket::socket(far).await, runtime, ALL, Duration::from_secs(3600)).await;
+    });
+    let mut server = Server::on(server);
+    server.accept(4).await;
+    // 125 bytes, masked with zeros.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'p'; 125]].concat();
+    let mut taken = 0;
+    while let Ok(Ok(())) = timeout(SOON, client.write_all(&ping)).await {
+        taken += ping.len();
+        assert!(taken < 128 << 10, "{taken} bytes of pings were taken");
+    }
+    assert!(taken > 256 * ping.len(), "{taken}: all that may wait");
+    // Once it reads, everything is there, the answers too.
+    server.say(&last_words(b"at last")).await;
+    let mut said = Vec::new();
+    timeout(SOON, client.read_to_end(&mut said)).await.expect("an end").unwrap();
+    let count = |text: &[u8]| said.windows(text.len()).filter(|bytes| *bytes == text).count();
+    assert!(count(&[0x8a, 125]) > 256 && count(b"at last") == 1 && count(b"Success") == 1);
+    timeout(SOON, task).await.unwrap().unwrap();
 }

@@ -28,6 +28,8 @@ pub(in crate::api::tests) struct Judge {
     pub(in crate::api::tests) tokens: Mutex<Vec<String>>,
     pub(in crate::api::tests) asked: Mutex<Vec<(String, NodeAccess)>>,
     pub(in crate::api::tests) down: Mutex<bool>,
+    /// It never answers.
+    pub(in crate::api::tests) silent: Mutex<bool>,
 }
 
 impl Judge {
@@ -39,12 +41,20 @@ impl Judge {
     ) {
         self.allowed.lock().push((user, verb, subresource));
     }
+
+    async fn silence(&self) {
+        let silent = *self.silent.lock();
+        if silent {
+            std::future::pending().await
+        }
+    }
 }
 
 #[async_trait]
 impl Reviews for Judge {
     async fn token(&self, token: &str) -> Result<Option<User>, ApiError> {
         self.tokens.lock().push(token.to_owned());
+        self.silence().await;
         // Others get their turn before there is an answer, as over a network.
         for _ in 0..200 {
             tokio::task::yield_now().await;
@@ -54,6 +64,7 @@ impl Reviews for Judge {
     }
 
     async fn access(&self, user: &User, access: &NodeAccess) -> Result<bool, ApiError> {
+        self.silence().await;
         if *self.down.lock() {
             return Err(ApiError::Malformed("down".to_owned()));
         }
@@ -66,11 +77,12 @@ impl Reviews for Judge {
     }
 }
 
-/// One pod `ns/pod` with a container `c`; streams lead to `url`.
+/// One pod `ns/pod` with a container `c`, or as many as are wanted; streams lead to `url`.
 #[derive(Default)]
 pub(in crate::api::tests) struct Node {
     pub(in crate::api::tests) url: Mutex<String>,
     pub(in crate::api::tests) asked: Mutex<Vec<(Vec<String>, Streams)>>,
+    pub(in crate::api::tests) pods: Mutex<Option<usize>>,
 }
 
 fn known(pod: &PodPath) -> Result<(), StreamRefusal> {
@@ -85,7 +97,8 @@ impl NodeApi for Node {
     fn pods(&self) -> Vec<Arc<Pod>> {
         let mut pod = Pod::default();
         pod.metadata.name = Some("pod".to_owned());
-        vec![Arc::new(pod)]
+        let pod = Arc::new(pod);
+        vec![pod; self.pods.lock().unwrap_or(1)]
     }
 
     async fn running_pods(&self) -> Result<Vec<Pod>, RuntimeError> {
