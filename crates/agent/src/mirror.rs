@@ -45,12 +45,15 @@ pub fn is_reported(pod: &Pod) -> bool {
     pod.status.as_ref().is_some_and(|status| status.start_time.is_some())
 }
 
+/// Whether a mirror carries a status that its static pod goes on from. Nothing is written to such a mirror before the pod's
+/// worker has taken that up; to any other at once.
+#[must_use]
+pub fn is_recallable(mirror: &Pod) -> bool {
+    is_reported(mirror) && !tells_of_a_rejection(mirror)
+}
+
 fn recalled(pod: &Pod, mirror: &Pod) -> Option<Arc<Pod>> {
-    if is_reported(pod)
-        || !is_reported(mirror)
-        || annotation(mirror, MIRROR) != annotation(pod, HASH)
-        || tells_of_a_rejection(mirror)
-    {
+    if is_reported(pod) || !is_recallable(mirror) || annotation(mirror, MIRROR) != annotation(pod, HASH) {
         return None;
     }
     let mut pod = pod.clone();

@@ -1,5 +1,9 @@
 //! The node object: registered once, then kept true (contract §2).
 //!
+//! Once a process: who deletes the object of a node whose kubelet runs wants it gone, and a node that comes back by itself
+//! is taken out again and again. So upstream's kubelet leaves that to its next start, and so do we. Somebody else may
+//! create the object: it is kept true like any other.
+//!
 //! ```text
 //!   first object, kept for admission ─► register (create, or set right what exists)
 //!     ─► every period, or when the runtime's health changes:
@@ -94,6 +98,7 @@ pub async fn run(edges: Edges, settings: NodeSettings, events: EventSink, channe
         version: Known::default(),
         told: None,
         cordoned: false,
+        lost: None,
         images: Known::default(),
         resolved: Known::default(),
         node: None,
@@ -124,6 +129,8 @@ struct Keeper {
     told: Option<(String, String)>,
     /// Whether the node was unschedulable when that was last told: a kubelet starts from schedulable.
     cordoned: bool,
+    /// The uid of the object that is gone, as the log has it.
+    lost: Option<String>,
     /// As the API server last returned it; in standalone mode as last computed.
     node: Option<Node>,
 }
@@ -179,15 +186,16 @@ impl Keeper {
                     self.node = Some(node);
                     return;
                 }
-                Err(ApiError::NotFound(_)) if self.settings.register => {
-                    tracing::warn!("The node object is gone; registering again");
-                    return self.register().await;
+                Err(ApiError::NotFound(_)) => {
+                    self.tell_lost(&base);
+                    break;
                 }
                 Err(error) => {
                     if !matches!(error, ApiError::Unreachable { .. }) {
                         tracing::error!(%error, "Could not report the node's status; will try again");
-                    }
-                    if attempt > 0 {
+                    } else if attempt > 0 {
+                        // The connection at hand may lead to a server that answers its pings and nothing else. An answer
+                        // that says no costs none.
                         cluster.reset_connections();
                     }
                     if let Ok(live) = cluster.get_node().await {
@@ -197,6 +205,26 @@ impl Keeper {
             }
         }
         self.node = Some(base);
+    }
+
+    /// Each loss is told once.
+    fn tell_lost(&mut self, node: &Node) {
+        let uid = node.metadata.uid.clone().unwrap_or_default();
+        if self.lost.as_ref() == Some(&uid) {
+            return;
+        }
+        self.lost = Some(uid);
+        let name = &self.settings.registration.node_name;
+        let hint = if self.settings.register {
+            "restart the kubelet to register the node again"
+        } else {
+            "create the object again: registerNode is off"
+        };
+        tracing::error!(
+            node = name,
+            hint,
+            "The node object is gone: nothing is scheduled here, and its pods will be deleted"
+        );
     }
 
     /// Without registration the object may come later, from someone else.

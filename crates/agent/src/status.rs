@@ -4,8 +4,8 @@
 //! known API object, so nothing is written twice and nothing foreign is touched. One request a pod at a time, a
 //! bounded number in all; what fails is tried again with a growing delay, for ever, since a final status must not
 //! be lost. What the API no longer has is not sent: the node authorizer answers 403 to a write to a deleted pod, just
-//! as it does to a missing right, and 409 to one that many write to, just as to one whose name another pod has. Only the
-//! watch can tell the one from the other.
+//! as it does to a missing right, and 409 to one that many write to, just as to one whose name another pod has; 404 also
+//! comes from what stands before an API server that has the pod. Only the watch can tell the one from the other.
 //!
 //! One that another will replace within moments waits for that one, up to a second: a start is reported in two writes, not in
 //! three, and an API server under many pods is busy enough.
@@ -78,9 +78,9 @@ struct Slot {
     api: Arc<Pod>,
     /// The status of a static pod goes on from what its mirror carried before this process wrote to it.
     recalled: bool,
-    /// The API has no such pod any more.
+    /// The API has no such pod any more, or has taken its deletion.
     gone: bool,
-    /// Since when its report is under way, the delay after a failure included.
+    /// Since when its report is under way.
     sending: Option<Instant>,
     /// The failures since it was taken last.
     failing: Option<Failing>,
@@ -161,6 +161,7 @@ impl StatusQueue {
         if let Some(slot) = slots.by_uid.get_mut(&uid) {
             slot.api = newer(&slot.api, pod);
             slot.gone = false;
+            slot.shown();
             slots.dirty.insert(uid);
             drop(slots);
             self.changed.notify_one();
@@ -185,12 +186,14 @@ impl StatusQueue {
                 slots.mirrors.remove(&key)
             }
         };
-        let waiting = slots
-            .by_uid
-            .iter()
-            .find(|(_, slot)| slot.source.is_static() && slot.namespace == namespace && slot.name == name)
-            .map(|(uid, _)| uid.clone());
-        slots.dirty.extend(waiting);
+        // All of that name: while one still stops, the one whose mirror it is waits beside it.
+        let Slots { by_uid, dirty, .. } = &mut *slots;
+        for (uid, slot) in by_uid {
+            if slot.source.is_static() && slot.namespace == namespace && slot.name == name {
+                slot.shown();
+                dirty.insert(uid.clone());
+            }
+        }
         drop(slots);
         self.changed.notify_one();
     }
@@ -261,27 +264,28 @@ impl StatusQueue {
                         records.status_accepted(&letter.uid);
                     }
                     drop(place);
-                    queue.settle(&letter, answer).await;
+                    queue.settle(&letter, answer);
                 });
             }
         }
     }
 
-    /// When the first of the statuses that wait for another one has waited long enough.
+    /// When the first of the statuses that wait has waited long enough.
     fn next_held(&self) -> Option<Instant> {
         let slots = self.slots.lock();
         let waiting = slots.dirty.iter().filter_map(|uid| slots.by_uid.get(uid));
-        waiting.filter(|slot| slot.sending.is_none()).filter_map(|slot| slot.held).min()
+        waiting.filter(|slot| slot.sending.is_none()).filter_map(Slot::waits_until).min()
     }
 
     /// The next slot that can be sent. The status of a static pod without a mirror is dropped from the line: the
-    /// arrival of the mirror puts it back. So is one that was made before its worker knew what the mirror carries: it
-    /// would look as if the pod had just begun.
+    /// arrival of the mirror puts it back. So is one that was made before its worker knew what the mirror carries, where
+    /// that is taken up: it would look as if the pod had just begun.
     fn take(&self) -> Option<Letter> {
         let mut slots = self.slots.lock();
         let Slots { by_uid, dirty, mirrors, ended } = &mut *slots;
         let now = Instant::now();
-        let is_due = |slot: &Slot| slot.sending.is_none() && slot.held.is_none_or(|until| until <= now);
+        let is_due =
+            |slot: &Slot| slot.sending.is_none() && slot.waits_until().is_none_or(|until| until <= now);
         loop {
             let uid = dirty.iter().find(|uid| by_uid.get(uid).is_none_or(is_due)).cloned()?;
             dirty.remove(&uid);
@@ -293,7 +297,7 @@ impl StatusQueue {
                     .filter(|mirror| mirror::is_mirror_of(mirror, uid.as_str()))
                     // One of a former life is about to be replaced.
                     .filter(|mirror| {
-                        !ended.contains_key(&uid) && (slot.recalled || !mirror::is_reported(mirror))
+                        !ended.contains_key(&uid) && (slot.recalled || !mirror::is_recallable(mirror))
                     })
             } else {
                 Some(Arc::clone(&slot.api))
@@ -321,52 +325,70 @@ impl StatusQueue {
         }
     }
 
-    async fn settle(&self, letter: &Letter, answer: Answer) {
-        let delay = {
-            let mut slots = self.slots.lock();
-            slots.tell(letter, &answer);
-            let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
-            let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
-            let failed = match answer {
-                Answer::Kept(api) => {
-                    if let (Some(metrics), Some(since)) = (&self.metrics, letter.since) {
-                        metrics.pods.status_sync_seconds.took(since.elapsed());
-                    }
-                    slot.failing = None;
-                    if letter.mirror {
-                        // What the watch has told meanwhile counts: it may be gone, or another have its name.
-                        let key = (letter.namespace.clone(), letter.name.clone());
-                        let known = mirrors.get_mut(&key);
-                        if let Some(known) = known.filter(|known| known.metadata.uid == api.metadata.uid) {
-                            *known = newer(known, &api);
-                        }
-                    } else {
-                        slot.api = newer(&slot.api, &api);
-                    }
-                    None
+    fn settle(&self, letter: &Letter, answer: Answer) {
+        let mut slots = self.slots.lock();
+        slots.tell(letter, &answer);
+        let Slots { by_uid, dirty, mirrors, .. } = &mut *slots;
+        let Some(slot) = by_uid.get_mut(&letter.uid) else { return };
+        slot.sending = None;
+        let key = (letter.namespace.clone(), letter.name.clone());
+        let failed = match answer {
+            Answer::Kept(api) => {
+                if let (Some(metrics), Some(since)) = (&self.metrics, letter.since) {
+                    metrics.pods.status_sync_seconds.took(since.elapsed());
                 }
-                Answer::Gone => {
-                    // A mirror may come back; a pod of the API does not, under the same uid.
-                    slot.gone = !letter.mirror;
-                    slot.failing = None;
-                    None
+                slot.failing = None;
+                if letter.mirror {
+                    // What the watch has told meanwhile counts: it may be gone, or another have its name.
+                    let known = mirrors.get_mut(&key);
+                    if let Some(known) = known.filter(|known| known.metadata.uid == api.metadata.uid) {
+                        *known = newer(known, &api);
+                    }
+                } else {
+                    slot.api = newer(&slot.api, &api);
                 }
-                Answer::Failed(what, error) => Some((what, Some(error))),
-                Answer::Died => Some((Report::Status, None)),
-            };
-            failed.map(|(what, error)| {
+                None
+            }
+            Answer::Gone => {
+                // The watch shows it again if it stays for its finalizers.
+                slot.gone = true;
+                slot.failing = None;
+                None
+            }
+            // The watch has told meanwhile that it is gone. A mirror that has come in its place is waiting.
+            Answer::Failed(_, ApiError::NotFound(_))
+                if letter.mirror
+                    && mirrors.get(&key).is_none_or(|now| now.metadata.uid != letter.base.metadata.uid) =>
+            {
                 dirty.insert(letter.uid.clone());
                 slot.since = letter.since.or(slot.since);
-                Failing::again(&mut slot.failing, what, error)
-            })
+                slot.failing = None;
+                None
+            }
+            Answer::Failed(what, error) => Some((what, Some(error))),
+            Answer::Died => Some((Report::Status, None)),
         };
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
+        if let Some((what, error)) = failed {
+            dirty.insert(letter.uid.clone());
+            slot.since = letter.since.or(slot.since);
+            Failing::again(&mut slot.failing, what, error);
         }
-        if let Some(slot) = self.slots.lock().by_uid.get_mut(&letter.uid) {
-            slot.sending = None;
-        }
+        drop(slots);
         self.changed.notify_one();
+    }
+}
+
+impl Slot {
+    /// Until when it is not sent, if at all: another status is to follow, or the last report has failed.
+    fn waits_until(&self) -> Option<Instant> {
+        self.held.max(self.failing.as_ref().and_then(|failing| failing.next))
+    }
+
+    /// The watch has told of its object.
+    fn shown(&mut self) {
+        if let Some(failing) = &mut self.failing {
+            failing.shown();
+        }
     }
 }
 
@@ -385,13 +407,17 @@ impl Slots {
         };
         let pod = pod();
         let known = self.by_uid.get(&letter.uid).filter(|slot| !slot.gone);
-        let again = known.is_some_and(|slot| slot.failing.is_some());
+        let failing = known.and_then(|slot| slot.failing.as_ref());
         match error {
             ApiError::Unreachable { .. } => {
                 tracing::debug!(pod, %error, "Could not {what}; will try again");
             }
+            // Mostly the watch is a moment behind: it is about to tell that the object is gone.
+            ApiError::NotFound(_) if !failing.is_some_and(Failing::lasts) => {
+                tracing::debug!(pod, %error, "Could not {what}; will try again if the watch still shows the pod");
+            }
             ApiError::Forbidden(_) | ApiError::Conflict { .. } | ApiError::Status { code: 422, .. }
-                if !again =>
+                if failing.is_none() =>
             {
                 tracing::debug!(pod, %error, "Could not {what}; will try again if the pod is still there");
             }

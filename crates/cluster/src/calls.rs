@@ -181,8 +181,9 @@ impl Cluster for ApiCluster {
         }
     }
 
+    /// Those of heartbeats alone: they are what has failed, and a watch that answers pings costs a list to open anew. The
+    /// connections of the other calls have their pings.
     fn reset_connections(&self) {
-        self.main.transport().reset();
-        self.heartbeat.transport().reset();
+        self.heartbeat.transport().retire();
     }
 }

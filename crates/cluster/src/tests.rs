@@ -106,6 +106,56 @@ async fn heartbeats_are_not_paced_and_do_not_wait_long() {
 }
 
 #[tokio::test]
+async fn heartbeats_that_fail_cost_no_connection_but_their_own() {
+    let open = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&open);
+    let stub = Stub::start(move |seen: &Seen| {
+        if seen.uri.starts_with("/api/v1/pods?") {
+            let (reply, sender) = lines(vec![end()]);
+            kept.lock().push(sender);
+            return reply;
+        }
+        status(500, "InternalError", "etcdserver: request timed out")
+    })
+    .await;
+    let api = start(&stub);
+    let mut pods = api.pods();
+    let first = timeout(Duration::from_secs(10), pods.recv()).await.unwrap().unwrap();
+    assert!(matches!(first, PodEvent::Snapshot(all) if all.is_empty()));
+    let refused = async || {
+        let error = api.update_lease(&Lease::default()).await.unwrap_err();
+        assert!(matches!(error, ApiError::Status { code: 500, .. }), "{error}");
+    };
+    let later = async || {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::resume();
+    };
+    for _ in 0..6 {
+        refused().await;
+        later().await;
+    }
+    assert_eq!(stub.dials(), 2, "one for each transport");
+    api.reset_connections();
+    refused().await;
+    assert_eq!(stub.dials(), 3);
+    api.reset_connections();
+    refused().await;
+    assert_eq!(stub.dials(), 3, "the other kind of heartbeat has just dialled");
+    later().await;
+    api.reset_connections();
+    refused().await;
+    assert_eq!(stub.dials(), 4);
+    // The watch is the one that was opened first.
+    let gone = json!({"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "u"}}});
+    let watches: Vec<_> = open.lock().clone();
+    watches[0].send(gone).unwrap();
+    let next = timeout(Duration::from_secs(10), pods.recv()).await.unwrap().unwrap();
+    assert!(matches!(next, PodEvent::Deleted(_)));
+    assert_eq!(watches.len(), 1);
+}
+
+#[tokio::test]
 async fn events_do_not_wait_for_the_turns_of_other_calls() {
     let stub = Stub::start(|_: &Seen| ok(json!({}))).await;
     let api = start(&stub);

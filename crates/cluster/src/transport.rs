@@ -29,7 +29,7 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 
 pub(crate) use body::{Body, BodyError};
@@ -78,6 +78,12 @@ impl Transport {
         self.pool.reset();
     }
 
+    /// Drops the connections that have been there for a while, since nothing answers over them; the next request dials anew.
+    /// A dial that is under way goes on.
+    pub(crate) fn retire(&self) {
+        self.pool.retire();
+    }
+
     /// Drops every connection if the certificate files changed since they were last read. True when they did.
     pub(crate) fn reset_if_rotated(&self) -> bool {
         self.pool.reset_if_rotated()
@@ -106,28 +112,38 @@ impl Transport {
         purpose: Purpose,
         request: &Request<Bytes>,
     ) -> Result<Response<Body>, TransportError> {
-        let mut again = true;
+        // A server that goes away says so on all its connections at once. Each of them may be found out only by a request
+        // that it does not take, and so may one that is dialled meanwhile.
+        let mut left = self.pool.size() + 1;
         loop {
-            match self.pool.place(purpose).await? {
+            let place = self.pool.place(purpose).await?;
+            let scheme = match &place {
+                // Absolute URI: HTTP/2 carries scheme and authority as pseudo headers.
+                Place::Shared { .. } => Some(if self.access.server().tls { "https" } else { "http" }),
+                Place::Single(_) => None,
+            };
+            let prepared = self.prepare(request, scheme)?;
+            let login = prepared.headers().get(header::AUTHORIZATION).cloned();
+            let answer = match place {
                 Place::Shared { mut sender, slot } => {
-                    // Absolute URI: HTTP/2 carries scheme and authority as pseudo headers.
-                    let scheme = if self.access.server().tls { "https" } else { "http" };
-                    let request = self.prepare(request, Some(scheme))?;
-                    match sender.send_request(request).await {
-                        Ok(response) => return Ok(response.map(|incoming| Body::shared(incoming, slot))),
-                        // The connection went away before the request was on the wire.
-                        Err(error) if again && error.is_canceled() => again = false,
-                        Err(error) => return Err(TransportError::of(&error)),
-                    }
+                    let answer = sender.send_request(prepared).await;
+                    answer.map(|response| response.map(|incoming| Body::shared(incoming, slot)))
                 }
                 Place::Single(mut sender) => {
-                    let request = self.prepare(request, None)?;
-                    match sender.send_request(request).await {
-                        Ok(response) => return Ok(response.map(|incoming| Body::single(incoming, sender))),
-                        Err(error) if again && error.is_canceled() => again = false,
-                        Err(error) => return Err(TransportError::of(&error)),
-                    }
+                    let answer = sender.send_request(prepared).await;
+                    answer.map(|response| response.map(|incoming| Body::single(incoming, sender)))
                 }
+            };
+            match answer {
+                Ok(response) => {
+                    if let Some(login) = login.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+                        self.authorization.refused(&login);
+                    }
+                    return Ok(response);
+                }
+                // The connection went away before the request was on the wire.
+                Err(error) if left > 0 && error.is_canceled() => left -= 1,
+                Err(error) => return Err(TransportError::of(&error)),
             }
         }
     }

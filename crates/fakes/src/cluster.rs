@@ -1,5 +1,5 @@
-//! The API server, reduced to what the node's own tasks ask of it: this node's object with its watch, events, and the
-//! creation of pods. Everything else waits for ever.
+//! The API server, reduced to what the node's own tasks ask of it: this node's object with its watch, its lease, events,
+//! and the creation of pods. Everything else waits for ever.
 
 use std::{future::pending, sync::Arc};
 
@@ -28,6 +28,14 @@ pub struct State {
     pub calls: Vec<&'static str>,
     /// Pods that were created, in order.
     pub pods: Vec<Pod>,
+    /// The node's lease.
+    pub lease: Option<Lease>,
+    /// Calls about it, in order: `get`, `create`, `update`.
+    pub lease_calls: Vec<&'static str>,
+    /// What calls about it are answered with, whatever they ask.
+    pub lease_refusal: Option<ApiError>,
+    /// How often connections were given up.
+    pub resets: usize,
     /// Nothing is answered.
     pub away: bool,
     /// Pods are created, and nobody is told.
@@ -58,6 +66,22 @@ impl FakeCluster {
     /// Somebody writes the node's object, and the watch has not told yet.
     pub fn keep(&self, node: Node) {
         self.state.send_modify(|state| state.put(node));
+    }
+
+    /// Somebody deletes the node's object, and the watch tells.
+    pub fn remove(&self) {
+        self.state.send_modify(|state| state.node = None);
+        self.shown.send_replace(None);
+    }
+
+    /// Somebody deletes the lease.
+    pub fn remove_lease(&self) {
+        self.state.send_modify(|state| state.lease = None);
+    }
+
+    /// Calls about the lease are refused so, or not any more.
+    pub fn refuse_leases(&self, refusal: Option<ApiError>) {
+        self.state.send_modify(|state| state.lease_refusal = refusal);
     }
 
     /// It goes away, or comes back.
@@ -100,17 +124,57 @@ impl FakeCluster {
         drop(self.state.subscribe().wait_for(so).await);
     }
 
+    /// The lease.
+    #[must_use]
+    pub fn stored_lease(&self) -> Option<Lease> {
+        self.state.borrow().lease.clone()
+    }
+
+    /// Calls about the lease so far.
+    #[must_use]
+    pub fn lease_calls(&self) -> Vec<&'static str> {
+        self.state.borrow().lease_calls.clone()
+    }
+
+    /// How often connections were given up so far.
+    #[must_use]
+    pub fn resets(&self) -> usize {
+        self.state.borrow().resets
+    }
+
+    fn on_lease(
+        &self,
+        call: &'static str,
+        change: impl FnOnce(&mut State) -> Result<(), ApiError>,
+    ) -> Result<Lease, ApiError> {
+        let mut answer = Err(no_answer());
+        self.state.send_modify(|state| {
+            state.lease_calls.push(call);
+            if state.away {
+                return;
+            }
+            if let Some(refusal) = &state.lease_refusal {
+                answer = Err(refusal.clone());
+                return;
+            }
+            answer = match (change(state), &state.lease) {
+                (Err(error), _) => Err(error),
+                (Ok(()), Some(lease)) => Ok(lease.clone()),
+                (Ok(()), None) => Err(ApiError::NotFound("leases \"n\" not found".to_owned())),
+            };
+        });
+        answer
+    }
+
     fn on_node(
         &self,
         call: &'static str,
         change: impl FnOnce(&mut State) -> Result<(), ApiError>,
     ) -> Result<Node, ApiError> {
-        let mut answer = Err(ApiError::NotFound("nodes \"n\" not found".to_owned()));
+        let mut answer = Err(no_answer());
         self.state.send_modify(|state| {
             state.calls.push(call);
             if state.away {
-                let (server, message) = ("https://api.test".to_owned(), "away".to_owned());
-                answer = Err(ApiError::Unreachable { server, message });
                 return;
             }
             answer = match (change(state), &state.node) {
@@ -121,6 +185,10 @@ impl FakeCluster {
         });
         answer
     }
+}
+
+fn no_answer() -> ApiError {
+    ApiError::Unreachable { server: "https://api.test".to_owned(), message: "away".to_owned() }
 }
 
 impl State {
@@ -191,13 +259,26 @@ impl Cluster for FakeCluster {
         })
     }
     async fn get_lease(&self) -> Result<Lease, ApiError> {
-        pending().await
+        self.on_lease("get", |_| Ok(()))
     }
-    async fn create_lease(&self, _: &Lease) -> Result<Lease, ApiError> {
-        pending().await
+    async fn create_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
+        self.on_lease("create", |state| {
+            if state.lease.is_some() {
+                let (reason, message) =
+                    ("AlreadyExists".to_owned(), "leases \"n\" already exists".to_owned());
+                return Err(ApiError::Conflict { reason, message });
+            }
+            state.lease = Some(lease.clone());
+            Ok(())
+        })
     }
-    async fn update_lease(&self, _: &Lease) -> Result<Lease, ApiError> {
-        pending().await
+    async fn update_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
+        self.on_lease("update", |state| {
+            if let Some(known) = &mut state.lease {
+                known.clone_from(lease);
+            }
+            Ok(())
+        })
     }
     async fn create_event(&self, event: &Event) -> Result<Event, ApiError> {
         self.state.send_modify(|state| state.events.push(event.clone()));
@@ -209,5 +290,7 @@ impl Cluster for FakeCluster {
     async fn runtime_class(&self, _: &str) -> Result<Arc<RuntimeClass>, ApiError> {
         pending().await
     }
-    fn reset_connections(&self) {}
+    fn reset_connections(&self) {
+        self.state.send_modify(|state| state.resets += 1);
+    }
 }

@@ -65,8 +65,8 @@ impl ReportClock {
     }
 }
 
-/// The lease to create or to update to: renewed now, everything else of `existing` kept. The owner is added as soon as
-/// the node's uid is known; a lease without owner would outlive the node.
+/// The lease to create or to update to: renewed now, for as long as is configured now, everything else of `existing` kept.
+/// The owner is added as soon as the node's uid is known; a lease without owner would outlive the node.
 #[must_use]
 pub fn lease(
     existing: Option<&Lease>,
@@ -81,11 +81,7 @@ pub fn lease(
             namespace: Some(LEASE_NAMESPACE.to_owned()),
             ..ObjectMeta::default()
         },
-        spec: Some(LeaseSpec {
-            holder_identity: Some(node_name.to_owned()),
-            lease_duration_seconds: Some(duration_seconds),
-            ..LeaseSpec::default()
-        }),
+        spec: Some(LeaseSpec { holder_identity: Some(node_name.to_owned()), ..LeaseSpec::default() }),
     });
     let owned = lease.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
     if let Some(uid) = node_uid.filter(|_| !owned) {
@@ -98,7 +94,10 @@ pub fn lease(
             controller: None,
         }]);
     }
-    lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now));
+    let spec = lease.spec.get_or_insert_default();
+    // An earlier process may have had another duration, and who watches goes by what the lease says.
+    spec.lease_duration_seconds = Some(duration_seconds);
+    spec.renew_time = Some(MicroTime(now));
     lease
 }
 

@@ -116,7 +116,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// GET a runtime class (cached by a watch).
     async fn runtime_class(&self, name: &str) -> Result<Arc<RuntimeClass>, ApiError>;
 
-    /// Drop pooled connections; the next call dials anew (after repeated heartbeat failures).
+    /// Lets go of the connections that heartbeats go over, after some that nobody answered; the next dials anew. Young ones
+    /// and dials under way stay, and so do watches and calls: those have pings of their own.
     fn reset_connections(&self);
 }
 

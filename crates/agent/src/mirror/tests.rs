@@ -100,6 +100,7 @@ fn a_static_pod_takes_up_the_status_of_its_own_mirror_alone() {
     status.phase = Some("Failed".to_owned());
     status.container_statuses = None;
     assert!(recalled(&static_pod, &ended).is_none());
+    assert!(is_reported(&ended) && !is_recallable(&ended), "nobody waits for it to be taken up");
     let status = ended.status.get_or_insert_default();
     status.container_statuses = Some(vec![ContainerStatus::default()]);
     status.reason = Some("Terminated".to_owned());
@@ -232,7 +233,7 @@ async fn a_node_that_is_being_deleted_gets_no_mirrors() {
     mirrors.static_applied(&pod("a", "1", HASH, "1").1);
     settled().await;
     assert_eq!(cluster.pods_created(), []);
-    // It registers again.
+    // A kubelet that starts registers another.
     cluster.show(node());
     cluster.until(|state| state.pods.len() == 1).await;
 }

@@ -262,6 +262,37 @@ async fn registering_tells_once_that_nothing_is_short() {
     assert_eq!(reasons.iter().filter(|reason| first.contains(reason)).count(), 3, "{reasons:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_deleted_is_not_registered_again_and_kept_true_when_it_is_there() {
+    let cluster = Arc::new(FakeCluster::default());
+    let _rig = start(Some(&cluster), DeviceCheckpoint::Gone);
+    cluster.until(|state| state.node.is_some() && state.calls.contains(&"patch")).await;
+    cluster.remove();
+    let before = cluster.calls().len();
+    // Longer than between two reports of a node that does not change.
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    let calls = cluster.calls().split_off(before);
+    assert!(calls.contains(&"patch") && !calls.contains(&"create"), "{calls:?}");
+    assert_eq!(cluster.stored(), None);
+    // Somebody else creates it.
+    let made = json!({"metadata": {"name": "n", "uid": "another"}});
+    cluster.show(serde_json::from_value(made).unwrap());
+    let reported = |node: &Node| node.status.as_ref().is_some_and(|status| status.conditions.is_some());
+    cluster.until(|state| state.node.as_ref().is_some_and(reported)).await;
+    assert_eq!(cluster.stored().unwrap().metadata.uid.as_deref(), Some("another"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_is_not_answered_costs_the_connection_from_the_second_time_on() {
+    let cluster = Arc::new(FakeCluster::default());
+    let _rig = start(Some(&cluster), DeviceCheckpoint::Gone);
+    cluster.until(|state| state.node.is_some() && state.calls.contains(&"patch")).await;
+    cluster.set_away(true);
+    cluster.until(|state| state.resets > 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(cluster.resets(), TRIES - 1, "the first failure costs none");
+}
+
 fn with_devices() -> Node {
     let list = json!({"cpu": "2", "nvidia.com/gpu": "4", "example.com/licence": "2"});
     let node = json!({"metadata": {"name": "n"}, "status": {"capacity": list, "allocatable": list}});

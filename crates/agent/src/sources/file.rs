@@ -4,6 +4,10 @@
 //! that cannot be read or understood is reported and skipped, and a pod that it described before stays. Of two files
 //! that describe a pod of one name, the last in the order of names counts, whichever came first: upstream comes to the
 //! same, and a restart of the kubelet must not let the other one win.
+//!
+//! Nothing is delivered before a look has succeeded. "No pods" would be the end of those that an earlier process started
+//! from a path that cannot be read just now; and until every source has delivered, nothing is swept. A path that does not
+//! exist is a look that succeeded; one file that cannot be read or understood, where the path is that file, is none.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +27,7 @@ use super::{Closed, FileSource, SourceUpdate, Updates, manifest};
 
 /// inotify events come in bursts (create, write, close): one look serves those within this time.
 const SETTLE: Duration = Duration::from_millis(5);
-/// First and longest delay before inotify is tried again.
+/// First and longest delay before inotify is tried again, and before another look while none has succeeded.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
 
 /// Runs for ever.
@@ -34,8 +38,8 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
         if reader.deliver(&updates).await.is_err() {
             return;
         }
-        let was_directory = reader.source.path.is_dir();
-        match watch(&reader.source.path, was_directory) {
+        let was_directory = reader.is_directory;
+        match watch(reader.source.path.clone(), was_directory).await {
             Ok(mut events) => {
                 retry = RETRY.0;
                 // A change between the read above and the start of the watch would be missed: look once more.
@@ -43,6 +47,10 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                 loop {
                     let mut heard = Heard::Change;
                     if !again {
+                        let frequency = reader.source.frequency;
+                        let pause =
+                            if reader.has_succeeded { frequency } else { next(&mut retry).min(frequency) };
+                        // Cancel-safe: an event that is not taken stays, and the pause begins anew.
                         tokio::select! {
                             event = events.next() => {
                                 heard = event.unwrap_or(Heard::End);
@@ -54,7 +62,7 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                                     heard = event.unwrap_or(Heard::End);
                                 }
                             }
-                            () = tokio::time::sleep(reader.source.frequency) => {}
+                            () = tokio::time::sleep(pause) => {}
                         }
                     }
                     again = false;
@@ -62,7 +70,7 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
                         return;
                     }
                     // What is watched is another thing than what is there: of a path that did not exist, the folder.
-                    if heard == Heard::End || reader.source.path.is_dir() != was_directory {
+                    if heard == Heard::End || reader.is_directory != was_directory {
                         break;
                     }
                 }
@@ -70,11 +78,16 @@ pub async fn run(source: FileSource, clock: Arc<dyn Clock>, updates: Updates) {
             Err(error) => {
                 let path = reader.source.path.display();
                 tracing::debug!(%path, %error, "Static pod path cannot be watched; reading it at intervals");
-                tokio::time::sleep(retry.min(reader.source.frequency)).await;
-                retry = (retry * 2).min(RETRY.1);
+                tokio::time::sleep(next(&mut retry).min(reader.source.frequency)).await;
             }
         }
     }
+}
+
+/// The delay that is due; the one after it is twice as long.
+fn next(retry: &mut Duration) -> Duration {
+    let doubled = (*retry * 2).min(RETRY.1);
+    std::mem::replace(retry, doubled)
 }
 
 /// What inotify says.
@@ -87,14 +100,13 @@ enum Heard {
 
 /// A stream with one item per change in the directory (of the file, where the path is none). The directory that holds a
 /// single file is watched, because editors replace files, and that of a path that does not exist yet.
-fn watch(path: &Path, is_directory: bool) -> std::io::Result<impl futures::Stream<Item = Heard> + use<>> {
+async fn watch(path: PathBuf, is_directory: bool) -> std::io::Result<impl futures::Stream<Item = Heard>> {
     let (directory, only) = if is_directory {
-        (path.to_owned(), None)
+        (path, None)
     } else {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         (parent.unwrap_or(Path::new(".")).to_owned(), path.file_name().map(ToOwned::to_owned))
     };
-    let inotify = Inotify::init()?;
     let mask = WatchMask::CREATE
         | WatchMask::CLOSE_WRITE
         | WatchMask::MOVED_TO
@@ -103,7 +115,13 @@ fn watch(path: &Path, is_directory: bool) -> std::io::Result<impl futures::Strea
         | WatchMask::DELETE_SELF
         | WatchMask::MOVE_SELF
         | WatchMask::ONLYDIR;
-    inotify.watches().add(directory, mask)?;
+    // The directory may be on a file system that does not answer.
+    let added = tokio::task::spawn_blocking(move || -> std::io::Result<Inotify> {
+        let inotify = Inotify::init()?;
+        inotify.watches().add(directory, mask)?;
+        Ok(inotify)
+    });
+    let inotify = added.await.map_err(std::io::Error::other)??;
     let events = inotify.into_event_stream(vec![0; 4096])?;
     let last = EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED;
     Ok(Box::pin(events.filter_map(move |event| {
@@ -127,6 +145,12 @@ struct Reader {
     shadowed: BTreeSet<PathBuf>,
     /// The path did not exist when it was looked at last: reported once.
     is_missing: bool,
+    /// Why the path could not be read when it was looked at last: reported once.
+    trouble: Option<String>,
+    /// The path was a directory when it was looked at last.
+    is_directory: bool,
+    /// A look has told what the source holds.
+    has_succeeded: bool,
 }
 
 /// What a look at all files gave.
@@ -142,6 +166,8 @@ struct Look {
 struct Known {
     /// Tells its content, or the reason why it could not be read, from another. The text itself may be large.
     digest: u64,
+    /// Whether that was understood; else the pods are those of what it said before.
+    is_understood: bool,
     pods: Vec<Arc<Pod>>,
 }
 
@@ -153,12 +179,24 @@ fn digest(content: &Result<Vec<u8>, String>) -> u64 {
 
 impl Reader {
     fn new(source: FileSource, clock: Arc<dyn Clock>) -> Self {
-        Self { source, clock, files: BTreeMap::new(), shadowed: BTreeSet::new(), is_missing: false }
+        Self {
+            source,
+            clock,
+            files: BTreeMap::new(),
+            shadowed: BTreeSet::new(),
+            is_missing: false,
+            trouble: None,
+            is_directory: false,
+            has_succeeded: false,
+        }
     }
 
-    /// Looks, and hands over what there is.
+    /// Looks, and hands over what there is, if that is known.
     async fn deliver(&mut self, updates: &Updates) -> Result<(), Closed> {
         let Look { pods, refused } = self.read().await;
+        if !self.has_succeeded {
+            return Ok(());
+        }
         updates.send(SourceUpdate::Set(PodSource::File, pods)).await?;
         for pod in refused {
             updates.send(SourceUpdate::Refused(PodSource::File, pod)).await?;
@@ -169,32 +207,56 @@ impl Reader {
     /// All pods, in the order of file names.
     async fn read(&mut self) -> Look {
         let path = self.source.path.clone();
-        let listing = tokio::task::spawn_blocking(move || list(&path)).await;
-        let files = match listing {
-            Ok(Ok(files)) => {
+        // One that died tells nothing.
+        let Ok(found) = tokio::task::spawn_blocking(move || list(&path)).await else { return self.pods() };
+        self.is_directory = found.is_directory;
+        let files = match found.files {
+            Ok(files) => {
                 self.is_missing = false;
                 files
             }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_missing, true) {
                     let path = self.source.path.display();
                     tracing::warn!(%path, "The static pod path does not exist: there are no pods from it until it does");
                 }
                 Vec::new()
             }
-            Ok(Err(error)) => {
-                let path = self.source.path.display();
-                tracing::error!(%path, %error, "Cannot read the static pod path; its pods stay as they are");
+            Err(error) => {
+                self.report(error.to_string());
                 return self.pods();
             }
-            Err(_) => return self.pods(),
         };
         let present: BTreeSet<_> = files.iter().map(|(path, _)| path.clone()).collect();
-        self.files.retain(|path, _| present.contains(path));
         for (path, content) in files {
             self.take(path, content);
         }
+        let understood = |path: &PathBuf| self.files.get(path).is_some_and(|known| known.is_understood);
+        if !found.is_directory && !present.iter().all(understood) {
+            // Whatever was there before stays.
+            if !self.has_succeeded {
+                self.report("it is a file that describes no pod".to_owned());
+            }
+            return self.pods();
+        }
+        self.files.retain(|path, _| present.contains(path));
+        (self.trouble, self.has_succeeded) = (None, true);
         self.pods()
+    }
+
+    /// The path cannot be read.
+    fn report(&mut self, error: String) {
+        if self.trouble.as_ref() == Some(&error) {
+            return;
+        }
+        let path = self.source.path.display();
+        let hint = if self.has_succeeded {
+            "its pods stay as they are"
+        } else {
+            "until it can be read, what earlier pods left on the node is not removed"
+        };
+        tracing::error!(%path, error, hint, "Cannot read the static pod path; will try again");
+        self.trouble = Some(error);
     }
 
     fn take(&mut self, path: PathBuf, content: std::io::Result<Vec<u8>>) {
@@ -209,7 +271,7 @@ impl Reader {
             content.map(|text| manifest::parse(&text, &origin, PodSource::File, &self.source.node_name, now));
         match parsed {
             Ok(Ok(pods)) => {
-                self.files.insert(path, Known { digest, pods });
+                self.files.insert(path, Known { digest, is_understood: true, pods });
                 return;
             }
             Ok(Err(error)) => tracing::error!(file = origin, %error, "Skipping a static pod manifest"),
@@ -219,7 +281,9 @@ impl Reader {
         }
         // The content is remembered with the pods that were understood last, so that a broken file is reported once,
         // and what it described before keeps running.
-        self.files.entry(path).or_insert_with(|| Known { digest, pods: Vec::new() }).digest = digest;
+        let nothing = Known { digest, is_understood: false, pods: Vec::new() };
+        let known = self.files.entry(path).or_insert(nothing);
+        (known.digest, known.is_understood) = (digest, false);
     }
 
     fn pods(&mut self) -> Look {
@@ -252,12 +316,29 @@ impl Reader {
     }
 }
 
-/// Files with their contents. Names that begin with a dot are not manifests (editors' swap files); directories are
-/// not searched.
-fn list(path: &Path) -> std::io::Result<Vec<(PathBuf, std::io::Result<Vec<u8>>)>> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(vec![(path.to_owned(), read(path))]);
-    }
+/// Files with their contents.
+type Files = Vec<(PathBuf, std::io::Result<Vec<u8>>)>;
+
+/// What there is at a path.
+struct Found {
+    is_directory: bool,
+    /// Those in it, or itself.
+    files: std::io::Result<Files>,
+}
+
+fn list(path: &Path) -> Found {
+    let (is_directory, files) = match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => (true, listed(path)),
+        Ok(meta) if meta.is_file() => (false, Ok(vec![(path.to_owned(), read(path))])),
+        // To open a pipe is to wait for its other end.
+        Ok(_) => (false, Err(std::io::Error::other("neither a directory nor a file"))),
+        Err(error) => (false, Err(error)),
+    };
+    Found { is_directory, files }
+}
+
+/// The manifests in a directory. Names that begin with a dot are none (editors' swap files); directories are not searched.
+fn listed(path: &Path) -> std::io::Result<Files> {
     let folder = cleaned(path);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
@@ -301,90 +382,4 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_cleaned_as_upstream_does() {
-        for (path, clean) in [
-            ("/etc/kubernetes/manifests", "/etc/kubernetes/manifests"),
-            ("/etc/kubernetes/manifests/", "/etc/kubernetes/manifests"),
-            ("/etc//kubernetes/./manifests", "/etc/kubernetes/manifests"),
-            ("/etc/x/../kubernetes", "/etc/kubernetes"),
-            ("/../etc", "/etc"),
-            ("./a/b", "a/b"),
-            ("../a", "../a"),
-            ("a/../../b", "../b"),
-        ] {
-            assert_eq!(cleaned(Path::new(path)), Path::new(clean), "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_files_with_one_name_the_last_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let source = FileSource {
-            path: folder.path().to_owned(),
-            frequency: Duration::from_secs(20),
-            node_name: "n".to_owned(),
-        };
-        let mut reader = Reader::new(source, Arc::new(seams::SystemClock::start()));
-        let write = |file: &str, name: &str| {
-            let text = format!(
-                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: 'x:1'}}]}}"
-            );
-            std::fs::write(folder.path().join(file), text).unwrap();
-        };
-        let uids =
-            |pods: &[Arc<Pod>]| -> Vec<_> { pods.iter().map(|pod| pod.metadata.uid.clone()).collect() };
-        write("b.yaml", "one");
-        let alone = reader.read().await.pods;
-        write("a.yaml", "one");
-        write("c.yaml", "two");
-        let Look { pods: both, refused } = reader.read().await;
-        assert_eq!(both.len(), 2);
-        assert_eq!(uids(&both)[0], uids(&alone)[0], "a second file took the pod over");
-        assert_eq!(refused.len(), 1);
-        assert_eq!(reader.read().await.refused.len(), 0, "told once");
-        std::fs::remove_file(folder.path().join("b.yaml")).unwrap();
-        let Look { pods: other, refused: none } = reader.read().await;
-        assert_eq!((other.len(), none.len()), (2, 0));
-        assert_ne!(uids(&other)[0], uids(&alone)[0]);
-        assert_eq!(uids(&other)[0], uids(&refused)[0], "the one that was left out");
-    }
-
-    #[tokio::test]
-    async fn a_path_that_comes_goes_and_comes_again_is_looked_at_when_it_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("manifests");
-        let source =
-            FileSource { path: path.clone(), frequency: Duration::from_secs(600), node_name: "n".to_owned() };
-        let clock: Arc<dyn Clock> = Arc::new(seams::SystemClock::start());
-        let (updates, mut receiver) = Updates::channel(Arc::clone(&clock), 100);
-        tokio::spawn(run(source, clock, updates));
-        let mut looks = 0_u32;
-        let mut seen = async |wanted: usize| loop {
-            let update = tokio::time::timeout(Duration::from_secs(20), receiver.recv()).await;
-            let SourceUpdate::Set(_, pods) = update.unwrap().unwrap().update else { panic!("refused") };
-            looks += 1;
-            if pods.len() == wanted {
-                break;
-            }
-        };
-        seen(0).await;
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            std::fs::create_dir(&path).unwrap();
-            let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: 'x:1'}]}";
-            std::fs::write(path.join("a.yaml"), text).unwrap();
-            seen(1).await;
-            std::fs::remove_dir_all(&path).unwrap();
-            seen(0).await;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        while receiver.try_recv().is_ok() {
-            looks += 1;
-        }
-        assert!(looks < 40, "{looks} looks: it spins");
-    }
-}
+mod tests;

@@ -25,7 +25,7 @@ pub(super) struct Letter {
 pub(super) enum Answer {
     /// The API holds it; its newest object.
     Kept(Arc<Pod>),
-    /// The object is gone, or another has its name: nothing left to say.
+    /// Its deletion was taken: nothing left to say.
     Gone,
     /// To be tried again: what could not be done, and why.
     Failed(Report, ApiError),
@@ -45,17 +45,17 @@ pub(super) async fn deliver(cluster: &dyn Cluster, letter: &Letter) -> Answer {
     if let Some(patch) = seams::patch::status_patch_pod(&old, &new, uid) {
         match cluster.patch_pod_status(&letter.namespace, &letter.name, &patch).await {
             Ok(newest) => api = Arc::new(newest),
-            Err(ApiError::NotFound(_)) => return Answer::Gone,
-            // Also after 409 and 422: they are the answers to the uid guard when another pod has the name, which the
-            // watch tells, but 409 is that to a busy object too.
+            // Also after 404, 409 and 422. The watch tells when the object is gone, or another has its name (409 and 422 are
+            // the answers to the uid guard then); but a front end that does not know the way answers 404 for any object, and
+            // 409 is the answer to a busy one too.
             Err(error) => return Answer::Failed(Report::Status, error),
         }
     }
     if letter.released && !letter.mirror && is_to_go(&api) {
         match cluster.delete_pod(&letter.namespace, &letter.name, uid, 0).await {
-            Ok(()) | Err(ApiError::NotFound(_)) => return Answer::Gone,
-            // A conflict too: it is the answer to the uid guard when another pod has the name, which the watch tells, but
-            // may be a webhook's.
+            Ok(()) => return Answer::Gone,
+            // Also after 404, as above, and a conflict: it is the answer to the uid guard when another pod has the name, which
+            // the watch tells, but may be a webhook's.
             Err(error) => return Answer::Failed(Report::Deletion, error),
         }
     }

@@ -15,6 +15,9 @@ use super::{StatusQueue, deliver};
 
 /// First and longest delay after a failed request.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// The same after the answer that there is no such object. Mostly the watch tells within moments that it is gone; where it
+/// does not, many pods may be gone together, and a request for each of them is for nothing.
+const ABSENT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
 /// A report that failed, and has not been taken since.
 #[derive(Debug)]
@@ -28,15 +31,16 @@ pub(super) struct Failing {
     since: Instant,
     /// The delay after the next one.
     delay: Duration,
-    /// When it is made again; `None`: it is under way.
+    /// When it is made again; `None`: it is under way, or about to be.
     pub(super) next: Option<Instant>,
 }
 
 impl Failing {
-    /// It failed, once more or for the first time. Returns after how long it is made again.
-    pub(super) fn again(known: &mut Option<Self>, what: Report, error: Option<ApiError>) -> Duration {
+    /// It failed, once more or for the first time.
+    pub(super) fn again(known: &mut Option<Self>, what: Report, error: Option<ApiError>) {
         let now = Instant::now();
-        let delay = known.as_ref().map_or(RETRY.0, |known| known.delay);
+        let (first, longest) = if is_absence(error.as_ref()) { ABSENT } else { RETRY };
+        let delay = known.as_ref().map_or(first, |known| known.delay.clamp(first, longest));
         // A status that is taken at last and a deletion that is not are two troubles.
         let (tries, since) = known
             .as_ref()
@@ -47,10 +51,21 @@ impl Failing {
             error,
             tries: tries.saturating_add(1),
             since,
-            delay: (delay * 2).min(RETRY.1),
+            delay: (delay * 2).min(longest),
             next: Some(now + delay),
         });
-        delay
+    }
+
+    /// The watch has told of the object: if it was not found, it is asked for at once.
+    pub(super) fn shown(&mut self) {
+        if is_absence(self.error.as_ref()) {
+            self.next = None;
+        }
+    }
+
+    /// Whether the watch should have told by now, if it is only that the object is gone.
+    pub(super) fn lasts(&self) -> bool {
+        self.since.elapsed() >= ABSENT.0
     }
 
     fn failure(&self) -> ReportFailure {
@@ -66,6 +81,10 @@ impl Failing {
         };
         ReportFailure { obstacle, message, tries: self.tries }
     }
+}
+
+fn is_absence(error: Option<&ApiError>) -> bool {
+    matches!(error, Some(ApiError::NotFound(_)))
 }
 
 impl StatusQueue {

@@ -24,6 +24,8 @@ struct Api {
     patches: Mutex<Vec<String>>,
     /// Pods whose deletion was asked for, and refused.
     deletions: Mutex<Vec<String>>,
+    /// Whether deletions find no pod; else a webhook is against them.
+    finds_none: Mutex<bool>,
     /// Whether the next patch panics.
     panics: Mutex<bool>,
     /// While it is locked, patches are not answered.
@@ -88,6 +90,9 @@ impl Cluster for Api {
     }
     async fn delete_pod(&self, _: &str, name: &str, _: &str, _: u32) -> Result<(), ApiError> {
         self.deletions.lock().push(name.to_owned());
+        if *self.finds_none.lock() {
+            return Err(not_found());
+        }
         Err(ApiError::Conflict { reason: "Conflict".to_owned(), message: "denied by a webhook".to_owned() })
     }
     async fn get_node(&self) -> Result<Node, ApiError> {
@@ -141,6 +146,10 @@ fn world() -> (Arc<Api>, Arc<StatusQueue>) {
 
 fn forbidden() -> ApiError {
     ApiError::Forbidden("no relationship found between node 'n' and this object".to_owned())
+}
+
+fn not_found() -> ApiError {
+    ApiError::NotFound("pods \"p\" not found".to_owned())
 }
 
 /// Everything that was to be sent was sent, and no retry is due for a long time.
@@ -227,6 +236,68 @@ async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() 
     settled().await;
     assert_eq!(api.deletions.lock().len(), asked, "it is gone");
     assert_eq!(told(&queue), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_finds_no_pod_is_asked_for_again_until_the_watch_tells() {
+    let (api, queue) = world();
+    *api.finds_none.lock() = true;
+    let mut going = Pod::clone(&pod("p"));
+    going.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
+    let status = going.status.clone().unwrap();
+    queue.set(&Arc::new(going), PodSource::Api, &status, Outlook::Released);
+    settled().await;
+    let asked = api.deletions.lock().len();
+    assert!((2..=6).contains(&asked), "asked {asked} times in two minutes");
+    queue.deleted(&PodUid::from("p".to_owned()));
+    settled().await;
+    assert_eq!(api.deletions.lock().len(), asked, "it is gone");
+    assert_eq!(told(&queue), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_not_found_is_reported_when_it_is_found_again() {
+    let (api, queue) = world();
+    api.answer("p", Some(not_found()));
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
+    api.until("p", 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Not even what is new: it would find nobody either.
+    let newer = PodStatus { phase: Some("Pending".to_owned()), ..PodStatus::default() };
+    queue.set(&pod("p"), PodSource::Api, &newer, Outlook::Lasting);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(api.count("p"), 1, "the watch is about to tell that it is gone");
+    api.until("p", 2).await;
+    api.answer("p", None);
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
+    api.until("p", 3).await;
+    settled().await;
+    assert_eq!(api.count("p"), 3);
+    let held = queue.slots.lock().by_uid[&PodUid::from("p".to_owned())].api.status.clone();
+    assert_eq!(held.unwrap().phase.as_deref(), Some("Running"));
+    assert_eq!(told(&queue), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_not_found_is_asked_for_at_once_when_the_watch_shows_it() {
+    let (api, queue) = world();
+    api.answer("p", Some(not_found()));
+    queue.set(&pod("p"), PodSource::Api, &running(), Outlook::Lasting);
+    api.until("p", 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    queue.observed(&pod("p"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.count("p"), 2);
+    // No trouble of another kind is cut short by that.
+    api.answer("p", Some(forbidden()));
+    settled().await;
+    let seen = api.count("p") + 1;
+    api.until("p", seen).await;
+    queue.observed(&pod("p"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.count("p"), seen);
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,6 +413,67 @@ async fn a_mirror_is_not_written_to_before_its_status_was_taken_up() {
     queue.set(&Arc::new(recalled), PodSource::File, &PodStatus::default(), Outlook::Lasting);
     api.until("p", 1).await;
     assert!(!queue.is_recall_awaited(&uid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_that_tells_of_a_rejection_does_not_wait_for_being_taken_up() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let mut rejected = Pod::clone(&mirror);
+    let status = json!({"phase": "Failed", "reason": "OutOfcpu", "startTime": "2026-01-01T00:00:00Z"});
+    rejected.status = Some(serde_json::from_value(status).unwrap());
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
+    queue.observed_mirror("ns", "p", Some(Arc::new(rejected)));
+    settled().await;
+    assert_eq!(api.count("p"), 1);
+    let held = queue.slots.lock().mirrors[&("ns".to_owned(), "p".to_owned())].status.clone();
+    assert_eq!(held.unwrap().phase.as_deref(), Some("Running"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mirror_of_the_second_of_two_namesakes_wakes_the_second() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let mut first = Pod::clone(&pod);
+    first.metadata.uid = Some("before p".to_owned());
+    let mut blank = Pod::clone(&mirror);
+    blank.status = None;
+    queue.set(&Arc::new(first), PodSource::File, &PodStatus::default(), Outlook::Released);
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
+    settled().await;
+    assert_eq!(api.count("p"), 0, "there is no mirror");
+    queue.observed_mirror("ns", "p", Some(Arc::new(blank)));
+    settled().await;
+    assert_eq!(api.count("p"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_in_place_of_one_that_was_not_found_is_written_to_at_once() {
+    let (api, queue) = world();
+    let (pod, mirror) = static_pod();
+    let blank = |uid: &str| {
+        let mut mirror = Pod::clone(&mirror);
+        (mirror.status, mirror.metadata.uid) = (None, Some(uid.to_owned()));
+        Some(Arc::new(mirror))
+    };
+    let began = Instant::now();
+    queue.set(&pod, PodSource::File, &running(), Outlook::Lasting);
+    // The watch tells before the answer comes.
+    api.answer("p", Some(not_found()));
+    let held = api.answering.lock().await;
+    queue.observed_mirror("ns", "p", blank("first"));
+    api.until("p", 1).await;
+    queue.observed_mirror("ns", "p", None);
+    queue.observed_mirror("ns", "p", blank("second"));
+    drop(held);
+    api.until("p", 2).await;
+    // It tells after that.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    api.answer("p", None);
+    queue.observed_mirror("ns", "p", None);
+    queue.observed_mirror("ns", "p", blank("third"));
+    api.until("p", 3).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

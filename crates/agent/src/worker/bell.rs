@@ -16,14 +16,14 @@ pub struct Bell {
     runtime: AtomicBool,
     events: Mutex<BTreeSet<ObjectEvent>>,
     volumes: AtomicBool,
-    account: Mutex<Account>,
+    known: Mutex<Known>,
 }
 
-/// What the worker knows of what the runtime holds, since its last look.
+/// What the worker knew of what the runtime holds when it looked last; `None`: the runtime did not tell.
 #[derive(Clone, Copy, Debug)]
-struct Account(Option<Digest>);
+struct Known(Option<Digest>);
 
-impl Default for Account {
+impl Default for Known {
     /// Nothing yet. What there is will be found by the first look.
     fn default() -> Self {
         Self(Some(Digest::default()))
@@ -39,14 +39,14 @@ impl Bell {
 
     /// A list shows this of the pod: rings where the worker does not know it.
     pub(crate) fn listed(&self, shown: Digest) {
-        if self.account.lock().0 != Some(shown) {
+        if self.known.lock().0 != Some(shown) {
             self.runtime_changed();
         }
     }
 
     /// The worker knows this now; `None`: the runtime did not tell.
     pub(crate) fn knows(&self, account: Option<Digest>) {
-        self.account.lock().0 = account;
+        self.known.lock().0 = account;
     }
 
     /// The runtime tells what became of a container or sandbox of the pod.

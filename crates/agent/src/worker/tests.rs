@@ -300,7 +300,10 @@ fn is_running(status: &k8s_openapi::api::core::v1::ContainerStatus) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn at_rest_nobody_is_asked() {
-    let rig = Rig::new(PodSource::Api, spec(&json!({})));
+    let mut spec = spec(&json!({}));
+    let second = json!({"name": "d", "image": "img", "imagePullPolicy": "IfNotPresent"});
+    spec["containers"].as_array_mut().unwrap().push(second);
+    let rig = Rig::new(PodSource::Api, spec);
     rig.ready().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let looks = || rig.runtime.core.count("PodSandboxStatus");

@@ -1,6 +1,9 @@
 //! The `Authorization` header. A token file is read again every minute, because projected tokens are rotated.
+//!
+//! A file that cannot be read, or has no token in it (as while somebody writes it anew), leaves the token that was read
+//! before in use, and is looked at again soon. So is one whose token was refused: there may be a new one.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -9,12 +12,27 @@ use tokio::time::Instant;
 use super::TransportError;
 use crate::kubeconfig::{Access, Login};
 
-/// As client-go: short against the life of a token (an hour), long against the cost of a read.
+/// As client-go: short against the life of a token (an hour), long against the cost of a read. Also how often it is told
+/// that a file has no token.
 const READ_AGAIN: Duration = Duration::from_mins(1);
+/// The same after a look that gave no token, or a token that was refused: a file that is being written is whole within
+/// milliseconds, and however many requests are refused, it is not read for each of them.
+const SOON: Duration = Duration::from_secs(1);
 
 pub(super) struct Authorization {
     access: Arc<Access>,
-    from_file: Mutex<Option<(Instant, HeaderValue)>>,
+    from_file: Mutex<Option<Kept>>,
+}
+
+/// What the token file said.
+struct Kept {
+    value: HeaderValue,
+    /// When the file was looked at last.
+    looked: Instant,
+    /// When it is to be looked at again.
+    due: Instant,
+    /// When the log was last told that it has no token; `None`: it has had one since.
+    told: Option<Instant>,
 }
 
 impl Authorization {
@@ -27,32 +45,53 @@ impl Authorization {
             Login::None => Ok(None),
             Login::Token(token) => sensitive("Bearer", token).map(Some),
             Login::Basic(pair) => sensitive("Basic", pair).map(Some),
-            Login::TokenFile(path) => {
-                let mut kept = self.from_file.lock();
-                if let Some((read_at, value)) = kept.as_ref()
-                    && read_at.elapsed() < READ_AGAIN
-                {
-                    return Ok(Some(value.clone()));
+            Login::TokenFile(path) => self.of_file(path).map(Some),
+        }
+    }
+
+    /// The server has not accepted this header: if it is still what the file said, the file is read again.
+    pub(super) fn refused(&self, header: &HeaderValue) {
+        if let Some(kept) = &mut *self.from_file.lock()
+            && kept.value == *header
+        {
+            kept.due = kept.due.min(kept.looked + SOON);
+        }
+    }
+
+    fn of_file(&self, path: &Path) -> Result<HeaderValue, TransportError> {
+        let now = Instant::now();
+        let mut known = self.from_file.lock();
+        if let Some(kept) = &*known
+            && now < kept.due
+        {
+            return Ok(kept.value.clone());
+        }
+        // One small local file a minute, or a second in need: not worth a thread of the blocking pool.
+        match (read(path), &mut *known) {
+            (Ok(value), known) => {
+                *known = Some(Kept { value: value.clone(), looked: now, due: now + READ_AGAIN, told: None });
+                Ok(value)
+            }
+            (Err(error), None) => Err(error),
+            (Err(error), Some(kept)) => {
+                if kept.told.is_none_or(|told| now.duration_since(told) >= READ_AGAIN) {
+                    tracing::warn!("{error}; going on with the token read before");
+                    kept.told = Some(now);
                 }
-                // One small local file a minute: not worth a thread of the blocking pool.
-                match std::fs::read_to_string(path) {
-                    Ok(token) => {
-                        let value = sensitive("Bearer", token.trim())?;
-                        *kept = Some((Instant::now(), value.clone()));
-                        Ok(Some(value))
-                    }
-                    Err(error) => {
-                        let text = format!("read the token file {}: {error}", path.display());
-                        let Some((read_at, value)) = kept.as_mut() else {
-                            return Err(TransportError::text(text));
-                        };
-                        tracing::warn!("{text}; going on with the token read before");
-                        *read_at = Instant::now();
-                        Ok(Some(value.clone()))
-                    }
-                }
+                (kept.looked, kept.due) = (now, now + SOON);
+                Ok(kept.value.clone())
             }
         }
+    }
+}
+
+fn read(path: &Path) -> Result<HeaderValue, TransportError> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| TransportError::text(format!("read the token file {file}: {error}")))?;
+    match text.trim() {
+        "" => Err(TransportError::text(format!("the token file {file} is empty"))),
+        token => sensitive("Bearer", token),
     }
 }
 

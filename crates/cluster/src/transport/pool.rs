@@ -17,18 +17,22 @@
 //! * a dial that succeeds serves the first who still waits, so a server that hangs up at once is dialled as often as
 //!   somebody asks, and no more;
 //! * a reset ends the dial that is under way, and so do new certificate files, at its end at the latest: those who wait get
-//!   one that began after it.
+//!   one that began after it;
+//! * retiring connections ends no dial: it may be the one that gets through.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,6 +41,10 @@ use super::{
     tls::TlsFiles,
 };
 use crate::kubeconfig::Access;
+
+/// Connections that are younger stay when the others are retired: of two callers whose requests fail side by side, the later
+/// one must not take away what the earlier one has just dialled. Half of the shortest deadline by default (10 s).
+const YOUNG: Duration = Duration::from_secs(5);
 
 /// The connections to one API server.
 pub(super) struct Pool {
@@ -70,6 +78,10 @@ struct Shared {
     streams: Arc<()>,
     /// Streams that the server allows, as last heard.
     most: Arc<AtomicUsize>,
+    /// When it was made.
+    since: Instant,
+    /// Ends its tasks, and with them its streams.
+    tasks: CancellationToken,
 }
 
 impl Shared {
@@ -108,6 +120,25 @@ impl Pool {
         std::mem::take(&mut state.alive).cancel();
     }
 
+    /// Drops the connections that have been there for a while, with the requests that wait on them; the next one dials
+    /// anew. A dial that is under way goes on.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        state.spare = None;
+        state.connections.retain(|shared| {
+            let stays = shared.since.elapsed() < YOUNG;
+            if !stays {
+                shared.tasks.cancel();
+            }
+            stays
+        });
+    }
+
+    /// How many connections requests are shared out among.
+    pub(super) fn size(&self) -> usize {
+        self.state.lock().connections.len()
+    }
+
     /// Drops every connection if the certificate files changed since they were last read. True when they did.
     pub(super) fn reset_if_rotated(&self) -> bool {
         let rotated = self.tls.changed();
@@ -144,14 +175,16 @@ impl Pool {
         // that they changed.
         self.reset_if_rotated();
         while let Some(alive) = self.awaited() {
-            let dialled = alive.run_until_cancelled(self.dial(alive.child_token())).await;
+            // The connection ends with all the others, or alone.
+            let tasks = alive.child_token();
+            let dialled = alive.run_until_cancelled(self.dial(tasks.clone())).await;
             // They may have changed while it took its time.
             self.reset_if_rotated();
             let mut state = self.state.lock();
             // What a reset found under way is none of the connections after it.
             match dialled.filter(|_| !alive.is_cancelled()) {
                 None => {}
-                Some(Ok(dialled)) => state.hand_out(dialled),
+                Some(Ok(dialled)) => state.hand_out(dialled, tasks),
                 Some(Err(error)) => {
                     tracing::debug!(server = self.access.server().url, %error, "Cannot connect to the API server");
                     for waiter in state.waiting.drain(..) {
@@ -196,11 +229,12 @@ impl State {
         self.spare.take().filter(|sender| !sender.is_closed()).map(Place::Single)
     }
 
-    /// Gives places to those who wait, in their order. Who finds none waits for the next dial.
-    fn hand_out(&mut self, dialled: Dialled) {
+    /// Gives places to those who wait, in their order. Who finds none waits for the next dial. `tasks` are those of the
+    /// connection.
+    fn hand_out(&mut self, dialled: Dialled, tasks: CancellationToken) {
         let mut unused = Some(match dialled {
             Dialled::Http2 { sender, most } => {
-                let shared = Shared { sender, streams: Arc::default(), most };
+                let shared = Shared { sender, streams: Arc::default(), most, since: Instant::now(), tasks };
                 let place = shared.place();
                 self.connections.push(shared);
                 place

@@ -2,7 +2,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::stub::{Reply, Stub, StubOptions, client_pair, ok, until};
+use crate::stub::{Reply, Seen, Stub, StubOptions, client_pair, ok, status, until};
 
 fn get(path: &str) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
@@ -11,7 +11,7 @@ fn get(path: &str) -> Request<Bytes> {
 }
 
 /// Answers `/watch` with a stream that stays open.
-fn watches() -> impl Fn(&crate::stub::Seen) -> Reply + Send + Sync {
+fn watches() -> impl Fn(&Seen) -> Reply + Send + Sync {
     let open = Mutex::new(Vec::new());
     move |seen| {
         if seen.uri.contains("watch") {
@@ -130,26 +130,55 @@ async fn errors_say_what_is_wrong() {
 
 #[tokio::test]
 async fn a_token_file_is_read_again() {
-    let stub = Stub::start(watches()).await;
-    let token = stub.dir.path().join("token");
-    std::fs::write(&token, "one\n").unwrap();
+    let revoked = Arc::new(Mutex::new("Bearer none".to_owned()));
+    let refused = Arc::clone(&revoked);
+    let stub = Stub::start(move |seen: &Seen| {
+        let accepted = seen.headers["authorization"].to_str().unwrap() != refused.lock().as_str();
+        if accepted { ok(serde_json::json!({})) } else { status(401, "Unauthorized", "Unauthorized") }
+    })
+    .await;
+    let file = stub.dir.path().join("token");
+    let write = |token: &str| std::fs::write(&file, token).unwrap();
+    write(" \n");
     stub.kubeconfig(&format!("https://{}", stub.address), "{tokenFile: token}");
     let transport = stub.transport();
-    transport.send(Purpose::Call, &get("/a")).await.unwrap();
-    std::fs::write(&token, "two\n").unwrap();
-    transport.send(Purpose::Call, &get("/b")).await.unwrap();
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(61)).await;
-    tokio::time::resume();
-    transport.send(Purpose::Call, &get("/c")).await.unwrap();
-    std::fs::remove_file(&token).unwrap();
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(61)).await;
-    tokio::time::resume();
-    transport.send(Purpose::Call, &get("/d")).await.unwrap();
+    let call = async || {
+        let answer = transport.send(Purpose::Call, &get("/")).await;
+        answer.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
+    };
+    let later = async |seconds: u64| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    };
+    let error = call().await.unwrap_err();
+    assert!(error.ends_with("/token is empty"), "there is no former one: {error}");
+    write("one\n");
+    call().await.unwrap();
+    write("two\n");
+    call().await.unwrap();
+    later(61).await;
+    call().await.unwrap();
+    // Without a token the former one serves, and the file is looked at again soon.
+    std::fs::remove_file(&file).unwrap();
+    later(61).await;
+    call().await.unwrap();
+    write("\n");
+    later(1).await;
+    call().await.unwrap();
+    write("three\n");
+    later(1).await;
+    call().await.unwrap();
+    // A token that is refused is not used for the rest of the minute.
+    write("four\n");
+    later(1).await;
+    assert_eq!(call().await.unwrap(), 200);
+    *revoked.lock() = "Bearer three".to_owned();
+    assert_eq!(call().await.unwrap(), 401);
+    assert_eq!(call().await.unwrap(), 200);
     let seen = stub.seen.lock();
-    let tokens: Vec<_> = seen.iter().map(|s| s.headers["authorization"].to_str().unwrap()).collect();
-    assert_eq!(tokens, ["Bearer one", "Bearer one", "Bearer two", "Bearer two"]);
+    let tokens: Vec<_> = seen.iter().map(|s| &s.headers["authorization"].to_str().unwrap()[7..]).collect();
+    assert_eq!(tokens, ["one", "one", "two", "two", "two", "three", "three", "three", "four"]);
 }
 
 #[tokio::test]

@@ -59,18 +59,20 @@ fn the_lease_is_that_of_the_sample() {
 }
 
 #[test]
-fn renewal_keeps_what_is_there_and_adds_the_owner_late() {
+fn renewal_keeps_what_is_there_but_the_duration_and_adds_the_owner_late() {
     let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let mut made = lease(None, "n", None, 40, first);
     assert!(made.metadata.owner_references.is_none());
     made.metadata.resource_version = Some("7".to_owned());
     made.spec.as_mut().unwrap().lease_duration_seconds = Some(90);
+    made.spec.as_mut().unwrap().lease_transitions = Some(3);
     let later: Timestamp = "2026-01-01T00:00:10Z".parse().unwrap();
     let renewed = lease(Some(&made), "n", Some("u"), 40, later);
     assert_eq!(renewed.metadata.resource_version.as_deref(), Some("7"));
     assert_eq!(renewed.metadata.owner_references.as_ref().unwrap()[0].uid, "u");
     let spec = renewed.spec.as_ref().unwrap();
-    assert_eq!((spec.lease_duration_seconds, spec.renew_time.as_ref().unwrap().0), (Some(90), later));
+    assert_eq!((spec.lease_duration_seconds, spec.renew_time.as_ref().unwrap().0), (Some(40), later));
+    assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("n"), Some(3)));
     let again = lease(Some(&renewed), "n", Some("other"), 40, later);
     assert_eq!(again.metadata.owner_references.unwrap()[0].uid, "u", "an owner is not replaced");
     let text = serde_json::to_string(&renewed).unwrap();

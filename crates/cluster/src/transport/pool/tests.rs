@@ -1,6 +1,5 @@
-use std::time::Duration;
-
-use tokio::time::timeout;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{io::DuplexStream, time::timeout};
 
 use super::*;
 use crate::stub::{Gate, Stub, StubOptions, client_pair, ok, until};
@@ -99,6 +98,64 @@ async fn a_reset_ends_the_dial_and_whoever_waits_gets_the_next_one() {
     until("the dialler has ended", || pool.state.lock().dialler.is_none()).await;
     assert!(pool.state.lock().connections.is_empty());
     assert_eq!(stub.dials(), 3, "nobody waited");
+}
+
+#[tokio::test]
+async fn retiring_connections_leaves_the_dial_and_young_ones_alone() {
+    let (stub, pool) = held(b"h2").await;
+    leaves(&stub, &pool).await;
+    pool.retire();
+    stub.gate.send_replace(Gate::Open);
+    until("the dialler has ended", || pool.state.lock().dialler.is_none()).await;
+    pool.retire();
+    let Place::Shared { sender, .. } = pool.place(Purpose::Call).await.unwrap() else { panic!("of HTTP/2") };
+    assert_eq!(stub.dials(), 1);
+    tokio::time::pause();
+    tokio::time::advance(YOUNG).await;
+    tokio::time::resume();
+    pool.retire();
+    until("it is closed", || sender.is_closed()).await;
+    pool.place(Purpose::Call).await.unwrap();
+    assert_eq!(stub.dials(), 2);
+}
+
+type Stalled = (http2::Connection<TokioIo<DuplexStream>, Full<Bytes>, TokioExecutor>, DuplexStream);
+
+/// A pooled connection that takes requests and puts none on the wire, until it is dropped.
+async fn stalled(pool: &Pool) -> Stalled {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(ours)).await.unwrap();
+    pool.state.lock().connections.push(Shared {
+        sender,
+        streams: Arc::default(),
+        most: Arc::new(AtomicUsize::new(1)),
+        since: Instant::now(),
+        tasks: CancellationToken::new(),
+    });
+    (connection, theirs)
+}
+
+#[tokio::test]
+async fn a_request_goes_on_past_every_connection_that_did_not_take_it() {
+    let stub = Stub::start(|_: &_| ok(().into())).await;
+    let transport = stub.transport();
+    let (first, second) = (stalled(&transport.pool).await, stalled(&transport.pool).await);
+    let caller = Arc::clone(&transport);
+    let call = tokio::spawn(async move {
+        let request = http::Request::new(Bytes::new());
+        caller.send(Purpose::Call, &request).await.map(|response| response.status().as_u16())
+    });
+    for (left, stalled) in [(2, first), (1, second)] {
+        until("the request waits on the first one that is left", || {
+            let state = transport.pool.state.lock();
+            state.connections.len() == left && Arc::strong_count(&state.connections[0].streams) == 2
+        })
+        .await;
+        // As when the server says that it goes away.
+        drop(stalled);
+    }
+    assert_eq!(call.await.unwrap().unwrap(), 200);
+    assert_eq!(stub.dials(), 1);
 }
 
 #[tokio::test]
