@@ -1,15 +1,27 @@
 //! Limits the group of all pods to what the node has for them, once (contract §18).
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use crate::events::EventSink;
 
 /// Delay before it is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Tries until it is done. `group` is the path of the group of all pods.
-pub(crate) async fn enforce<E: Display>(group: String, limit: impl Fn() -> Result<(), E>, events: EventSink) {
-    while let Err(error) = limit() {
+/// Tries until it is done. `group` is the path of the group of all pods. A limit below what they use is written when the
+/// kernel has made room: not on a thread that others wait for.
+pub(crate) async fn enforce<E: Display + Send + 'static>(
+    group: String,
+    limit: impl Fn() -> Result<(), E> + Send + Sync + 'static,
+    events: EventSink,
+) {
+    let limit = Arc::new(limit);
+    loop {
+        let limit = Arc::clone(&limit);
+        let error = match tokio::task::spawn_blocking(move || limit()).await {
+            Ok(Ok(())) => break,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
         let message = format!("Failed to update Node Allocatable Limits {group:?}: {error}");
         events.record_node(true, "FailedNodeAllocatableEnforcement", message);
         tokio::time::sleep(RETRY).await;
@@ -19,10 +31,7 @@ pub(crate) async fn enforce<E: Display>(group: String, limit: impl Fn() -> Resul
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    };
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use fakes::{clock::TokioClock, cluster::FakeCluster};
 
@@ -34,10 +43,13 @@ mod tests {
         let clock = Arc::new(TokioClock::at("2026-11-24T02:00:00Z".parse().unwrap()));
         let (sink, task) = EventSink::new(Some(Arc::clone(&cluster) as _), "n".to_owned(), None, clock);
         tokio::spawn(task.run());
-        let tries = AtomicU32::new(0);
-        let limit = || match tries.fetch_add(1, Ordering::SeqCst) {
-            0 => Err("no room"),
-            _ => Ok(()),
+        let tries = Arc::new(AtomicU32::new(0));
+        let limit = {
+            let tries = Arc::clone(&tries);
+            move || match tries.fetch_add(1, Ordering::SeqCst) {
+                0 => Err("no room"),
+                _ => Ok(()),
+            }
         };
         enforce("/kubepods".to_owned(), limit, sink).await;
         cluster.until(|state| state.events.len() == 2).await;

@@ -198,7 +198,7 @@ impl Executor {
     async fn run(&self, action: Action, scene: &Scene) -> Result<Done, Failure> {
         match action {
             Action::PrepareDirs => self.prepare_directories(scene).await,
-            Action::EnsureCgroup => self.ensure_cgroup(scene),
+            Action::EnsureCgroup => self.ensure_cgroup(scene).await,
             Action::MountVolumes => self.mount_volumes(scene).await,
             Action::CreateSandbox { attempt } => self.create_sandbox(scene, attempt).await,
             Action::StopSandbox { id } => self.stop_sandbox(scene, &id).await,

@@ -104,6 +104,9 @@ impl Drop for Attempt<'_> {
     }
 }
 
+/// After this time nothing comes of a pull that was given up: its call was cancelled, and the runtime with it.
+const SETTLE: Duration = Duration::from_secs(60 * 60);
+
 impl Images {
     /// No pull under way yet.
     #[must_use]
@@ -121,19 +124,37 @@ impl Images {
         }
     }
 
-    /// Takes up what a former process left half-done. Run once, beside everything else.
-    pub async fn recover(&self) {
+    /// Finds out what came of pulls that nobody waits for, first those that a former process left half-done. Runs for ever,
+    /// beside everything else.
+    pub async fn settle(&self) {
         let unfinished = self.on_records(|records| records.unfinished()).await.unwrap_or_default();
-        if unfinished.is_empty() {
-            return;
+        if !unfinished.is_empty() {
+            self.on_records(move |records| records.adopt(&unfinished)).await;
+            self.settle_given_up(Duration::ZERO).await;
         }
-        match self.runtime.list_images().await {
-            Ok(present) => {
-                let now = self.clock.now().wall;
-                self.on_records(move |records| records.settle(&unfinished, &present, now)).await;
+        loop {
+            tokio::time::sleep(SETTLE).await;
+            self.settle_given_up(SETTLE).await;
+        }
+    }
+
+    /// Asks for what was to be pulled, and given up at least so long ago. What is there counts at once; what is not may be on
+    /// its way, unless it is long ago.
+    async fn settle_given_up(&self, age: Duration) {
+        let names = self.on_records(move |records| records.given_up_for(age)).await.unwrap_or_default();
+        for image in names {
+            match self.present(&image).await {
+                Ok(None) if age < SETTLE => {}
+                Ok(present) => {
+                    let now = self.clock.now().wall;
+                    self.on_records(move |records| records.settle(&image, present.as_ref(), now)).await;
+                }
+                // They stay as they are: whoever wants such an image has to pull it.
+                Err(error) => {
+                    tracing::warn!(%error, "Could not look for images whose pull was cut short");
+                    return;
+                }
             }
-            // They stay as they are: whoever wants such an image has to pull it.
-            Err(error) => tracing::warn!(%error, "Could not look for images whose pull was cut short"),
         }
     }
 

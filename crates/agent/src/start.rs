@@ -221,7 +221,7 @@ pub fn start(edges: &Edges, outside: Outside) -> Agent {
         users: Arc::new(UserNamespaces::load(config.user_ids, &config.root_dir)),
     });
     let taking_up = Arc::clone(&executor);
-    tasks.add_once("images", async move { taking_up.images.recover().await });
+    tasks.add("images", async move { taking_up.images.settle().await });
     let prober = Arc::new(Prober::new(edges.clone(), events.clone()));
     tasks.add("prober", Arc::clone(&prober).run());
     let known = Known {

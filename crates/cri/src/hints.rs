@@ -71,6 +71,7 @@ pub(crate) fn start(client: Client) -> mpsc::Receiver<RuntimeHint> {
 
 async fn run(client: &Client, out: &mut Out) {
     let mut told = false;
+    let mut wait = RETRY.0;
     loop {
         stream_until_refused(client, out).await;
         if !std::mem::replace(&mut told, true) {
@@ -78,10 +79,17 @@ async fn run(client: &Client, out: &mut Out) {
                 "the container runtime sends no container events, or not to everyone; its lists are compared every second instead"
             );
         }
-        if let PollEnd::Away(error) = poll(client, out).await {
-            tracing::debug!(%error, "the container runtime went away; trying its event stream again");
-            wait_until_back(client).await;
-            out.everything();
+        match poll(client, out).await {
+            PollEnd::AskAgain => wait = RETRY.0,
+            PollEnd::Away { error, looked } => {
+                tracing::debug!(%error, "the container runtime went away; trying its event stream again");
+                wait = if looked { RETRY.0 } else { wait };
+                // It may answer everything but a list.
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY.1);
+                wait_until_back(client).await;
+                out.everything();
+            }
         }
     }
 }
@@ -272,7 +280,12 @@ fn uid_of(event: &ContainerEventResponse) -> Option<PodUid> {
 #[derive(Debug)]
 enum PollEnd {
     /// A look failed.
-    Away(RuntimeError),
+    Away {
+        /// How.
+        error: RuntimeError,
+        /// Whether one before it went well.
+        looked: bool,
+    },
     /// The runtime may have been replaced between two looks by one that has events.
     AskAgain,
 }
@@ -286,13 +299,13 @@ async fn poll(client: &Client, out: &mut Out) -> PollEnd {
     for look in 0..ASK_AGAIN {
         let containers = match observe::list_containers(client, None).await {
             Ok(containers) => containers,
-            Err(error) => return PollEnd::Away(error),
+            Err(error) => return PollEnd::Away { error, looked: look > 0 },
         };
         let empty = containers.is_empty() && sandboxes.is_empty();
         if !empty || look.is_multiple_of(EMPTY_NODE_SANDBOXES) {
             sandboxes = match observe::list_sandboxes(client, None).await {
                 Ok(sandboxes) => sandboxes,
-                Err(error) => return PollEnd::Away(error),
+                Err(error) => return PollEnd::Away { error, looked: look > 0 },
             };
         }
         let now: HashMap<PodUid, ListedPod> = observe::group(&sandboxes, &containers)

@@ -97,10 +97,6 @@ impl CriRuntime {
 
     /// Makes a directory for logs on the blocking pool.
     async fn make_log_dir(&self, call: &'static str, path: &Path) -> Result<(), RuntimeError> {
-        // Mostly it is there, and to ask another thread would take longer than to look.
-        if path.is_dir() {
-            return Ok(());
-        }
         let dir = path.to_owned();
         let made = on_disk(move || LogFiles::make_dir(&dir)).await;
         made.map_err(|error| RuntimeError::Invalid {

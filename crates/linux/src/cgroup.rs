@@ -284,10 +284,12 @@ impl CgroupTree {
         self.mounts().next().is_some_and(|mount| join(mount, &path).is_dir())
     }
 
-    /// Makes a pod's group, or brings its values up to date.
+    /// Makes a pod's group, or brings its values up to date. A value that the kernel refuses is told, and the pod runs
+    /// without it, as under upstream's kubelet: all pods may have that value, as a limit on their processes that is more
+    /// than the machine can have.
     ///
     /// # Errors
-    /// [`HostError`].
+    /// [`HostError`] when the group cannot be made.
     pub fn ensure_pod(&self, pod: &PodCgroup, values: &CgroupValues) -> Result<(), HostError> {
         if self.pods == PodCgroups::Off {
             return Ok(());
@@ -295,7 +297,11 @@ impl CgroupTree {
         check_uid(&pod.uid)?;
         let name = self.pod_name(pod);
         self.make(&name)?;
-        self.apply(&name, values)
+        if let Err(error) = self.apply(&name, values) {
+            let hint = "the pod runs without that value; its containers have those of their own";
+            tracing::error!(uid = %pod.uid, %error, hint, "A value of a pod's cgroup was refused");
+        }
+        Ok(())
     }
 
     /// Uids that have a group anywhere: in any hierarchy, in any QoS group.
@@ -358,6 +364,23 @@ impl CgroupTree {
                 self.layout.hierarchies.iter().try_for_each(|one| v2::apply(&join(&one.mount, &path), values))
             }
         }
+    }
+}
+
+/// What came of several writes, all of which are tried.
+#[derive(Debug, Default)]
+struct Written(Option<HostError>);
+
+impl Written {
+    fn and(&mut self, result: Result<(), HostError>) {
+        if let Err(error) = result {
+            self.0.get_or_insert(error);
+        }
+    }
+
+    /// The first that failed.
+    fn end(self) -> Result<(), HostError> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 

@@ -123,9 +123,9 @@ impl Executor {
         if answer.exit_code == 0 {
             return Ok(());
         }
-        let stderr = String::from_utf8_lossy(&answer.stderr).into_owned();
+        let (stdout, stderr) = (printed(&answer.stdout), printed(&answer.stderr));
         let cause = format!("command '{}' exited with {}: {stderr}", command.join(" "), answer.exit_code);
-        Err((cause, String::from_utf8_lossy(&answer.stdout).into_owned() + &stderr))
+        Err((cause, stdout + &stderr))
     }
 
     /// Sends the request; any answer is a success (the status code is not looked at). A server that speaks plain HTTP
@@ -162,6 +162,14 @@ impl Executor {
         self.edges.metrics.pods.hook_http_fallbacks.inc();
         Ok(())
     }
+}
+
+/// Of what a hook wrote to one of its outputs, bytes that are told. All of it would be in the pod's status, and megabytes
+/// there keep every other word about the pod from the API server.
+const PRINTED: usize = 10 << 10;
+
+fn printed(output: &[u8]) -> String {
+    String::from_utf8_lossy(&output[..output.len().min(PRINTED)]).into_owned()
 }
 
 /// What a preStop hook comes to that outlasts the grace period. Upstream stops waiting and lets it go on, so that it is told
@@ -208,6 +216,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_a_hook_printed_is_told_in_part() {
+        assert_eq!(printed(b"no such table\n"), "no such table\n");
+        assert_eq!(printed(&vec![b'x'; 16 << 20]).len(), PRINTED);
+    }
 
     #[test]
     fn only_what_does_something_fails_for_want_of_time() {

@@ -1,23 +1,25 @@
 //! Cgroups of the pod, and the resource values that go to the runtime. The numbers are `node`'s.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Container;
 use lifecycle::{Done, Failure, FailureStep};
 use node::{cgroup, qos::QosClass, resources};
 use seams::{host::PodCgroup, runtime::LinuxResources};
 
-use super::{Executor, Scene, failed};
+use super::{Executor, Scene, directories::blocking};
 
 impl Executor {
     pub(super) fn pod_cgroup(scene: &Scene) -> PodCgroup {
         PodCgroup { uid: scene.session.key.uid.clone(), qos: QosClass::of(&scene.pod) }
     }
 
-    pub(super) fn ensure_cgroup(&self, scene: &Scene) -> Result<Done, Failure> {
+    /// A limit below what is used is written when the kernel has made room, which may take it long.
+    pub(super) async fn ensure_cgroup(&self, scene: &Scene) -> Result<Done, Failure> {
         let values = cgroup::pod_values(&scene.pod, &self.config.rules);
-        match self.edges.host.ensure_pod_cgroup(&Self::pod_cgroup(scene), &values) {
-            Ok(()) => Ok(Done::Plain),
-            Err(error) => Err(failed(FailureStep::Cgroup, error.to_string())),
-        }
+        let (host, group) = (Arc::clone(&self.edges.host), Self::pod_cgroup(scene));
+        let ensure = move || host.ensure_pod_cgroup(&group, &values).map_err(|error| error.to_string());
+        blocking(FailureStep::Cgroup, ensure).await.map(|()| Done::Plain)
     }
 
     pub(super) fn container_resources(&self, scene: &Scene, container: &Container) -> LinuxResources {

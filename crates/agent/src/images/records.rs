@@ -18,6 +18,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use seams::runtime::ImageInfo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use lifecycle::spec::image_reference;
 
@@ -135,8 +137,8 @@ struct Credentials {
 struct UnderWay {
     count: u32,
     /// The runtime may still bring what a pull was to bring that nobody waits for any more: the record of its beginning
-    /// stays until another one has brought it.
-    given_up: bool,
+    /// stays until another one has brought it, or it is known what became of it. Since when.
+    given_up: Option<Instant>,
 }
 
 /// The records. Every method works on the disk, and at most one at a time.
@@ -243,7 +245,7 @@ impl Records {
         }
         let mut under_way = self.under_way.lock();
         if self.add(image, image_ref, Some(with), now) {
-            under_way.entry(image.to_owned()).or_default().given_up = false;
+            under_way.entry(image.to_owned()).or_default().given_up = None;
             self.end(image, &mut under_way);
         }
     }
@@ -254,7 +256,7 @@ impl Records {
             && let Some(known) = self.under_way.lock().get_mut(image)
         {
             known.count = known.count.saturating_sub(1);
-            known.given_up = true;
+            known.given_up = Some(Instant::now());
         }
     }
 
@@ -277,26 +279,39 @@ impl Records {
         texts.filter_map(|text| parse::<Intent>(&text).ok()).map(|intent| intent.image).collect()
     }
 
-    /// Takes the unfinished pulls of former processes for what they are: images that are there were pulled, by whom is
-    /// not known, so that everybody has to present credentials.
-    pub fn settle(&self, unfinished: &[String], present: &[ImageInfo], now: Timestamp) {
+    /// Takes the unfinished pulls of former processes for given up.
+    pub fn adopt(&self, unfinished: &[String]) {
         let mut under_way = self.under_way.lock();
-        for image in
-            unfinished.iter().filter(|image| !under_way.contains_key(*image)).cloned().collect::<Vec<_>>()
-        {
-            let found = present
-                .iter()
-                .find(|info| info.repo_tags.iter().chain(&info.repo_digests).any(|name| *name == image));
-            if found.is_some_and(|info| self.add(&image, &info.id, None, now)) {
-                self.end(&image, &mut under_way);
-            }
+        for image in unfinished {
+            let given_up = UnderWay { count: 0, given_up: Some(Instant::now()) };
+            under_way.entry(image.clone()).or_insert(given_up);
+        }
+    }
+
+    /// Names of images whose pull was given up at least so long ago, and that nobody pulls now.
+    #[must_use]
+    pub fn given_up_for(&self, age: Duration) -> Vec<String> {
+        let under_way = self.under_way.lock();
+        let old = |known: &UnderWay| known.given_up.is_some_and(|since| since.elapsed() >= age);
+        let all = under_way.iter().filter(|(_, known)| known.count == 0 && old(known));
+        all.map(|(image, _)| image.clone()).collect()
+    }
+
+    /// What came of a pull that was given up is known. An image that is there was pulled, by whom is not known, so that
+    /// everybody has to present credentials; `None`: there is none.
+    pub fn settle(&self, image: &str, present: Option<&ImageInfo>, now: Timestamp) {
+        let mut under_way = self.under_way.lock();
+        let Some(known) = under_way.get_mut(image).filter(|known| known.count == 0) else { return };
+        if present.is_none_or(|info| self.add(image, &info.id, None, now)) {
+            known.given_up = None;
+            self.end(image, &mut under_way);
         }
     }
 
     fn end(&self, image: &str, under_way: &mut HashMap<String, UnderWay>) {
         if let Some(known) = under_way.get_mut(image) {
             known.count = known.count.saturating_sub(1);
-            if known.count > 0 || known.given_up {
+            if known.count > 0 || known.given_up.is_some() {
                 return;
             }
         }

@@ -92,6 +92,24 @@ async fn without_events_lists_are_compared() {
 }
 
 #[tokio::test]
+async fn one_list_that_fails_is_not_asked_for_without_a_pause() {
+    let world = World::new();
+    world.core.events_supported(false);
+    world.core.plan("ListContainers", Fault::Fail(Code::Unknown, "broken".to_owned()), When::Before, None);
+    let mut hints = world.runtime.hints();
+    hint(&mut hints, &RuntimeHint::Everything).await;
+    let before = world.core.count("ListContainers");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let looks = world.core.count("ListContainers") - before;
+    assert!(looks < 10, "{looks} looks in two seconds");
+    world.core.heal("ListContainers");
+    hint(&mut hints, &RuntimeHint::Listing).await;
+    let (_, id) = world.started("u").await;
+    world.core.exit_container(id.as_str(), 0);
+    hint(&mut hints, &RuntimeHint::Pod(uid("u"))).await;
+}
+
+#[tokio::test]
 async fn events_that_may_go_to_others_are_not_relied_upon() {
     let world = World::new();
     world.core.runtime_is("containerd", "v1.7.24");

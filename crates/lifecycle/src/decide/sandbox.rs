@@ -41,8 +41,11 @@ fn announce(work: &mut Work<'_>, fault: SandboxFault) {
         return;
     }
     syncing.unusable_sandbox = Some(old.clone());
+    // While none of the pod runs somebody else may take its cgroup away, and the runtime would make one without its limits.
+    syncing.in_place.remove(&ActionKey::EnsureCgroup);
     let old = (fault != SandboxFault::NetworkMode).then_some(old);
     work.because(Reason::SandboxChanged { old });
+    work.ask(Action::EnsureCgroup);
 }
 
 /// Stops every old sandbox once nothing in it runs. True when all are stopped.

@@ -217,14 +217,21 @@ fn memory_that_an_earlier_kubelet_kept_is_given_back() {
 }
 
 #[test]
-fn a_missing_controller_is_named() {
+fn a_pod_runs_without_the_value_that_is_refused_and_with_the_others() {
     let (dir, tree) = fixture(Driver::Cgroupfs, CgroupVersion::V2, "/");
     for group in ["", "kubepods", "kubepods/podu"] {
         populate(&dir.path().join(group));
     }
-    fs::remove_file(dir.path().join("kubepods/podu/memory.max")).unwrap();
-    let error = tree.ensure_pod(&pod("u", QosClass::Guaranteed), &values()).unwrap_err();
-    assert!(error.to_string().contains("memory.max"), "{error}");
+    let file = |name: &str| dir.path().join("kubepods/podu").join(name);
+    fs::remove_file(file("memory.max")).unwrap();
+    tree.ensure_pod(&pod("u", QosClass::Guaranteed), &values()).unwrap();
+    assert_eq!(fs::read_to_string(file("pids.max")).unwrap(), values().pids_limit.unwrap().to_string());
+    // Where there are no quotas, none is what is wanted; the group of all pods is another matter.
+    fs::remove_file(file("cpu.max")).unwrap();
+    let unlimited = CgroupValues { cpu_quota: Some((-1, 100_000)), ..CgroupValues::default() };
+    assert!(super::v2::apply(&dir.path().join("kubepods/podu"), &unlimited).is_ok());
+    let error = super::v2::apply(&dir.path().join("kubepods/podu"), &values()).unwrap_err();
+    assert!(error.to_string().contains("cpu.max"), "the first is told: {error}");
 }
 
 /// An own root in every hierarchy of this machine, removed at the end whatever happens.

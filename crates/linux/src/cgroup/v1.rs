@@ -8,7 +8,7 @@ use std::{io, path::Path};
 use node::cgroup::CgroupValues;
 use seams::HostError;
 
-use super::{Hierarchy, Layout, join};
+use super::{Hierarchy, Layout, Written, join};
 use crate::files;
 
 /// Makes a group in one hierarchy, with its parents.
@@ -45,32 +45,36 @@ fn inherit(parent: &Path, child: &Path, file: &str) -> Result<(), HostError> {
     if value.is_empty() { Ok(()) } else { files::write(&child.join(file), &value) }
 }
 
-/// Writes values where their controllers are. A controller that is not mounted has nothing to limit with: upstream
-/// passes over it too.
+/// Writes values where their controllers are, each of them though another is refused; returns the first refusal. A
+/// controller that is not mounted has nothing to limit with: upstream passes over it too.
 pub(super) fn apply(layout: &Layout, path: &str, values: &CgroupValues) -> Result<(), HostError> {
+    let mut written = Written::default();
     let group = |controller: &str| layout.mount_of(controller).map(|mount| join(mount, path));
     if let Some(cpu) = group("cpu") {
         if let Some(shares) = values.cpu_shares {
-            files::write(&cpu.join("cpu.shares"), &shares.to_string())?;
+            written.and(files::write(&cpu.join("cpu.shares"), &shares.to_string()));
         }
         if let Some((quota, period)) = values.cpu_quota {
-            write_quota(&cpu, quota, period)?;
+            written.and(write_quota(&cpu, quota, period));
         }
     }
     if let (Some(memory), Some(limit)) = (group("memory"), values.memory_limit.filter(|limit| *limit != 0)) {
-        files::write(&memory.join("memory.limit_in_bytes"), &limit.to_string())
-            .map_err(|error| explain_memory(error, &memory.join("memory.usage_in_bytes")))?;
+        written.and(
+            files::write(&memory.join("memory.limit_in_bytes"), &limit.to_string())
+                .map_err(|error| explain_memory(error, &memory.join("memory.usage_in_bytes"))),
+        );
     }
     if let (Some(pids), Some(limit)) = (group("pids"), values.pids_limit) {
-        files::write(&pids.join("pids.max"), &super::v2::limit_or_max(limit))?;
+        written.and(files::write(&pids.join("pids.max"), &super::v2::limit_or_max(limit)));
     }
     if let Some(hugetlb) = group("hugetlb") {
         for (size, limit) in &values.hugepage_limits {
-            files::write(&hugetlb.join(format!("hugetlb.{size}.limit_in_bytes")), &limit.to_string())?;
-            write_if_there(&hugetlb.join(format!("hugetlb.{size}.rsvd.limit_in_bytes")), &limit.to_string())?;
+            let file = |kind: &str| hugetlb.join(format!("hugetlb.{size}.{kind}limit_in_bytes"));
+            written.and(files::write(&file(""), &limit.to_string()));
+            written.and(write_if_there(&file("rsvd."), &limit.to_string()));
         }
     }
-    Ok(())
+    written.end()
 }
 
 /// Period and quota are two files, and each write has to leave a pair that the kernel accepts inside the parent's: if

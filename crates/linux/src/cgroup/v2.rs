@@ -9,7 +9,10 @@ use std::{io, path::Path};
 use node::cgroup::{CgroupValues, weight};
 use seams::HostError;
 
-use super::v1::{explain_memory, make_one, write_if_there};
+use super::{
+    Written,
+    v1::{explain_memory, make_one, write_if_there},
+};
 use crate::files;
 
 /// Controllers that are handed down as far as the machine has them (contract §18). `io` is for the runtime.
@@ -47,32 +50,40 @@ fn hand_down(group: &Path) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Writes values. A missing file is a controller that the machine does not have, or that could not be handed down.
+/// Writes values, each of them though another is refused; returns the first refusal. A missing file is a controller that the
+/// machine does not have, or that could not be handed down.
 pub(super) fn apply(group: &Path, values: &CgroupValues) -> Result<(), HostError> {
+    let mut written = Written::default();
     if let Some(shares) = values.cpu_shares {
-        files::write(&group.join("cpu.weight"), &weight(shares).to_string())?;
+        written.and(files::write(&group.join("cpu.weight"), &weight(shares).to_string()));
     }
     if let Some((quota, period)) = values.cpu_quota {
-        let quota = limit_or_max(if quota == 0 { -1 } else { quota });
-        files::write(&group.join("cpu.max"), &format!("{quota} {period}"))?;
+        let file = group.join("cpu.max");
+        // Where there are no quotas, none is what is wanted.
+        written.and(match quota {
+            ..=0 => write_if_there(&file, &format!("max {period}")),
+            _ => files::write(&file, &format!("{quota} {period}")),
+        });
     }
     if let Some(limit) = values.memory_limit.filter(|limit| *limit != 0) {
-        files::write(&group.join("memory.max"), &limit_or_max(limit))
-            .map_err(|error| explain_memory(error, &group.join("memory.current")))?;
+        written.and(
+            files::write(&group.join("memory.max"), &limit_or_max(limit))
+                .map_err(|error| explain_memory(error, &group.join("memory.current"))),
+        );
     }
     for (file, bytes) in [("memory.min", values.memory_min), ("memory.low", values.memory_low)] {
         if let Some(bytes) = bytes {
-            write_if_there(&group.join(file), &bytes.to_string())?;
+            written.and(write_if_there(&group.join(file), &bytes.to_string()));
         }
     }
     if let Some(limit) = values.pids_limit {
-        files::write(&group.join("pids.max"), &limit_or_max(limit))?;
+        written.and(files::write(&group.join("pids.max"), &limit_or_max(limit)));
     }
     for (size, limit) in &values.hugepage_limits {
-        write_if_there(&group.join(format!("hugetlb.{size}.max")), &limit.to_string())?;
-        write_if_there(&group.join(format!("hugetlb.{size}.rsvd.max")), &limit.to_string())?;
+        written.and(write_if_there(&group.join(format!("hugetlb.{size}.max")), &limit.to_string()));
+        written.and(write_if_there(&group.join(format!("hugetlb.{size}.rsvd.max")), &limit.to_string()));
     }
-    Ok(())
+    written.end()
 }
 
 /// `max` for a negative limit.

@@ -76,11 +76,32 @@ fn a_pull_under_way_or_cut_short_makes_nothing_accessible() {
     assert_eq!(next.unfinished(), [IMAGE]);
     assert!(next.must_pull(IMAGE, REF, &[], now()));
     let present = ImageInfo { id: REF.to_owned(), repo_tags: vec![IMAGE.to_owned()], ..ImageInfo::default() };
-    next.settle(&next.unfinished(), &[], now());
-    assert_eq!(next.unfinished(), [IMAGE], "not there yet, nothing is concluded");
-    next.settle(&next.unfinished(), &[present], now());
-    assert!(next.unfinished().is_empty());
+    next.adopt(&next.unfinished());
+    assert_eq!(next.given_up_for(Duration::ZERO), [IMAGE]);
+    assert!(next.given_up_for(Duration::from_secs(60)).is_empty());
+    // Somebody pulls it again: that one's end counts.
+    next.begin(IMAGE).unwrap();
+    assert!(next.given_up_for(Duration::ZERO).is_empty());
+    next.settle(IMAGE, None, now());
+    next.failed(IMAGE);
+    assert_eq!(next.unfinished(), [IMAGE]);
+    next.settle(IMAGE, Some(&present), now());
+    assert!(next.unfinished().is_empty() && next.given_up_for(Duration::ZERO).is_empty());
     assert!(next.must_pull(IMAGE, REF, &[], now()), "pulled by nobody knows whom");
+}
+
+#[test]
+fn a_pull_that_was_given_up_and_brought_nothing_leaves_nothing() {
+    let (_root, records) = records(Verification::Preloaded);
+    records.begin(IMAGE).unwrap();
+    records.given_up(IMAGE);
+    assert_eq!(
+        (records.unfinished(), records.given_up_for(Duration::ZERO)),
+        (vec![IMAGE.to_owned()], vec![IMAGE.to_owned()])
+    );
+    records.settle(IMAGE, None, now());
+    assert!(records.unfinished().is_empty() && records.given_up_for(Duration::ZERO).is_empty());
+    assert!(!records.must_pull(IMAGE, REF, &[], now()), "what comes later is preloaded");
 }
 
 #[test]

@@ -100,3 +100,13 @@ fn what_an_earlier_process_ran_of_a_static_pod_runs_again_after_a_reboot() {
     vanish(&mut scene, "c");
     assert_failed(&mut scene);
 }
+
+#[test]
+fn a_new_sandbox_does_not_count_on_the_cgroup_of_the_old_one() {
+    let mut scene = Scene::new("Always", vec![], vec![container("c")]);
+    scene.settle();
+    scene.runtime.as_mut().unwrap().sandboxes[0].ready = false;
+    let actions = brief(&scene.settle());
+    let at = |name: &str| actions.iter().position(|action| action == name);
+    assert!(at("EnsureCgroup").unwrap() < at("sandbox 1").unwrap(), "{actions:?}");
+}
