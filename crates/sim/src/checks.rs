@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, ContainerStatus, Pod, PodSpec, PodStatus};
 use lifecycle::{
     Action, Decision, Observation, PodState,
     account::Digest,
@@ -319,7 +319,9 @@ pub(crate) fn converged(world: &World) -> Result<(), Violation> {
     let inits = spec.and_then(|s| s.init_containers.as_ref()).into_iter().flatten();
     let sidecars = inits.filter(|c| c.restart_policy.as_deref() == Some("Always"));
     for container in spec.into_iter().flat_map(|s| &s.containers).chain(sidecars) {
-        let Some(record) = newest(&world.runtime, &container.name) else {
+        let told = all_containers(status).find(|told| told.name == container.name);
+        let record = newest(&world.runtime, &container.name);
+        let Some(record) = record.filter(|record| !told.is_some_and(|told| is_later(told, record))) else {
             let ended = all_containers(status)
                 .find(|s| s.name == container.name)
                 .and_then(|s| s.state.as_ref()?.terminated.as_ref());
@@ -343,6 +345,14 @@ pub(crate) fn converged(world: &World) -> Result<(), Violation> {
     }
     surplus(&world.runtime)?;
     truthful(status, &world.runtime)
+}
+
+/// Whether a status tells of the end of a later instance, whose own record is gone.
+fn is_later(told: &ContainerStatus, record: &ContainerRecord) -> bool {
+    let has_ended = told.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    has_ended
+        && record.state == RuntimeState::Exited
+        && i64::from(told.restart_count) > i64::from(record.attempt)
 }
 
 /// Whether an end stands: by the first rule that matches, then by the container's policy, then by the pod's.

@@ -15,7 +15,7 @@ use crate::{
     spec::hash::container_hash,
     state::{Reset, Stage},
 };
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, EphemeralContainer, ResourceRequirements};
 
 /// What is to be done.
 pub(super) struct Plan<'a> {
@@ -172,6 +172,7 @@ fn replace<'a>(work: &Work<'a>, view: &View<'a>, fault: SandboxFault) -> Option<
 fn done_for_good(work: &Work<'_>, view: &View<'_>, container: &Container) -> bool {
     match view.newest(&container.name) {
         None => reported_final(work, container),
+        Some(record) if is_outlived(work, container, record) => true,
         Some(record) => {
             view.life(record) == Life::Dead
                 && !owed(work, view, &container.name)
@@ -285,6 +286,7 @@ fn regular<'a>(work: &Work<'a>, view: &View<'a>, container: &'a Container, sandb
     match view.life(record) {
         // Made by a kubelet that died before it was told; the one after it has told of the former end for good.
         Life::Created if reported_final(work, container) => Next::Leave,
+        Life::Dead if is_outlived(work, container, record) => Next::Leave,
         Life::Created | Life::Dead if wanted => Next::Start,
         Life::Created | Life::Dead => Next::Leave,
         Life::Lost => Next::Kill(Kill::new(kind, record, KillCause::Unknown, Afterwards::Restart)),
@@ -353,14 +355,29 @@ fn failed(work: &Work<'_>, record: &ContainerRecord, kind: FatalProbe) -> bool {
 
 /// Whether the last reported status says that the container ended and its policy lets that stand.
 fn reported_final(work: &Work<'_>, container: &Container) -> bool {
-    if reset::announced(last_status(work)) {
-        return false;
+    final_status(work, container).is_some()
+}
+
+/// The last status of a container, if it says that.
+fn final_status<'w>(work: &'w Work<'_>, container: &Container) -> Option<&'w ContainerStatus> {
+    let last = last_status(work);
+    if reset::announced(last) {
+        return None;
     }
-    let statuses = last_status(work).and_then(|s| s.container_statuses.as_ref());
-    let status = statuses.into_iter().flatten().find(|s| s.name == container.name);
-    let ended = status.and_then(|s| s.state.as_ref()?.terminated.as_ref());
+    let mut statuses = last?.container_statuses.iter().flatten();
+    let status = statuses.find(|status| status.name == container.name)?;
+    let ended = status.state.as_ref()?.terminated.as_ref()?;
     // A container that nobody located may never have ended by itself.
-    ended.is_some_and(|t| t.container_id.is_some() && !restart::after_exit(container, work.spec, t.exit_code))
+    let by_itself = ended.container_id.is_some();
+    (by_itself && !restart::after_exit(container, work.spec, ended.exit_code)).then_some(status)
+}
+
+/// Whether a record is of an instance before the one that ended for good: that one's own is gone, as with its sandbox, while
+/// an older one could not be removed. How the older one ended decides nothing any more.
+fn is_outlived(work: &Work<'_>, container: &Container, record: &ContainerRecord) -> bool {
+    final_status(work, container)
+        .and_then(|status| u32::try_from(status.restart_count).ok())
+        .is_some_and(|latest| record.attempt < latest)
 }
 
 fn reported_ended(work: &Work<'_>, name: &str) -> bool {

@@ -110,3 +110,27 @@ fn a_new_sandbox_does_not_count_on_the_cgroup_of_the_old_one() {
     let at = |name: &str| actions.iter().position(|action| action == name);
     assert!(at("EnsureCgroup").unwrap() < at("sandbox 1").unwrap(), "{actions:?}");
 }
+
+#[test]
+fn an_end_for_good_outlasts_its_record_and_older_ones() {
+    let mut scene = Scene::new("OnFailure", vec![], vec![container("c"), container("d")]);
+    scene.settle();
+    scene.exit("c", 1);
+    scene.settle();
+    scene.exit("c", 0);
+    let end = |scene: &mut Scene| scene.look().status.container_statuses.unwrap()[0].clone();
+    let told = end(&mut scene);
+    assert_eq!(
+        (told.restart_count, told.state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code),
+        (1, 0)
+    );
+    // The sandbox is lost with what is in it. The first instance, which failed, cannot be removed.
+    let runtime = scene.runtime.as_mut().unwrap();
+    runtime.sandboxes.clear();
+    runtime.containers.retain(|record| record.name.as_str() == "c" && record.attempt == 0);
+    assert_eq!(runtime.containers.len(), 1);
+    let actions = brief(&scene.settle());
+    assert!(actions.contains(&"create d 1".to_owned()), "{actions:?}");
+    assert!(!actions.iter().any(|action| action.starts_with("create c")), "{actions:?}");
+    assert_eq!(end(&mut scene), told);
+}
