@@ -4,10 +4,10 @@
 //!   regular, init, ephemeral containers, all at once ─┐
 //!                        sidecars' preStop hooks ───────┴─► sidecars, last one first ──► sandboxes ──► nothing runs
 //! ```
-//! The grace period begins when the first of them is told, not before: a runtime that is away takes nothing of it, and what it
-//! may not have been told counts for nothing. Sidecars wait for regular containers and for later sidecars, for nobody else; their preStop hooks do not wait. All
-//! share one grace period; past its end nobody waits for a turn or a hook. The same order is kept when everything makes
-//! way for a new sandbox.
+//! The grace period begins when the first of them is told, not before: a runtime that is away takes nothing of it, and
+//! what it may not have been told counts for nothing. Sidecars wait for regular containers and for later sidecars, for
+//! nobody else; their preStop hooks do not wait. All share one grace period; past its end nobody waits for a turn or a
+//! hook. The same order is kept when everything makes way for a new sandbox.
 
 use std::time::Duration;
 
