@@ -212,15 +212,20 @@ async fn a_terminal_phase_that_others_wrote_is_not_overwritten() {
     assert_eq!(api.count("p"), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() {
-    let (api, queue) = world();
+/// A pod that is to be deleted has ended, and the API knows: only its deletion is left to ask for.
+fn release(queue: &StatusQueue) {
     let mut going = Pod::clone(&pod("p"));
     going.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
     let status = going.status.clone().unwrap();
     queue.set(&Arc::new(going), PodSource::Api, &status, Outlook::Released);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() {
+    let (api, queue) = world();
+    release(&queue);
     let note = told(&queue).unwrap();
     assert_eq!((note.what, note.failure), (Report::Deletion, None), "it was not asked for yet");
     settled().await;
@@ -242,12 +247,7 @@ async fn a_deletion_that_is_refused_is_asked_for_again_while_the_pod_is_there() 
 async fn a_deletion_that_finds_no_pod_is_asked_for_again_until_the_watch_tells() {
     let (api, queue) = world();
     *api.finds_none.lock() = true;
-    let mut going = Pod::clone(&pod("p"));
-    going.metadata.deletion_timestamp =
-        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-    going.status = Some(PodStatus { phase: Some("Failed".to_owned()), ..PodStatus::default() });
-    let status = going.status.clone().unwrap();
-    queue.set(&Arc::new(going), PodSource::Api, &status, Outlook::Released);
+    release(&queue);
     settled().await;
     let asked = api.deletions.lock().len();
     assert!((2..=6).contains(&asked), "asked {asked} times in two minutes");

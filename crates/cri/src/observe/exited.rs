@@ -9,14 +9,11 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use lifecycle::{ContainerId, PodUid, observation::ContainerRecord};
+use lifecycle::{ContainerId, PodUid, account::SETTLE, observation::ContainerRecord};
 use tokio::time::Instant;
 
-/// How long after an exit its record may still change.
-const SETTLE: Duration = Duration::from_secs(2);
 /// Records kept; each is about 1 KiB, with a termination message at most 6 KiB.
 const LIMIT: usize = 1024;
 
